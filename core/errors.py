@@ -1,0 +1,90 @@
+"""What can go wrong, as a user meets it.
+
+    FinetuiError                 message: what is wrong and where; hint: what to do
+    ├── UsageError               a command line or a file of options says something impossible
+    ├── WorkspaceError           a folder or file of the workspace cannot be used
+    ├── RecordError              a JSON record has another shape than it should
+    ├── SessionError             a conversation file cannot be read or written
+    ├── ModelError               a model folder cannot be used
+    │   ├── ModelNotFound        no model of that name, here or where we may look
+    │   ├── AdapterMismatch      an adapter belongs to another base model
+    │   └── PullFailed           fetching or converting a model ended early; nothing half is left
+    ├── PromptTooLong            one message alone does not fit the model's context
+    └── WorkerError              the model's process answered with an error
+        └── WorkerDied           the model's process ended by itself
+
+They are shown without a traceback, in a panel or on stderr; a command ends with exit code 2. Anything else that is
+raised is a defect of ours and keeps its traceback.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class FinetuiError(Exception):
+    """An error told to the user.
+
+    Args:
+        message: what is wrong and where (`file:line` when there is one), as one sentence without a full stop.
+        hint: what to do about it; may be empty.
+    """
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return f"{self.message}: {self.hint}" if self.hint else self.message
+
+
+class UsageError(FinetuiError):
+    """A command line or a file of options says something impossible."""
+
+
+class WorkspaceError(FinetuiError):
+    """A folder or file of the workspace cannot be used."""
+
+
+class RecordError(FinetuiError):
+    """A JSON record has another shape than it should."""
+
+
+class SessionError(FinetuiError):
+    """A conversation file cannot be read or written."""
+
+
+class ModelError(FinetuiError):
+    """A model folder cannot be used."""
+
+
+class ModelNotFound(ModelError):
+    """No model of that name, here or where we may look."""
+
+
+class AdapterMismatch(ModelError):
+    """An adapter belongs to another base model."""
+
+
+class PullFailed(ModelError):
+    """Fetching or converting a model ended early; nothing half is left."""
+
+
+class PromptTooLong(FinetuiError):
+    """One message alone does not fit the model's context."""
+
+
+class WorkerError(FinetuiError):
+    """The model's process answered with an error."""
+
+
+class WorkerDied(WorkerError):
+    """The model's process ended by itself."""
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """The nearest known name as a question, or an empty string when none is near."""
+    near = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
+    return f"did you mean {near[0]!r}?" if near else ""
