@@ -16,13 +16,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
+from core.chat.message import FinishReason as FinishReason
 from core.chat.message import Message
+from core.chat.message import Usage as Usage
 from core.records import registry
 
 PROTOCOL_VERSION = 1
-
-FinishReason: TypeAlias = Literal["stop", "length", "stopped", "error"]
-"""stop: an end token or a stop string; length: max_new_tokens or the context is used up; stopped: by the user."""
 
 Phase: TypeAlias = Literal["importing", "reading", "loading", "ready"]
 ErrorKind: TypeAlias = Literal["usage", "model", "prompt_too_long", "out_of_memory", "internal"]
@@ -226,26 +225,6 @@ class Text:
     text: str
     tokens: int = 1
     """Tokens generated since the row's last `Text`."""
-
-
-@dataclass(frozen=True, slots=True)
-class Usage:
-    """What an answer took."""
-
-    prompt_tokens: int
-    reused_tokens: int
-    answer_tokens: int
-    context_left: int
-    """Tokens that still fit after this answer."""
-    first_token_seconds: float
-    seconds: float
-    """From taking the request up to the last token."""
-
-    @property
-    def tokens_per_second(self) -> float:
-        """Decoding speed: the tokens after the first over the time after the first; 0 when there are none."""
-        decoding = self.seconds - self.first_token_seconds
-        return (self.answer_tokens - 1) / decoding if decoding > 0 and self.answer_tokens > 1 else 0.0
 
 
 @dataclass(frozen=True, slots=True)
