@@ -1,0 +1,62 @@
+"""What every test stands on: an environment that says nothing about the machine, and the real model, fetched once.
+
+Modules beside this file (`fakes`, `hostile`) are imported by their plain names.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+CACHE = ROOT / ".cache"
+_FROM_OUTSIDE = ("FINETUI_", "TEXTUAL", "HF_", "PIP_REQUIRE", "LC_", "LANGUAGE", "NO_COLOR", "COLORTERM", "TMUX", "SSH_")
+
+# Before any module under test is imported: libraries read these at import.
+for name in [name for name in os.environ if name.startswith(_FROM_OUTSIDE) and name != "FINETUI_TEST_MODEL"]:
+    del os.environ[name]
+os.environ.update(
+    HF_HUB_OFFLINE="1",
+    LANG="C.UTF-8",
+    OMP_NUM_THREADS="1",  # many small processes on few cores
+    OMP_WAIT_POLICY="PASSIVE",
+    TOKENIZERS_PARALLELISM="false",
+    PYTHONWARNINGS="ignore",
+)
+
+
+@pytest.fixture(autouse=True)
+def _own_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test reads or writes the user's state, cache or models."""
+    home = tmp_path_factory.mktemp("home")
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.setenv("HF_HOME", str(home / "huggingface"))
+    for name in ("XDG_STATE_HOME", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """One process at a time: pytest-xdist makes a session fixture once in each of its processes."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+@pytest.fixture(scope="session")
+def default_model() -> Path:
+    """The folder of the real default model: `$FINETUI_TEST_MODEL`, else pulled once into `.cache/`, as a user would."""
+    if given := os.environ.get("FINETUI_TEST_MODEL"):
+        return Path(given)
+    from core.models.pull import pull
+    from core.workspace import Workspace
+
+    with locked(CACHE / "pull.lock"):
+        return Path(pull("default", Workspace(CACHE), lambda _: None, threading.Event()).path)
