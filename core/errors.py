@@ -77,7 +77,15 @@ class PromptTooLong(FinetuiError):
 
 
 class WorkerError(FinetuiError):
-    """The model's process answered with an error."""
+    """The model's process answered with an error.
+
+    Args:
+        kind: the protocol's `ErrorKind`: usage, model, prompt_too_long, out_of_memory, internal.
+    """
+
+    def __init__(self, message: str, hint: str = "", kind: str = "internal") -> None:
+        super().__init__(message, hint)
+        self.kind = kind
 
 
 class WorkerDied(WorkerError):
