@@ -1,0 +1,156 @@
+"""Choosing who answers: a model, one of its adapters, or in compare mode up to four of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+from textual import on
+from textual.app import ComposeResult
+from textual.binding import BindingType
+from textual.containers import Vertical
+from textual.content import Content
+from textual.screen import ModalScreen
+from textual.widgets import Input, OptionList, Static
+from textual.widgets.option_list import Option
+
+from core.i18n import _
+from core.models.catalog import ModelInfo
+from core.untrusted import inert_line
+
+MOST_COLUMNS = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """Someone who can answer."""
+
+    model: str
+    adapter: str | None = None
+
+
+def choices(models: Sequence[ModelInfo]) -> list[Choice]:
+    """Every model, each followed by its adapters."""
+    return [
+        choice
+        for model in models
+        for choice in (Choice(model.name), *(Choice(model.name, adapter.name) for adapter in model.adapters))
+    ]
+
+
+class Picker(ModalScreen[list[Choice] | None]):
+    """Lists models and adapters. Typing filters; enter takes the highlighted one, or in compare mode all the marked.
+
+    Args:
+        models: what there is.
+        marked: who is chosen already; in compare mode they stand marked.
+        many: compare mode: space marks and unmarks.
+    """
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        ("escape", "dismiss(None)"),
+        ("down", "move(1)"),
+        ("up", "move(-1)"),
+        ("pagedown", "move(8)"),
+        ("pageup", "move(-8)"),
+    ]
+
+    def __init__(self, models: Sequence[ModelInfo], marked: Sequence[Choice] = (), *, many: bool = False) -> None:
+        super().__init__(classes="dialog")
+        self._all = choices(models)
+        self._shown = self._all
+        self._marked = [choice for choice in marked if choice in self._all]
+        self._many = many
+
+    def compose(self) -> ComposeResult:
+        title = _("Compare: who answers side by side?") if self._many else _("Who answers?")
+        keys = _("space marks, up to four    enter starts    esc leaves") if self._many else _("enter takes    esc leaves")
+        with Vertical(classes="dialog-box picker"):
+            yield Static(Content(title), classes="dialog-title")
+            search = Filter(placeholder=_("type to filter"))
+            search.cursor_blink = False
+            yield search
+            options = OptionList()
+            options.can_focus = False
+            yield options
+            yield Static(Content(keys), classes="dialog-keys")
+
+    def on_mount(self) -> None:
+        self._show(self._marked[-1] if self._marked else None)
+
+    @property
+    def _highlighted(self) -> Choice | None:
+        index = self.query_one(OptionList).highlighted
+        return self._shown[index] if index is not None and self._shown else None
+
+    def _show(self, highlighted: Choice | None) -> None:
+        options = self.query_one(OptionList)
+        options.clear_options()
+        options.add_options(Option(self._describe(choice)) for choice in self._shown)
+        options.highlighted = self._shown.index(highlighted) if highlighted in self._shown else 0
+
+    def _describe(self, choice: Choice) -> Content:
+        mark = f"{self._marked.index(choice) + 1} " if choice in self._marked else "  "
+        name = inert_line(choice.adapter or choice.model)
+        indent, style = ("  + ", "$text-accent") if choice.adapter else ("", "bold")
+        return Content.assemble((mark if self._many else "", "bold $text-success"), indent, (name, style))
+
+    @on(Input.Changed)
+    def _filter(self, event: Input.Changed) -> None:
+        words = event.value.lower().split()
+        self._shown = [
+            choice
+            for choice in self._all
+            if all(word in f"{choice.model} {choice.adapter or ''}".lower() for word in words)
+        ]
+        self._show(self._shown[0] if self._shown else None)
+
+    @on(Input.Submitted)
+    def _take(self) -> None:
+        chosen = self._highlighted
+        if not self._many:
+            self.dismiss([chosen] if chosen else None)
+            return
+        if len(self._marked) < 2 and chosen is not None and chosen not in self._marked:
+            self._marked.append(chosen)
+        if len(self._marked) >= 2:
+            self.dismiss(self._marked)
+        else:
+            self.notify(_("Mark at least two with space."), severity="warning")
+
+    @on(OptionList.OptionSelected)
+    def _clicked(self, event: OptionList.OptionSelected) -> None:
+        if self._many:
+            self.mark()
+        else:
+            self.dismiss([self._shown[event.option_index]])
+
+    def mark(self) -> None:
+        """Mark or unmark the highlighted one."""
+        choice = self._highlighted
+        if not self._many or choice is None:
+            return
+        if choice in self._marked:
+            self._marked.remove(choice)
+        elif len(self._marked) < MOST_COLUMNS:
+            self._marked.append(choice)
+        else:
+            self.notify(_("Four columns are the most."), severity="warning")
+        self._show(choice)
+
+    def action_move(self, step: int) -> None:
+        options = self.query_one(OptionList)
+        if self._shown:
+            options.highlighted = min(max((options.highlighted or 0) + step, 0), len(self._shown) - 1)
+
+
+class Filter(Input):
+    """The picker's input: a space marks instead of being typed."""
+
+    def key_space(self) -> None:
+        if isinstance(self.screen, Picker):
+            self.screen.mark()
+
+    def check_consume_key(self, key: str, character: str | None) -> bool:
+        return key != "space" and super().check_consume_key(key, character)

@@ -1,0 +1,31 @@
+"""A prompt as its tokens: each token is a block of its own shade, those that training would put loss on underlined."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from textual.content import Content
+from textual.widgets import Static
+
+from core.serve.protocol import Token
+from core.untrusted import inert
+
+_SHADES = ("on $boost", "on $panel")
+
+
+def token_content(tokens: Sequence[Token]) -> Content:
+    """The tokens as one text; neighbours differ in shade, line ends are shown as ⏎ and kept."""
+    return Content.assemble(*(_block(index, token) for index, token in enumerate(tokens)))
+
+
+def _block(index: int, token: Token) -> tuple[str, str]:
+    text = inert(token.text).replace("\n", "⏎\n").replace("\t", "⇥") or "·"
+    trained = " underline $text-success" if token.trained else ""
+    return text, _SHADES[index % 2] + trained
+
+
+class TokenView(Static):
+    """Shows tokens."""
+
+    def show(self, tokens: Sequence[Token]) -> None:
+        self.update(token_content(tokens))
