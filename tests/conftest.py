@@ -16,7 +16,18 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 CACHE = ROOT / ".cache"
-_FROM_OUTSIDE = ("FINETUI_", "TEXTUAL", "HF_", "PIP_REQUIRE", "LC_", "LANGUAGE", "NO_COLOR", "COLORTERM", "TMUX", "SSH_")
+_FROM_OUTSIDE = (
+    "FINETUI_",
+    "TEXTUAL",
+    "HF_",
+    "PIP_REQUIRE",
+    "LC_",
+    "LANGUAGE",
+    "NO_COLOR",
+    "COLORTERM",
+    "TMUX",
+    "SSH_",
+)
 
 # Before any module under test is imported: libraries read these at import.
 for name in [name for name in os.environ if name.startswith(_FROM_OUTSIDE) and name != "FINETUI_TEST_MODEL"]:
@@ -27,8 +38,11 @@ os.environ.update(
     OMP_NUM_THREADS="1",  # many small processes on few cores
     OMP_WAIT_POLICY="PASSIVE",
     TOKENIZERS_PARALLELISM="false",
-    PYTHONWARNINGS="ignore",
 )
+# Homes are fresh ones, but where packages come from is the machine's affair.
+for config in (Path.home() / ".config/pip/pip.conf", Path.home() / ".pip/pip.conf"):
+    if config.is_file():
+        os.environ.setdefault("PIP_CONFIG_FILE", str(config))
 
 
 @pytest.fixture(autouse=True)
