@@ -7,6 +7,8 @@ newline and reports the rest as torn.
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import json
 import os
 from collections.abc import Iterator
@@ -25,22 +27,42 @@ def dump_line(record: Json) -> bytes:
         return json.dumps(record, separators=(",", ":")).encode() + b"\n"
 
 
-def append_lines(path: Path, *records: Json, mode: int = 0o600) -> None:
-    """Append records in one write. The file is made with `mode` when it is not there."""
+def append_lines(path: Path, *records: Json, mode: int = 0o600, after_torn: Json | None = None) -> None:
+    """Append records in one write. The file is made with `mode` when it is not there.
+
+    Args:
+        after_torn: written first when a killed writer left a line that is not whole, so that readers can tell that
+            line from a mistake.
+    """
     data = b"".join(map(dump_line, records))
     handle = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, mode)
     try:
-        if _ends_torn(handle):  # a killed writer's last line: ours must not become part of it
-            data = b"\n" + data
+        with contextlib.suppress(OSError):  # a shared disk without locks: one write is the best there is
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        data = _mend(handle, after_torn) + data
         while data:
             data = data[os.write(handle, data) :]
     finally:
         os.close(handle)
 
 
-def _ends_torn(handle: int) -> bool:
+def _mend(handle: int, after_torn: Json | None) -> bytes:
+    """What has to come before new lines: nothing, or the end of the last line."""
     size = os.fstat(handle).st_size
-    return size > 0 and os.pread(handle, 1, size - 1) != b"\n"
+    if size == 0 or os.pread(handle, 1, size - 1) == b"\n":
+        return b""
+    if after_torn is None or _is_whole(torn_tail(os.pread(handle, size, 0))):
+        return b"\n"
+    return b"\n" + dump_line(after_torn)
+
+
+def _is_whole(line: bytes) -> bool:
+    """Whether only the newline is missing, as some editors leave it."""
+    try:
+        json.loads(line)
+    except (ValueError, RecursionError):
+        return False
+    return True
 
 
 def numbered_lines(data: bytes) -> Iterator[tuple[int, bytes]]:

@@ -29,10 +29,13 @@ def registry(*classes: type[T]) -> Mapping[str, type[T]]:
     return {type_name(cls): cls for cls in classes}
 
 
-@functools.cache
 def type_name(cls: type) -> str:
     """`LoadAdapter` → `load_adapter`."""
-    name = cls.__name__
+    return _snake_case(cls.__name__)
+
+
+@functools.cache
+def _snake_case(name: str) -> str:
     return "".join("_" + c.lower() if c.isupper() and i else c.lower() for i, c in enumerate(name))
 
 
@@ -71,7 +74,7 @@ def from_record(classes: Mapping[str, type[T]], record: object) -> T:
     cls = classes.get(name) if isinstance(name, str) else None
     if cls is None:
         raise RecordError(f"unknown type {name!r}", f"known types: {', '.join(classes)}")
-    return typing.cast(T, _reader(cls)(record, ""))
+    return typing.cast(T, _reader(typing.cast(Any, cls))(record, ""))
 
 
 @functools.cache
