@@ -2,6 +2,7 @@
 
     FinetuiError                 message: what is wrong and where; hint: what to do
     ├── UsageError               a command line or a file of options says something impossible
+    │   └── ConfigError          options are wrong: all of them, each with its place
     ├── WorkspaceError           a folder or file of the workspace cannot be used
     ├── RecordError              a JSON record has another shape than it should
     ├── SessionError             a conversation file cannot be read or written
@@ -21,6 +22,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 
 class FinetuiError(Exception):
@@ -42,6 +44,30 @@ class FinetuiError(Exception):
 
 class UsageError(FinetuiError):
     """A command line or a file of options says something impossible."""
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing that is wrong with an option.
+
+    `where` is `--temperature`, or `lora.yaml:12: temperature`, or the option's name alone.
+    """
+
+    where: str
+    what: str
+    hint: str = ""
+
+    def __str__(self) -> str:
+        text = f"{self.where}: {self.what}" if self.where else self.what
+        return f"{text} ({self.hint})" if self.hint else text
+
+
+class ConfigError(UsageError):
+    """Options are wrong: all of them at once, each with its place."""
+
+    def __init__(self, problems: Iterable[Problem]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("\n".join(map(str, self.problems)))
 
 
 class WorkspaceError(FinetuiError):

@@ -1,0 +1,174 @@
+"""From raw values to sections: default < preset < file < typed, and every mistake told at once.
+
+The work is split so that each part has one reason to fail: sources read text, this module decides which value counts
+and whose name it is, pydantic checks it against the declaration, the section looks for conflicts. Problems of all of
+them are collected into one `ConfigError`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+from pydantic import ValidationError
+
+from core.config.command_line import by_name, read_command_line
+from core.config.fields import FieldSpec, Section, describe
+from core.config.foreign import reason_against
+from core.config.sources import Entry, Source, SourceOptions, read_file, read_preset, read_values
+from core.errors import ConfigError, Problem, did_you_mean
+from core.i18n import _
+
+S = TypeVar("S", bound=Section)
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a value comes from; `where` is its place, empty for a default."""
+
+    source: Source = "default"
+    where: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """The sections of a verb, filled in, and the origin of every option."""
+
+    sections: Mapping[type[Section], Section]
+    origins: Mapping[str, Origin]
+
+    def __getitem__(self, section: type[S]) -> S:
+        return cast(S, self.sections[section])
+
+    def values(self) -> dict[str, Any]:
+        """Every option by its name."""
+        return {name: getattr(filled, name) for kind, filled in self.sections.items() for name in kind.model_fields}
+
+
+def load(
+    sections: Sequence[type[Section]],
+    *,
+    arguments: Sequence[str] = (),
+    values: Mapping[str, object] | None = None,
+    file: Path | None = None,
+) -> Settings:
+    """Fill sections in.
+
+    Args:
+        sections: the options that are known. With `SourceOptions` among them, files and presets can be named too.
+        arguments: the words of a command line.
+        values: what a form or a caller says; counts as typed, over `arguments`.
+        file: a file of options, besides one that is named in `arguments`.
+
+    Raises:
+        ConfigError: all problems, in the order of their sources.
+    """
+    specs = describe(*sections)
+    line = read_command_line(arguments, specs)
+    typed = [*line.entries, *read_values(values or {})]
+    problems = list(line.problems)
+    named = {entry.key: entry for entry in typed if entry.key in SourceOptions.model_fields}
+    below = [entry for read in _sources(named, file) for entry in _collected(read, problems)]
+    chosen = _chosen([*below, *typed], by_name(specs), problems)
+    filled = {kind: _filled(kind, chosen, problems) for kind in sections}
+    if problems:
+        raise ConfigError(problems)
+    origins = {
+        spec.name: Origin(chosen[spec.name].source, chosen[spec.name].where) if spec.name in chosen else Origin()
+        for spec in specs
+    }
+    return Settings({kind: section for kind, section in filled.items() if section is not None}, origins)
+
+
+def _sources(named: Mapping[str, Entry], file: Path | None) -> list[Callable[[], list[Entry]]]:
+    """How to read what lies below the typed values, the weakest first."""
+    readers: list[Callable[[], list[Entry]]] = []
+    preset, config = named.get("preset"), named.get("config")
+    if preset and isinstance(preset.raw, str):
+        readers.append(lambda: read_preset(str(preset.raw), preset.where))
+    if file:
+        readers.append(lambda: read_file(file))
+    if config and isinstance(config.raw, str):
+        readers.append(lambda: read_file(Path(str(config.raw))))
+    return readers
+
+
+def _collected(read: Callable[[], list[Entry]], problems: list[Problem]) -> list[Entry]:
+    try:
+        return read()
+    except ConfigError as error:
+        problems.extend(error.problems)
+        return []
+
+
+def _chosen(entries: Sequence[Entry], known: Mapping[str, FieldSpec], problems: list[Problem]) -> dict[str, Entry]:
+    """The entry that counts for each option: the last one."""
+    chosen: dict[str, Entry] = {}
+    for entry in entries:
+        spec = known.get(entry.key)
+        if spec is None:
+            problems.append(_unknown(entry, known))
+        elif entry.raw is None and not spec.optional and spec.kind != "list":
+            default = _("leave the line out for its default, {value}").format(value=spec.shown_default or '""')
+            problems.append(Problem(entry.where, _("has no value"), default))
+        else:
+            chosen[spec.name] = entry
+    return chosen
+
+
+def _unknown(entry: Entry, known: Mapping[str, FieldSpec]) -> Problem:
+    reason = reason_against(entry.key)
+    if reason:
+        return Problem(entry.where, _("is not an option of finetui"), reason)
+    return Problem(entry.where, _("is no option"), did_you_mean(entry.key, sorted(known)))
+
+
+def _filled(kind: type[S], chosen: Mapping[str, Entry], problems: list[Problem]) -> S | None:
+    specs = {spec.name: spec for spec in describe(kind)}
+    entries = {name: chosen[name] for name in specs if name in chosen}
+    try:
+        section = kind.model_validate({name: _value(entry, specs[name]) for name, entry in entries.items()})
+    except ValidationError as error:
+        problems.extend(_problems(error, specs, entries))
+        return None
+    problems.extend(
+        Problem(entries[found.where].where if found.where in entries else found.where, found.what, found.hint)
+        for found in section.conflicts()
+    )
+    return section
+
+
+def _value(entry: Entry, spec: FieldSpec) -> Any:
+    """What pydantic is given: lists as lists, everything else as text, which it reads by the field's type."""
+    if spec.kind != "list":
+        return entry.raw
+    if entry.raw is None:
+        return ()
+    items = [entry.raw] if isinstance(entry.raw, str) else entry.raw
+    if spec.separator:
+        items = [part.strip() for item in items for part in item.split(spec.separator)]
+        return tuple(part for part in items if part)
+    return tuple(items)
+
+
+def _problems(
+    error: ValidationError, specs: Mapping[str, FieldSpec], entries: Mapping[str, Entry]
+) -> dict[Problem, None]:
+    """One problem for each field, whatever number of rules its value breaks; a dict because it keeps the order."""
+    found: dict[Problem, None] = {}
+    for detail in error.errors(include_url=False, include_context=False):
+        name = str(detail["loc"][0])
+        spec, entry = specs[name], entries.get(name)
+        if entry is None:
+            found[Problem(f"--{name}", _("is missing"), _("expected {what}").format(what=spec.expects))] = None
+            continue
+        what = _("expected {what}, not {value}").format(what=spec.expects, value=_quoted(entry))
+        hint = did_you_mean(str(entry.raw), spec.choices) if spec.kind == "choice" else ""
+        found[Problem(entry.where, what, hint)] = None
+    return found
+
+
+def _quoted(entry: Entry) -> str:
+    return repr(entry.raw) if len(repr(entry.raw)) <= 60 else repr(entry.raw)[:57] + "…'"
