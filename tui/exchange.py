@@ -50,13 +50,22 @@ class Exchange:
         self._questions = {column.index: conversation.line(column.index)[-1] for column in columns}
         self._parts: dict[int, list[str]] = {column.index: [] for column in columns}
         self._asks = [self._ask(column, single_turn) for column in columns]
+        self._started = False
 
     def _ask(self, column: Column, single_turn: bool) -> Ask:
         messages = self.conversation.messages(column.index)
         if single_turn:
             messages = newest_question(messages)
-        key = f"{self.conversation.key}:{column.index}"
-        return Ask(column.index, column.model, column.adapter, messages, key)
+        return Ask(column.index, column.model, column.adapter, messages, f"{self.conversation.path}:{column.index}")
+
+    @property
+    def started(self) -> bool:
+        """Whether a worker has taken up the question, so that it can be told to stop."""
+        return self._started
+
+    def question(self, column: int) -> Turn:
+        """What the column is to answer."""
+        return self._questions[column]
 
     async def run(
         self, driver: ChatDriver, sampling: Sampling, enable_thinking: bool | None = None
@@ -73,6 +82,7 @@ class Exchange:
                     turn = self._keep(column, "error") if self._parts.get(column) else None
                     yield column, NotAnswered(reply, turn)
                 case Started():
+                    self._started = True
                     yield column, reply
 
     def keep_parts(self) -> None:

@@ -1,0 +1,108 @@
+"""A form made from the declarations of its options: one row each, with help, bounds, and what is wrong beside it.
+
+The form knows texts only. Whoever shows it hands the texts to `core.config`, as a command line or a file would be, and
+gives the problems back; so a form, a file and a command line can never disagree.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from textual import on
+from textual.app import ComposeResult
+from textual.containers import Vertical, VerticalScroll
+from textual.content import Content
+from textual.events import DescendantFocus
+from textual.message import Message
+from textual.suggester import SuggestFromList
+from textual.widgets import Input, Static
+
+from core.config.fields import FieldSpec
+from core.errors import Problem
+from core.i18n import _
+
+
+class OptionRow(Vertical):
+    """One option: its name, its value as text, and below it the help or the problem."""
+
+    DEFAULT_CSS = """
+    OptionRow { height: auto; }
+    OptionRow .option-name { width: 1fr; color: $text-muted; }
+    OptionRow Input { border: none; height: 1; padding: 0 1; background: $boost; }
+    OptionRow Input:focus { background: $panel; }
+    OptionRow .option-note { height: auto; color: $text-muted; display: none; padding: 0 0 0 1; }
+    OptionRow:focus-within .option-note, OptionRow.-wrong .option-note { display: block; }
+    OptionRow.-wrong .option-note { color: $text-error; }
+    """
+
+    def __init__(self, spec: FieldSpec, value: str) -> None:
+        super().__init__()
+        self.spec = spec
+        self._value = value
+
+    def compose(self) -> ComposeResult:
+        yield Static(Content(self.spec.name), classes="option-name")
+        words = self.spec.choices or (("true", "false") if self.spec.kind == "switch" else ())
+        text = Input(
+            self._value,
+            placeholder=_("left to the model") if self.spec.optional else "",
+            suggester=SuggestFromList(words) if words else None,
+            select_on_focus=False,
+        )
+        text.cursor_blink = False
+        yield text
+        yield Static(self._help(), classes="option-note")
+
+    def _help(self) -> Content:
+        default = self.spec.shown_default
+        facts = _("default {value}").format(value=default) if default else ""
+        return Content(" ".join(filter(None, (self.spec.help, str(self.spec.bounds), facts))))
+
+    def show_problem(self, problem: Problem | None) -> None:
+        """Show what is wrong in the help's place, or the help again."""
+        self.set_class(problem is not None, "-wrong")
+        text = " ".join(filter(None, (problem.what, problem.hint))) if problem else ""
+        self.query_one(".option-note", Static).update(Content(text) if problem else self._help())
+
+
+class OptionForm(VerticalScroll, can_focus=False):
+    """Rows of options. Says `Edited` with all texts that differ from what the form began with, at each change."""
+
+    DEFAULT_CSS = """
+    OptionForm { height: 1fr; }
+    """
+
+    class Edited(Message):
+        """The texts changed; `values` has the text of every option, by name."""
+
+        def __init__(self, values: dict[str, str]) -> None:
+            super().__init__()
+            self.values = values
+
+    def __init__(self, specs: Sequence[FieldSpec], values: Mapping[str, str]) -> None:
+        super().__init__()
+        self._specs = specs
+        self._values = dict(values)
+
+    def compose(self) -> ComposeResult:
+        for spec in self._specs:
+            yield OptionRow(spec, self._values.get(spec.name, spec.shown_default))
+
+    @on(Input.Changed)
+    def _changed(self, event: Input.Changed) -> None:
+        event.stop()
+        values = {row.spec.name: row.query_one(Input).value for row in self.query(OptionRow)}
+        if values != self._values:
+            self._values = values
+            self.post_message(self.Edited(values))
+
+    @on(DescendantFocus)
+    def _focused(self, event: DescendantFocus) -> None:
+        if event.widget.parent is not None and isinstance(event.widget.parent, OptionRow):
+            event.widget.parent.scroll_visible()
+
+    def show_problems(self, problems: Sequence[Problem]) -> None:
+        """Put each problem at its row; rows without one show their help again."""
+        wrong = {problem.where: problem for problem in problems}
+        for row in self.query(OptionRow):
+            row.show_problem(wrong.get(row.spec.name))

@@ -1,0 +1,375 @@
+"""F2: the chat. Conversations on the left, the columns in the middle, the input below, settings on demand."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+from typing import ClassVar
+
+from textual import on, work
+from textual.app import ComposeResult
+from textual.binding import BindingType
+from textual.containers import Horizontal, Vertical
+from textual.css.query import NoMatches
+
+from core.chat.session import Column, Conversation, Turn
+from core.chat.store import SessionSummary
+from core.errors import FinetuiError
+from core.i18n import _
+from core.models.catalog import ModelInfo, list_models
+from core.untrusted import inert_line
+from core.workspace import Workspace, load_state, save_state
+from tui.actions import bindings
+from tui.entries import speaker
+from tui.messages import ModelChosen
+from tui.screens.conversing import Conversing
+from tui.screens.picker import Choice, Picker
+from tui.screens.prompt import PromptScreen
+from tui.slash import Command, complete, parse
+from tui.widgets.column import ColumnView
+from tui.widgets.completion import Completion
+from tui.widgets.prompt_input import PromptInput
+from tui.widgets.session_list import SessionList
+from tui.widgets.settings_panel import SettingsPanel
+from tui.widgets.status_bar import Status, StatusBar
+from tui.widgets.transcript import Transcript
+from tui.widgets.welcome import Welcome
+
+WIDE = 100
+"""From this width on, the side panels stand beside the chat; below, they lie over it."""
+
+
+class ChatScreen(Conversing):
+    """The chat and its keys."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [*bindings("chat"), ("escape", "back")]
+    HORIZONTAL_BREAKPOINTS: ClassVar[list[tuple[int, str]] | None] = [(0, "-narrow"), (WIDE, "-wide")]
+
+    def __init__(self, workspace: Workspace) -> None:
+        super().__init__(workspace)
+        self._editing: list[Turn] = []
+
+    def compose(self) -> ComposeResult:
+        with Horizontal(id="body"):
+            with Vertical(id="chat"):
+                yield Horizontal(ColumnView(self.conversation, self.conversation.columns[0]), id="columns")
+                yield Completion()
+                yield PromptInput(placeholder=_("message   enter sends · ctrl+j new line · / commands · F1 help"))
+        bar = StatusBar()
+        bar.status = Status(hint=_("F1 help"))
+        yield bar
+
+    def on_mount(self) -> None:
+        self.input.focus()
+        self.call_after_refresh(self._start)
+
+    # --- the start ---
+
+    @work
+    async def _start(self) -> None:
+        """After the first frame: settings, models, the list of conversations."""
+        self.restore_settings()
+        if self.size.width >= WIDE:
+            await self._mount_sessions()
+        models = await self._models()
+        if not models:
+            await self.query_one("#chat").mount(Welcome(self.workspace), before="#columns")
+            self.query_one("#columns").display = False
+            self.input.display = False
+            return
+        self.start_with(models)
+
+    def start_with(self, models: list[ModelInfo]) -> None:
+        """Take the model of the last time, or the first there is, and load it."""
+        last = load_state(self.workspace).get("speaker", {})
+        named = {model.name: model for model in models}
+        model = named.get(last.get("model", ""), models[0])
+        adapters = {adapter.name for adapter in model.adapters}
+        adapter = last.get("adapter")
+        self.use(Choice(model.name, adapter if adapter in adapters else None))
+
+    async def _models(self) -> list[ModelInfo]:
+        import asyncio
+
+        return await asyncio.to_thread(list_models, self.workspace)
+
+    @on(Welcome.Ready)
+    async def _welcome_over(self, event: Welcome.Ready) -> None:
+        await self.query_one(Welcome).remove()
+        self.query_one("#columns").display = True
+        self.input.display = True
+        self.input.focus()
+        self.use(Choice(event.model))
+
+    # --- typing ---
+
+    @on(PromptInput.Changed)
+    def _typed(self) -> None:
+        self.query_one(Completion).offer(self.input.text, complete)
+
+    @on(PromptInput.Submitted)
+    def _submitted(self, event: PromptInput.Submitted) -> None:
+        try:
+            line = parse(event.text)
+        except FinetuiError as error:
+            self.tell_error(error)
+            self.input.text = event.text
+            return
+        if isinstance(line, Command):
+            self.run_command(line)
+        elif line.strip():
+            self._send(line, event.text)
+
+    def _send(self, text: str, typed: str) -> None:
+        if self.exchange is not None:
+            self.notify(_("An answer is being written: esc stops it."), severity="warning")
+            self.input.text = typed
+            return
+        for turn in self._editing:
+            self.conversation.rewind(turn.parent, turn.column)
+        if self._editing:
+            self._editing = []
+            for view in self.views:
+                view.rebuild()
+        try:
+            self.ask(text)
+        except FinetuiError as error:
+            self.tell_error(error)
+            self.input.text = typed
+
+    def run_command(self, command: Command) -> None:
+        """Do what a slash command says: call its action, with its argument if it takes one."""
+        name = command.action.name
+        if command.action.takes_argument():
+            method: Callable[[str], object] = getattr(self, f"action_{name}")
+            method(command.argument)
+        else:
+            self.call_later(self.run_action, name if hasattr(self, f"action_{name.split('(')[0]}") else f"app.{name}")
+
+    def tell_error(self, error: FinetuiError) -> None:
+        """Show an error where the conversation is."""
+        self.views[0].say_error(error.message, error.hint)
+
+    @on(PromptInput.Escaped)
+    async def action_back(self) -> None:
+        """Esc: stop the answer, else leave what one is in, for the input."""
+        if self.exchange is not None:
+            await self.stop_answer()
+        elif self._editing:
+            self._editing = []
+            self.input.text = ""
+            self.notify(_("The question stays as it was."))
+        for view in self.views:
+            view.transcript.cursor = None
+        self.input.focus()
+
+    async def action_stop(self) -> None:
+        await self.stop_answer()
+
+    # --- the conversation ---
+
+    async def action_new(self) -> None:
+        """A new conversation with the same who and the same system prompt."""
+        await self.show(self.store.create(system=self.conversation.system, columns=self.conversation.columns))
+        self.input.focus()
+
+    async def action_clear(self) -> None:
+        await self.action_new()
+        self.notify(_("History has been removed."))
+
+    async def open(self, summary: SessionSummary) -> None:
+        """Open a conversation of the list, with the models that it was held with."""
+        try:
+            conversation = self.store.open(summary.path)
+        except FinetuiError as error:
+            self.tell_error(error)
+            return
+        if not conversation.columns or not conversation.columns[0].model:
+            conversation.set_columns(self.conversation.columns)
+        await self.show(conversation)
+        self.load(conversation.columns)
+        self.input.focus()
+
+    @work
+    async def action_resume(self, words: str = "") -> None:
+        found = self.store.search(words) if words else self.store.list()
+        others = [summary for summary in found if summary.path != self.conversation.path]
+        if others:
+            await self.open(others[0])
+        else:
+            self.notify(_("There is no such conversation."), severity="warning")
+
+    def action_save(self, title: str) -> None:
+        self.conversation.rename(title)
+        self.notify(_("The conversation is called “{title}”.").format(title=inert_line(title)), markup=False)
+        self._reload_sessions()
+
+    async def action_sessions(self) -> None:
+        """Show the list of conversations and go there; again: put it away."""
+        with contextlib.suppress(NoMatches):
+            panel = self.query_one(SessionList)
+            if panel.has_focus_within:
+                await panel.remove()
+                self.input.focus()
+            else:
+                panel.focus_list()
+            return
+        await self._mount_sessions()
+        self.query_one(SessionList).focus_list()
+
+    async def _mount_sessions(self) -> None:
+        await self.query_one("#body").mount(SessionList(self.store), before="#chat")
+
+    def _reload_sessions(self) -> None:
+        for panel in self.query(SessionList):
+            panel.reload()
+
+    @on(SessionList.Chosen)
+    async def _session_chosen(self, event: SessionList.Chosen) -> None:
+        if not self.has_class("-wide"):
+            await self.query_one(SessionList).remove()
+        await self.open(event.summary)
+
+    @on(SessionList.Renamed)
+    def _session_renamed(self, event: SessionList.Renamed) -> None:
+        mine = event.summary.path == self.conversation.path
+        conversation = self.conversation if mine else self.store.open(event.summary.path)
+        conversation.rename(event.title)
+        self._reload_sessions()
+
+    @on(SessionList.Gone)
+    async def _session_gone(self, event: SessionList.Gone) -> None:
+        if event.summary.path == self.conversation.path:
+            await self.show(self.store.create(columns=self.conversation.columns))
+
+    @on(SessionList.Left)
+    def _sessions_left(self) -> None:
+        self.input.focus()
+
+    def answered(self) -> None:
+        self._reload_sessions()
+
+    # --- who answers ---
+
+    @work
+    async def action_model(self, name: str = "") -> None:
+        models = await self._models()
+        if name:
+            self._use_named([name], models)
+            return
+        column = self.conversation.columns[0]
+        chosen = await self.app.push_screen_wait(Picker(models, [Choice(column.model, column.adapter)]))
+        if chosen:
+            self.use(chosen[0])
+
+    @work
+    async def action_adapter(self, name: str) -> None:
+        self._use_named([name], await self._models())
+
+    def action_base(self) -> None:
+        self.use(Choice(self.conversation.columns[0].model))
+
+    @on(ModelChosen)
+    def _model_chosen(self, event: ModelChosen) -> None:
+        self.use(Choice(event.model, event.adapter))
+
+    def _use_named(self, names: list[str], models: list[ModelInfo]) -> None:
+        try:
+            chosen = [self._named(name, models) for name in names]
+        except FinetuiError as error:
+            self.tell_error(error)
+            return
+        if len(chosen) == 1:
+            self.use(chosen[0])
+        else:
+            self.compare(chosen)
+
+    def _named(self, name: str, models: list[ModelInfo]) -> Choice:
+        """Who is meant: `base`, an adapter's name or folder, a model's name or folder."""
+        from core.models.catalog import resolve_adapter, resolve_model
+
+        current = self.conversation.columns[0].model
+        if name == "base":
+            return Choice(current)
+        for model in sorted(models, key=lambda model: model.name != current):
+            if name in (adapter.name for adapter in model.adapters):
+                return Choice(model.name, name)
+        with contextlib.suppress(FinetuiError):
+            return Choice(current, resolve_adapter(name, self.workspace).name)
+        return Choice(resolve_model(name, self.workspace).name)
+
+    def use(self, choice: Choice) -> None:
+        """Have this one answer from now on. In compare mode: alone."""
+        if self.exchange is not None:
+            self.notify(_("An answer is being written: esc stops it."), severity="warning")
+            return
+        save_state(self.workspace, speaker={"model": choice.model, "adapter": choice.adapter})
+        column = Column(0, choice.model, choice.adapter)
+        if self.comparing:
+            self.run_worker(self._show_with([column]))
+            return
+        self.conversation.set_columns([column])
+        view = self.views[0]
+        view.column = column
+        view.tell("")
+        self.tell_speaker()
+        self.load([column])
+
+    async def _show_with(self, columns: list[Column]) -> None:
+        await self.show(self.store.create(system=self.conversation.system, columns=columns))
+        self.load(columns)
+        self.input.focus()
+
+    # --- compare ---
+
+    @work
+    async def action_compare(self, names: str = "") -> None:
+        """Ask several at once; without names a picker, and from compare mode back to one."""
+        models = await self._models()
+        if names:
+            self._use_named(names.replace(",", " ").split(), models)
+            return
+        if self.comparing:
+            first = self.conversation.columns[0]
+            self.use(Choice(first.model, first.adapter))
+            return
+        column = self.conversation.columns[0]
+        chosen = await self.app.push_screen_wait(Picker(models, [Choice(column.model, column.adapter)], many=True))
+        if chosen:
+            self.compare(chosen)
+
+    def compare(self, chosen: list[Choice]) -> None:
+        """Start a comparison. The last question stands in the input, ready to be asked again."""
+        questions = [turn for turn in self.conversation.line(0) if turn.role == "user"]
+        columns = [
+            Column(index, choice.model, choice.adapter, speaker("", None) if not choice.model else "")
+            for index, choice in enumerate(chosen[:4])
+        ]
+        if questions and not self.input.text:
+            self.input.text = questions[-1].content
+        self.run_worker(self._show_with(columns))
+
+    # --- the exact prompt ---
+
+    @work
+    async def action_tokens(self) -> None:
+        column = self.view.column
+        messages = self.conversation.messages(column.index)
+        if self.input.text and not self.input.text.startswith("/"):
+            from core.chat.message import Message
+
+            messages = (*messages, Message("user", self.input.text))
+        if not messages:
+            self.notify(_("Type a message first: there is no prompt yet."))
+            return
+        try:
+            rendered = await self.driver.render(
+                column.model,
+                messages,
+                add_generation_prompt=messages[-1].role == "user",
+                enable_thinking=self.enable_thinking,
+            )
+        except FinetuiError as error:
+            self.tell_error(error)
+            return
+        await self.app.push_screen(PromptScreen(rendered))

@@ -1,0 +1,290 @@
+"""The chat's machinery: a conversation in one or more columns, and the answers that grow in them.
+
+What a key or a slash command means is told in `tui.screens.chat`; here is what happens then. One question is under
+way at a time. It lives in an `Exchange`, which keeps question and answers in the conversation's file; the columns
+only show.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+
+from textual import work
+from textual.containers import Horizontal
+from textual.screen import Screen
+from textual.timer import Timer
+
+from core.chat.session import Column, Conversation, Turn
+from core.chat.store import SessionStore
+from core.errors import FinetuiError, PromptTooLong, WorkerDied
+from core.i18n import _
+from core.serve.protocol import PhaseChanged, Sampling, Text
+from core.workspace import Workspace
+from tui.chat_driver import ChatDriver
+from tui.entries import speaker
+from tui.exchange import Answered, Exchange, NotAnswered, Update
+from tui.widgets.column import ColumnView
+from tui.widgets.prompt_input import PromptInput
+from tui.widgets.status_bar import StatusBar
+
+FLUSHES_PER_SECOND = 8
+
+_PHASES = {
+    "importing": _("starting the engine"),
+    "reading": _("reading the model's files"),
+    "loading": _("loading the weights"),
+    "ready": _("ready"),
+}
+
+
+class Conversing(Screen[None]):
+    """A conversation on the screen, and the models that answer in it."""
+
+    def __init__(self, workspace: Workspace) -> None:
+        super().__init__()
+        self.workspace = workspace
+        self.store = SessionStore(workspace.sessions)
+        self.conversation = self.store.create(columns=[Column(0, "")])
+        self.driver = ChatDriver(workspace, on_phase=self._on_phase, on_death=self._on_death)
+        self.exchange: Exchange | None = None
+        self.single_turn = False
+        self.sampling = Sampling()
+        self.random_seed = True
+        self.enable_thinking: bool | None = None
+        self._phase: PhaseChanged | None = None
+        self._phase_since = 0.0
+        self._phase_timer: Timer | None = None
+
+    # --- what is on the screen ---
+
+    @property
+    def views(self) -> list[ColumnView]:
+        return list(self.query(ColumnView))
+
+    @property
+    def view(self) -> ColumnView:
+        """The column that the keyboard is in, else the first."""
+        focused = self.focused
+        inside = focused.query_ancestor(ColumnView) if focused is not None and focused.has_class("-in-column") else None
+        return inside or self.views[0]
+
+    @property
+    def input(self) -> PromptInput:
+        return self.query_one(PromptInput)
+
+    @property
+    def status(self) -> StatusBar:
+        return self.query_one(StatusBar)
+
+    @property
+    def comparing(self) -> bool:
+        return len(self.conversation.columns) > 1
+
+    async def show(self, conversation: Conversation) -> None:
+        """Put a conversation on the screen in place of the one before."""
+        await self.end_answer()
+        self.conversation = conversation
+        await self.show_columns()
+        for problem in conversation.problems:
+            self.views[0].say(problem)
+
+    async def show_columns(self) -> None:
+        """Lay out the columns of the conversation anew."""
+        columns = self.query_one("#columns", Horizontal)
+        columns.set_class(self.comparing, "compare")
+        async with self.batch():
+            await columns.remove_children()
+            await columns.mount_all(ColumnView(self.conversation, column) for column in self.conversation.columns)
+        self.tell_speaker()
+
+    def tell_speaker(self) -> None:
+        """Show in the status bar who answers, and how."""
+        first = self.conversation.columns[0]
+        self.status.tell(
+            model=_("comparing {n}").format(n=len(self.conversation.columns)) if self.comparing else first.model,
+            adapter="" if self.comparing else first.adapter or "",
+            mode=_("single turn") if self.single_turn else _("multi turn"),
+            temperature=self.sampling.temperature,
+        )
+        self.tell_context()
+
+    def tell_context(self) -> None:
+        """Show how much of the context the last answer left."""
+        engine = self.driver.loaded(self.conversation.columns[0].model)
+        usages = [turn.usage for turn in self.conversation.line(0) if turn.usage]
+        used = usages[-1].prompt_tokens + usages[-1].answer_tokens if usages else 0
+        self.status.tell(context_used=used, context_length=engine.loaded.context_length if engine else 0)
+
+    # --- questions and answers ---
+
+    def ask(self, text: str) -> None:
+        """Put a question to every column."""
+        for column in self.conversation.columns:
+            self.conversation.append("user", text, column=column.index)
+        self.answer(self.views)
+
+    def answer(self, views: Sequence[ColumnView]) -> None:
+        """Have the columns answer the questions at their ends."""
+        if any(not view.column.model for view in views):
+            self.notify(_("Choose a model first: ctrl+g."), severity="warning")
+            return
+        self._answer(views)
+
+    @work(group="answer", exclusive=True)
+    async def _answer(self, views: Sequence[ColumnView]) -> None:
+        columns = [view.column for view in views]
+        exchange = self.exchange = Exchange(self.conversation, columns, single_turn=self.single_turn)
+        by_column = {view.column.index: view for view in views}
+        for view in views:
+            view.begin(exchange.question(view.column.index), self._waiting_for(view.column.model))
+        ticker = self.set_interval(1 / FLUSHES_PER_SECOND, lambda: [view.flush() for view in views])
+        try:
+            async for column, update in exchange.run(self.driver, self.request_sampling(), self.enable_thinking):
+                self._take(by_column[column], update)
+        finally:
+            ticker.stop()
+            if self.exchange is exchange:
+                self.exchange = None
+        await self._tell_memory()
+
+    def request_sampling(self) -> Sampling:
+        """What is sent with the next question: a fresh seed where none is set, the same for all its columns."""
+        if self.random_seed:
+            return replace(self.sampling, seed=random.randrange(1 << 31))
+        return self.sampling
+
+    def _waiting_for(self, model: str) -> str:
+        return "…" if self.driver.loaded(model) else _("waiting for the model…")
+
+    def _take(self, view: ColumnView, update: Update) -> None:
+        first_text = isinstance(update, Text) and view.expects_text
+        view.take(update)
+        if first_text:
+            view.flush()
+        match update:
+            case Answered():
+                self.tell_context()
+            case NotAnswered(PromptTooLong(), None):
+                self._take_back(view)
+            case _other:
+                pass
+
+    def _take_back(self, view: ColumnView) -> None:
+        """A question that cannot be answered goes back into the input."""
+        question = self.conversation.line(view.column.index)[-1]
+        self.conversation.rewind(question.parent, view.column.index)
+        view.transcript.remove(question.id)
+        if not self.input.text:
+            self.input.text = question.content
+
+    def retry(self, view: ColumnView, turn: Turn | None = None) -> None:
+        """Answer a question anew, beside the answers it has; without a turn, the last one."""
+        line = self.conversation.line(view.column.index)
+        upto = line[: line.index(turn) + 1] if turn in line else line
+        questions = [turn for turn in upto if turn.role == "user"]
+        if not questions:
+            self.notify(_("There is no question to answer again."), severity="warning")
+            return
+        self.conversation.rewind(questions[-1].id, view.column.index)
+        view.rebuild()
+
+    async def stop_answer(self) -> None:
+        """End the answers under way; their parts are kept."""
+        if self.exchange is None:
+            return
+        if self.exchange.started:
+            await self.driver.stop()
+        else:
+            self.workers.cancel_group(self, "answer")
+            for view in self.views:
+                view.drop_pending(_("stopped before the answer began"))
+
+    async def end_answer(self) -> None:
+        """Stop, and wait until everything is in the file."""
+        if self.exchange is not None:
+            await self.stop_answer()
+            await self.workers.wait_for_complete([w for w in self.workers if w.group == "answer"])
+
+    def keep_parts(self) -> None:
+        """The app has to leave now: write what there is of the answers."""
+        if self.exchange is not None:
+            self.exchange.keep_parts()
+
+    # --- models ---
+
+    @work(group="load")
+    async def load(self, columns: Sequence[Column]) -> None:
+        """Load who answers, in the background, so that the first question need not wait."""
+        for column in columns:
+            try:
+                engine = await self.driver.engine(column.model)
+                for warning in engine.loaded.warnings:
+                    self.views[0].say(warning)
+                if column.adapter:
+                    await self.driver.adapter(engine, column.adapter)
+            except FinetuiError as error:
+                self._end_phase()
+                if self.exchange is None:  # else the answer says it
+                    self.views[0].say_error(error.message, error.hint)
+                return
+        self.tell_context()
+        await self._tell_memory()
+
+    def _on_phase(self, model: str, phase: PhaseChanged) -> None:
+        if self._phase is None:
+            self._phase_since = time.monotonic() - phase.seconds
+            self._phase_timer = self.set_interval(0.5, self._tell_phase)
+        self._phase = phase
+        if phase.phase == "ready":
+            self._end_phase()
+        else:
+            self._tell_phase()
+
+    def _tell_phase(self) -> None:
+        if self._phase is None:
+            return
+        text = _("{phase} {seconds:.0f} s").format(
+            phase=_PHASES[self._phase.phase], seconds=time.monotonic() - self._phase_since
+        )
+        self.status.tell(phase=text)
+        for view in self.views:
+            view.wait(text)
+
+    def _end_phase(self) -> None:
+        self._phase = None
+        if self._phase_timer is not None:
+            self._phase_timer.stop()
+        self.status.tell(phase="")
+        for view in self.views:
+            view.wait("…")
+
+    def _on_death(self, model: str, death: WorkerDied) -> None:
+        self._end_phase()
+        if self.exchange is None:
+            self.notify(
+                _("{model}: {message}. It is started again with the next question.").format(
+                    model=speaker(model, None), message=death.message
+                ),
+                severity="warning",
+                markup=False,
+            )
+
+    async def _tell_memory(self) -> None:
+        engine = self.driver.loaded(self.conversation.columns[0].model)
+        if engine is None:
+            return
+        try:
+            report = await engine.client.status()
+        except FinetuiError:
+            return
+        self.status.tell(memory=memory_text(report.device_bytes, report.device_total_bytes, report.resident_bytes))
+
+
+def memory_text(device: int, device_total: int, resident: int) -> str:
+    """The accelerator's memory where there is one, else the worker's."""
+    if device_total:
+        return _("{used:.1f}/{total:.0f} GB").format(used=device / 1e9, total=device_total / 1e9)
+    return _("{used:.1f} GB").format(used=resident / 1e9) if resident else ""

@@ -1,0 +1,249 @@
+"""What can be done with what was said: walk, branch, retry, edit, copy, rate, keep, export."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+from core.chat.export import append_to_dataset, export
+from core.chat.preferences import append_preference
+from core.chat.session import Turn
+from core.errors import FinetuiError, UsageError
+from core.i18n import _
+from core.untrusted import inert_line
+from tui import clipboard
+from tui.screens.conversing import Conversing
+from tui.widgets.column import KEPT_MARK, ColumnView
+
+_EXPORT_ENDINGS = {"markdown": "md", "messages": "jsonl", "sharegpt": "json", "alpaca": "json"}
+
+
+class MessageActions(Conversing):
+    """The actions on messages, those under the cursor and the last ones."""
+
+    editing: tuple[Turn, ...] = ()
+    """Questions that the next message replaces, one for each column."""
+
+    # --- the cursor ---
+
+    def action_cursor(self, step: int) -> None:
+        """Go to the message above or below; from the input, to the last one."""
+        transcript = self.view.transcript
+        transcript.focus()
+        transcript.move_cursor(step)
+
+    def _at_cursor(self) -> Turn | None:
+        turn = self.view.turn_at_cursor()
+        if turn is None:
+            self.notify(_("Go to a message first: ctrl+up."))
+        return turn
+
+    def action_branch(self, step: int) -> None:
+        """Show the version of this message before or after the shown one."""
+        turn = self._at_cursor()
+        if turn is None or self.exchange is not None:
+            return
+        branches = self.conversation.branches(turn.id)
+        index = [branch.id for branch in branches].index(turn.id) + step
+        if not 0 <= index < len(branches):
+            self.notify(_("This message has no other version there."))
+            return
+        self.conversation.activate(branches[index].id)
+        self.view.rebuild()
+        self.view.transcript.select(branches[index].id)
+        self.tell_context()
+
+    # --- again ---
+
+    def action_retry(self) -> None:
+        """Answer the last question again, in every column."""
+        if self._idle():
+            self._retry({view: self.conversation.line(view.column.index) for view in self.views})
+
+    def action_retry_here(self) -> None:
+        """Answer again from the message under the cursor on."""
+        turn = self._at_cursor()
+        if turn is not None and self._idle():
+            line = self.conversation.line(turn.column)
+            self._retry({self.view: line[: line.index(turn) + 1]})
+
+    def _retry(self, lines: dict[ColumnView, tuple[Turn, ...]]) -> None:
+        views = []
+        for view, line in lines.items():
+            questions = [turn for turn in line if turn.role == "user"]
+            if questions:
+                self.conversation.rewind(questions[-1].id, view.column.index)
+                view.rebuild()
+                views.append(view)
+        if views:
+            self.input.focus()
+            self.answer(views)
+        else:
+            self.notify(_("There is no question to answer again."))
+
+    def action_edit(self) -> None:
+        """Change the last question."""
+        questions = [turn for turn in self.conversation.line(self.view.column.index) if turn.role == "user"]
+        if questions:
+            self._edit(questions[-1])
+        else:
+            self.notify(_("There is no question to change."))
+
+    def action_edit_here(self) -> None:
+        """Change the question under the cursor, or the one that the answer under it belongs to."""
+        turn = self._at_cursor()
+        if turn is not None and turn.role == "assistant" and turn.parent:
+            turn = self.conversation.turn(turn.parent)
+        if turn is not None:
+            self._edit(turn)
+
+    def _edit(self, question: Turn) -> None:
+        if not self._idle():
+            return
+        depth = self.conversation.line(question.column).index(question)
+        lines = [self.conversation.line(view.column.index) for view in self.views]
+        self.editing = tuple(line[depth] for line in lines if len(line) > depth and line[depth].role == "user")
+        self.input.text = question.content
+        self.input.focus()
+        self.notify(_("enter asks it anew, as a branch; esc leaves it as it was"))
+
+    def _idle(self) -> bool:
+        if self.exchange is not None:
+            self.notify(_("An answer is being written: esc stops it."), severity="warning")
+        return self.exchange is None
+
+    # --- copy ---
+
+    async def action_copy(self, what: str = "") -> None:
+        """Copy the last answer, its code, or all of the conversation."""
+        match what or "answer":
+            case "answer":
+                answer = self.view.last_answer()
+                await self.copy(answer.content if answer else "")
+            case "code":
+                answer = self.view.last_answer()
+                await self.copy("\n\n".join(self.view.transcript.code_blocks(answer.id)) if answer else "")
+            case "all":
+                await self.copy(export(self.conversation, "markdown", self.view.column.index))
+            case other:
+                raise UsageError(_("cannot copy {what!r}").format(what=other), _("say answer, code or all"))
+
+    async def action_copy_here(self) -> None:
+        turn = self._at_cursor()
+        if turn is not None:
+            await self.copy(turn.content)
+
+    async def action_copy_code(self) -> None:
+        turn = self._at_cursor()
+        if turn is not None:
+            await self.copy("\n\n".join(self.view.transcript.code_blocks(turn.id)))
+
+    async def copy(self, text: str) -> None:
+        """Copy a text by the best way there is, and say which."""
+        if not text:
+            self.notify(_("There is nothing to copy."))
+            return
+        how = await clipboard.copy(text, folder=self.workspace.state, osc52=self.app.copy_to_clipboard)
+        self.notify(_("{n} characters {how}").format(n=len(text), how=how), markup=False)
+
+    # --- judge ---
+
+    def action_rate(self, word: str) -> None:
+        """Rate the last answer."""
+        answer = self.view.last_answer()
+        if answer is None:
+            self.notify(_("There is no answer to rate."))
+        else:
+            self._rate(answer, word)
+
+    def action_rate_here(self, word: str) -> None:
+        turn = self._at_cursor()
+        if turn is not None and turn.role == "assistant":
+            again = self.conversation.rating(turn.id) == word
+            self._rate(turn, "none" if again else word)
+
+    def _rate(self, turn: Turn, word: str) -> None:
+        match word:
+            case "good" | "bad":
+                self.conversation.rate(turn.id, word)
+            case "none":
+                self.conversation.rate(turn.id, None)
+            case _other:
+                raise UsageError(_("no rating {word!r}").format(word=word), _("say good, bad or none"))
+        self.view.refresh_turn(turn)
+
+    def action_keep(self, words: str) -> None:
+        """Keep one column's answer as preferred over another's, or over all others'."""
+        numbers = [int(word) for word in words.split() if word.isdigit()]
+        if not numbers or len(numbers) != len(words.split()):
+            raise UsageError(_("/keep needs the number of a column"), _("as in /keep 2, or /keep 2 1"))
+        self._keep(numbers[0], numbers[1:])
+
+    def action_keep_column(self, number: int) -> None:
+        if self.comparing:
+            self._keep(number, [])
+
+    def _keep(self, number: int, over: list[int]) -> None:
+        views = {view.column.index + 1: view for view in self.views}
+        better = views.get(number)
+        worse = [view for n, view in views.items() if n != number and (not over or n in over)]
+        if better is None or not worse:
+            raise UsageError(
+                _("no column {n} to compare").format(n=number), _("/compare starts a comparison of up to four columns")
+            )
+        chosen = better.last_answer()
+        rejected = [answer for view in worse if (answer := view.last_answer()) and chosen]
+        rejected = [answer for answer in rejected if chosen and answer.content != chosen.content]
+        if chosen is None or not rejected or self.exchange is not None:
+            self.notify(_("Wait for the answers: a pair needs two that differ."), severity="warning")
+            return
+        for answer in rejected:
+            path = append_preference(self.workspace.data, self.conversation, chosen, answer)
+        self.conversation.rate(chosen.id, "good")
+        better.refresh_turn(chosen)
+        for view in self.views:
+            view.tell(KEPT_MARK if view is better else "")
+        same = all(self._history(view) == self._history(better) for view in worse)
+        note = "" if same else _(" (the columns' histories differ: the prompt is column {n}'s)").format(n=number)
+        self.notify(
+            _("Kept as preference data in {path}{note}").format(path=path, note=note),
+            markup=False,
+        )
+
+    def _history(self, view: ColumnView) -> list[str]:
+        return [turn.content for turn in self.conversation.line(view.column.index)[:-1]]
+
+    # --- elsewhere ---
+
+    def action_export(self, words: str = "") -> None:
+        """Write the conversation to a file."""
+        kind, _space, name = words.partition(" ")
+        kind = kind or "markdown"
+        if kind not in _EXPORT_ENDINGS:
+            raise UsageError(
+                _("no export format {kind!r}").format(kind=kind),
+                _("there are: {names}").format(names=", ".join(_EXPORT_ENDINGS)),
+            )
+        stem = self.conversation.path.stem if self.conversation.path else "conversation"
+        path = Path(name.strip()).expanduser() if name.strip() else Path(f"{stem}.{_EXPORT_ENDINGS[kind]}")
+        path = path if path.is_absolute() else Path.cwd() / path
+        if path.exists():
+            raise UsageError(_("{path} is there already").format(path=path), _("name another: /export {kind} FILE").format(kind=kind))
+        try:
+            path.write_text(export(self.conversation, kind, self.view.column.index), encoding="utf-8", errors="replace")
+        except OSError as error:
+            raise UsageError(f"{path}: {error.strerror}", _("name another: /export {kind} FILE").format(kind=kind)) from error
+        self.notify(_("written to {path}").format(path=path), markup=False)
+
+    async def action_dataset(self, name: str) -> None:
+        """Append the last exchange to a data set."""
+        line = self.conversation.line(self.view.column.index)
+        if len(line) < 2:
+            self.notify(_("There is no exchange to append."))
+            return
+        path = await asyncio.to_thread(append_to_dataset, self.workspace.data, name, self.conversation.messages(self.view.column.index))
+        self.notify(_("appended to the data set {name} ({path})").format(name=inert_line(name), path=path), markup=False)
+
+    def tell_error(self, error: FinetuiError) -> None:
+        """Show an error where the conversation is."""
+        self.view.say_error(error.message, error.hint)

@@ -1,0 +1,74 @@
+"""The styles that texts are drawn in, taken once from a widget's CSS.
+
+Renderers get resolved Rich styles and know nothing of themes: a widget names them in its `COMPONENT_CLASSES`, the
+app's theme (dark, light, 16 colours) fills them in, and NO_COLOR is a filter that Textual lays over everything.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import ClassVar
+
+from rich.style import Style
+from textual.widget import Widget
+
+
+@dataclass(frozen=True)
+class Palette:
+    """One style per meaning; the component class of each is `text--` and its name."""
+
+    body: Style
+    muted: Style
+    heading: Style
+    subheading: Style
+    inline_code: Style
+    code: Style
+    code_label: Style
+    link: Style
+    marker: Style
+    quote: Style
+    rule: Style
+    thinking: Style
+    error: Style
+    keyword: Style
+    string: Style
+    number: Style
+    comment: Style
+    function: Style
+    kind: Style
+
+    CLASSES: ClassVar[set[str]]
+
+    @classmethod
+    def of(cls, widget: Widget) -> Palette:
+        """The styles as the widget's stylesheet has them now."""
+        return cls(**{name: widget.get_component_rich_style(_css_class(name)) for name in _NAMES})
+
+
+def _css_class(name: str) -> str:
+    return "text--" + name.replace("_", "-")
+
+
+_NAMES = [field.name for field in fields(Palette)]
+Palette.CLASSES = {_css_class(name) for name in _NAMES}
+
+PALETTE_CSS = """
+& .text--muted { color: $text-muted; }
+& .text--heading { color: $text-primary; text-style: bold; }
+& .text--subheading { text-style: bold; }
+& .text--inline-code { color: $text-accent; background: $boost; }
+& .text--code { background: $boost; }
+& .text--code-label { color: $text-muted; background: $boost; }
+& .text--link { color: $text-primary; text-style: underline; }
+& .text--marker { color: $text-primary; }
+& .text--quote { color: $text-muted; text-style: italic; }
+& .text--rule { color: $foreground 30%; }
+& .text--thinking { color: $text-muted; text-style: italic; }
+& .text--error { color: $text-error; }
+& .text--keyword { color: $text-accent; background: $boost; }
+& .text--string { color: $text-success; background: $boost; }
+& .text--number { color: $text-warning; background: $boost; }
+& .text--comment { color: $text-muted; background: $boost; text-style: italic; }
+& .text--function { color: $text-primary; background: $boost; }
+& .text--kind { color: $text-secondary; background: $boost; }
+"""

@@ -1,0 +1,91 @@
+"""The chat's settings, on the right: the system prompt and how answers are made.
+
+A change counts at once, for the next question; a value that is not possible is told beside its row and does not count.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from textual import on
+from textual.app import ComposeResult
+from textual.binding import BindingType
+from textual.containers import Vertical
+from textual.content import Content
+from textual.message import Message
+from textual.widgets import Static, TextArea
+
+from core.config.generation import GenerationOptions
+from core.errors import ConfigError
+from core.i18n import _
+from tui.forms import OptionForm
+from tui.parameters import option_specs, texts, validated
+
+
+class SettingsPanel(Vertical):
+    """Edits `GenerationOptions` and the system prompt."""
+
+    DEFAULT_CSS = """
+    SettingsPanel { width: 38; background: $surface; padding: 0 1; }
+    SettingsPanel .panel-title { color: $text-primary; text-style: bold; }
+    SettingsPanel TextArea { height: 6; border: none; padding: 0 1; background: $boost; margin: 0 0 1 0; }
+    SettingsPanel TextArea:focus { background: $panel; }
+    """
+    BINDINGS: ClassVar[list[BindingType]] = [("escape", "leave")]
+
+    class Changed(Message):
+        """Valid settings to use from now on."""
+
+        def __init__(self, options: GenerationOptions) -> None:
+            super().__init__()
+            self.options = options
+
+    class SystemChanged(Message):
+        """Another system prompt."""
+
+        def __init__(self, text: str) -> None:
+            super().__init__()
+            self.text = text
+
+    class Left(Message):
+        """The user wants back to the input."""
+
+    def __init__(self, options: GenerationOptions, system: str) -> None:
+        super().__init__()
+        self._options = options
+        self._system = system
+
+    def compose(self) -> ComposeResult:
+        yield Static(Content(_("System prompt")), classes="panel-title")
+        area = TextArea(self._system, soft_wrap=True, tab_behavior="focus")
+        area.cursor_blink = False
+        yield area
+        yield Static(Content(_("How answers are made")), classes="panel-title")
+        yield OptionForm(option_specs(), texts(self._options))
+
+    def focus_first(self) -> None:
+        """Put the keyboard into the panel."""
+        self.query_one(TextArea).focus()
+
+    @on(TextArea.Changed)
+    def _system_typed(self, event: TextArea.Changed) -> None:
+        event.stop()
+        text = event.text_area.text.strip()
+        if text != self._system:
+            self._system = text
+            self.post_message(self.SystemChanged(text))
+
+    @on(OptionForm.Edited)
+    def _edited(self, event: OptionForm.Edited) -> None:
+        event.stop()
+        form = self.query_one(OptionForm)
+        try:
+            options = validated(event.values)
+        except ConfigError as error:
+            form.show_problems(error.problems)
+            return
+        form.show_problems(())
+        self.post_message(self.Changed(options))
+
+    def action_leave(self) -> None:
+        self.post_message(self.Left())
