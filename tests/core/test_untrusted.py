@@ -6,9 +6,9 @@ import sys
 import unicodedata
 
 import pytest
-from hostile import CORPUS, dangers
 
 from core.untrusted import inert, inert_line
+from hostile import CORPUS, dangers
 
 # Visible, though Unicode files them under "format": signs before Arabic, Syriac and Kaithi numbers.
 _VISIBLE_FORMAT = {*range(0x600, 0x606), 0x6DD, 0x70F, 0x890, 0x891, 0x8E2, 0x110BD, 0x110CD}

@@ -22,6 +22,7 @@ from pathlib import Path
 from types import TracebackType
 
 import pyte
+
 from sequences import Token, Tokenizer
 
 _MARK = "FINETUI_TEST_MARK"
