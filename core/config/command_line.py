@@ -102,9 +102,8 @@ class _Reader:
         name = spec.name if spec else key
         before = self.entries.pop(name, None)
         if spec and spec.kind == "list":
-            items = value.split(spec.separator) if spec.separator else [value]
             kept = before.raw if before and isinstance(before.raw, list) else []
-            self.entries[name] = Entry(key, [*kept, *items], "typed", where)
+            self.entries[name] = Entry(key, [*kept, value], "typed", where)
         else:
             self.entries[name] = Entry(key, value, "typed", where)
 

@@ -11,6 +11,7 @@ as one text), `Shown` (the word that stands for the value in help).
 from __future__ import annotations
 
 import inspect
+import json
 import types
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -75,9 +76,7 @@ class Bounds:
 
     def __str__(self) -> str:
         """`from 0 to 1`, `above 0 and at most 1`, or nothing."""
-        low, high = (
-            str(bound) if isinstance(bound, int) else f"{bound:g}" for bound in (self.low or 0, self.high or 0)
-        )
+        low, high = _plain(self.low), _plain(self.high)
         if self.low is not None and self.high is not None and not self.open_low and not self.open_high:
             return _("from {low} to {high}").format(low=low, high=high)
         said = []
@@ -130,16 +129,18 @@ class FieldSpec:
 
 
 def shown(value: Any) -> str:
-    """A value as one would type it; nothing for None and for empty texts and lists."""
+    """A value as one would type it, which the loader reads back as the same; nothing for None and empty lists."""
     match value:
-        case None:
+        case None | ():
             return ""
         case bool():
             return "true" if value else "false"
         case float():
             return f"{value:g}"
+        case (str(item),) if not item.startswith("[") and "," not in item:
+            return item
         case tuple():
-            return ",".join(map(str, value))
+            return json.dumps(value, ensure_ascii=False)
         case _:
             return str(value)
 
@@ -185,13 +186,15 @@ def _kind(annotation: Any, name: str) -> tuple[Kind, tuple[str, ...], bool]:
 
 
 def _bounds(info: FieldInfo) -> Bounds:
-    found = {
-        word: value for item in info.metadata for word in ("ge", "gt", "le", "lt") if (value := _limit(item, word))
-    }
-    low, high = found.get("gt", found.get("ge")), found.get("lt", found.get("le"))
-    return Bounds(low and low[0], high and high[0], "gt" in found, "lt" in found)
+    words = ("ge", "gt", "le", "lt")
+    found = {word: getattr(item, word) for item in info.metadata for word in words if hasattr(item, word)}
+    return Bounds(
+        low=found.get("gt", found.get("ge")),
+        high=found.get("lt", found.get("le")),
+        open_low="gt" in found,
+        open_high="lt" in found,
+    )
 
 
-def _limit(item: Any, word: str) -> tuple[float] | None:
-    value = getattr(item, word, None)
-    return None if value is None else (value,)
+def _plain(bound: float | None) -> str:
+    return f"{bound:g}" if isinstance(bound, float) else str(bound)

@@ -42,7 +42,7 @@ class GenerationOptions(Section):
     """The longest answer, in tokens."""
 
     stop: Annotated[tuple[str, ...], Also("stop_strings"), Shown("TEXT")] = ()
-    """The answer ends before the first of these texts. Give the option once for each."""
+    """The answer ends before the first of these texts. Give the option once for each, or a JSON list."""
 
     default_system: Annotated[str, Also("system", "system_prompt"), Shown("TEXT")] = ""
     """The system prompt. Empty: none, or the one that the model's template puts in by itself."""

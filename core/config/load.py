@@ -7,6 +7,8 @@ them are collected into one `ConfigError`.
 
 from __future__ import annotations
 
+import contextlib
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -110,12 +112,19 @@ def _chosen(entries: Sequence[Entry], known: Mapping[str, FieldSpec], problems: 
         spec = known.get(entry.key)
         if spec is None:
             problems.append(_unknown(entry, known))
-        elif entry.raw is None and not spec.optional and spec.kind != "list":
+        elif _says_nothing(entry, spec) and not spec.optional:
             default = _("leave the line out for its default, {value}").format(value=spec.shown_default or '""')
             problems.append(Problem(entry.where, _("has no value"), default))
         else:
             chosen[spec.name] = entry
     return chosen
+
+
+def _says_nothing(entry: Entry, spec: FieldSpec) -> bool:
+    """A null, or no text where no text means nothing: an empty list is a list, an empty text a text."""
+    if spec.kind == "list":
+        return False
+    return entry.raw is None or (entry.raw == "" and (spec.optional or spec.kind != "text"))
 
 
 def _unknown(entry: Entry, known: Mapping[str, FieldSpec]) -> Problem:
@@ -143,14 +152,19 @@ def _filled(kind: type[S], chosen: Mapping[str, Entry], problems: list[Problem])
 def _value(entry: Entry, spec: FieldSpec) -> Any:
     """What pydantic is given: lists as lists, everything else as text, which it reads by the field's type."""
     if spec.kind != "list":
-        return entry.raw
-    if entry.raw is None:
-        return ()
-    items = [entry.raw] if isinstance(entry.raw, str) else entry.raw
-    if spec.separator:
-        items = [part.strip() for item in items for part in item.split(spec.separator)]
-        return tuple(part for part in items if part)
-    return tuple(items)
+        return None if _says_nothing(entry, spec) else entry.raw
+    texts = [entry.raw] if isinstance(entry.raw, str) else entry.raw or []
+    return tuple(item for text in texts for item in _items(text, spec.separator) if item)
+
+
+def _items(text: str, separator: str) -> list[str]:
+    """The items in one text: a JSON list, since an item may hold anything; else parts between separators."""
+    if text.startswith("["):
+        with contextlib.suppress(ValueError):
+            items = json.loads(text)
+            if isinstance(items, list) and all(isinstance(item, str) for item in items):
+                return items
+    return [part.strip() for part in text.split(separator)] if separator else [text]
 
 
 def _problems(
