@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
+import inspect
 from typing import ClassVar
 
 from textual import on, work
@@ -11,43 +11,35 @@ from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Horizontal, Vertical
 from textual.css.query import NoMatches
+from textual.worker import Worker
 
-from core.chat.session import Column, Conversation, Turn
+from core.chat.message import Message
 from core.chat.store import SessionSummary
 from core.errors import FinetuiError
 from core.i18n import _
-from core.models.catalog import ModelInfo, list_models
 from core.untrusted import inert_line
-from core.workspace import Workspace, load_state, save_state
+from core.workspace import load_state
 from tui.actions import bindings
-from tui.entries import speaker
-from tui.messages import ModelChosen
-from tui.screens.conversing import Conversing
-from tui.screens.picker import Choice, Picker
+from tui.screens.picker import Choice
 from tui.screens.prompt import PromptScreen
+from tui.screens.speakers import Speakers
 from tui.slash import Command, complete, parse
 from tui.widgets.column import ColumnView
 from tui.widgets.completion import Completion
 from tui.widgets.prompt_input import PromptInput
 from tui.widgets.session_list import SessionList
-from tui.widgets.settings_panel import SettingsPanel
 from tui.widgets.status_bar import Status, StatusBar
-from tui.widgets.transcript import Transcript
 from tui.widgets.welcome import Welcome
 
 WIDE = 100
 """From this width on, the side panels stand beside the chat; below, they lie over it."""
 
 
-class ChatScreen(Conversing):
+class ChatScreen(Speakers):
     """The chat and its keys."""
 
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("chat"), ("escape", "back")]
     HORIZONTAL_BREAKPOINTS: ClassVar[list[tuple[int, str]] | None] = [(0, "-narrow"), (WIDE, "-wide")]
-
-    def __init__(self, workspace: Workspace) -> None:
-        super().__init__(workspace)
-        self._editing: list[Turn] = []
 
     def compose(self) -> ComposeResult:
         with Horizontal(id="body"):
@@ -68,30 +60,17 @@ class ChatScreen(Conversing):
     @work
     async def _start(self) -> None:
         """After the first frame: settings, models, the list of conversations."""
-        self.restore_settings()
+        self.single_turn = bool(load_state(self.workspace).get("single_turn"))
+        self.tell_speaker()
         if self.size.width >= WIDE:
             await self._mount_sessions()
-        models = await self._models()
+        models = await self.models()
         if not models:
             await self.query_one("#chat").mount(Welcome(self.workspace), before="#columns")
             self.query_one("#columns").display = False
             self.input.display = False
             return
         self.start_with(models)
-
-    def start_with(self, models: list[ModelInfo]) -> None:
-        """Take the model of the last time, or the first there is, and load it."""
-        last = load_state(self.workspace).get("speaker", {})
-        named = {model.name: model for model in models}
-        model = named.get(last.get("model", ""), models[0])
-        adapters = {adapter.name for adapter in model.adapters}
-        adapter = last.get("adapter")
-        self.use(Choice(model.name, adapter if adapter in adapters else None))
-
-    async def _models(self) -> list[ModelInfo]:
-        import asyncio
-
-        return await asyncio.to_thread(list_models, self.workspace)
 
     @on(Welcome.Ready)
     async def _welcome_over(self, event: Welcome.Ready) -> None:
@@ -116,7 +95,7 @@ class ChatScreen(Conversing):
             self.input.text = event.text
             return
         if isinstance(line, Command):
-            self.run_command(line)
+            self.run_worker(self.run_command(line))
         elif line.strip():
             self._send(line, event.text)
 
@@ -125,38 +104,42 @@ class ChatScreen(Conversing):
             self.notify(_("An answer is being written: esc stops it."), severity="warning")
             self.input.text = typed
             return
-        for turn in self._editing:
-            self.conversation.rewind(turn.parent, turn.column)
-        if self._editing:
-            self._editing = []
-            for view in self.views:
-                view.rebuild()
+        self._take_up_edit()
         try:
             self.ask(text)
         except FinetuiError as error:
             self.tell_error(error)
             self.input.text = typed
 
-    def run_command(self, command: Command) -> None:
-        """Do what a slash command says: call its action, with its argument if it takes one."""
-        name = command.action.name
-        if command.action.takes_argument():
-            method: Callable[[str], object] = getattr(self, f"action_{name}")
-            method(command.argument)
-        else:
-            self.call_later(self.run_action, name if hasattr(self, f"action_{name.split('(')[0]}") else f"app.{name}")
+    def _take_up_edit(self) -> None:
+        """The message being sent replaces the questions under edit: step back to before them."""
+        for turn in self.editing:
+            self.conversation.rewind(turn.parent, turn.column)
+        if self.editing:
+            self.editing = ()
+            for view in self.views:
+                view.rebuild()
 
-    def tell_error(self, error: FinetuiError) -> None:
-        """Show an error where the conversation is."""
-        self.views[0].say_error(error.message, error.hint)
+    async def run_command(self, command: Command) -> None:
+        """Do what a slash command says: its action, with its argument if it takes one."""
+        action = command.action
+        if not action.takes_argument():
+            await self.app.run_action(action.name, self.app if action.scope == "app" else self)
+            return
+        try:
+            done = getattr(self, f"action_{action.name}")(command.argument)
+            if inspect.isawaitable(done) and not isinstance(done, Worker):
+                await done
+        except FinetuiError as error:
+            self.tell_error(error)
 
     @on(PromptInput.Escaped)
     async def action_back(self) -> None:
         """Esc: stop the answer, else leave what one is in, for the input."""
         if self.exchange is not None:
             await self.stop_answer()
-        elif self._editing:
-            self._editing = []
+        elif self.editing:
+            self.editing = ()
             self.input.text = ""
             self.notify(_("The question stays as it was."))
         for view in self.views:
@@ -249,106 +232,6 @@ class ChatScreen(Conversing):
     def answered(self) -> None:
         self._reload_sessions()
 
-    # --- who answers ---
-
-    @work
-    async def action_model(self, name: str = "") -> None:
-        models = await self._models()
-        if name:
-            self._use_named([name], models)
-            return
-        column = self.conversation.columns[0]
-        chosen = await self.app.push_screen_wait(Picker(models, [Choice(column.model, column.adapter)]))
-        if chosen:
-            self.use(chosen[0])
-
-    @work
-    async def action_adapter(self, name: str) -> None:
-        self._use_named([name], await self._models())
-
-    def action_base(self) -> None:
-        self.use(Choice(self.conversation.columns[0].model))
-
-    @on(ModelChosen)
-    def _model_chosen(self, event: ModelChosen) -> None:
-        self.use(Choice(event.model, event.adapter))
-
-    def _use_named(self, names: list[str], models: list[ModelInfo]) -> None:
-        try:
-            chosen = [self._named(name, models) for name in names]
-        except FinetuiError as error:
-            self.tell_error(error)
-            return
-        if len(chosen) == 1:
-            self.use(chosen[0])
-        else:
-            self.compare(chosen)
-
-    def _named(self, name: str, models: list[ModelInfo]) -> Choice:
-        """Who is meant: `base`, an adapter's name or folder, a model's name or folder."""
-        from core.models.catalog import resolve_adapter, resolve_model
-
-        current = self.conversation.columns[0].model
-        if name == "base":
-            return Choice(current)
-        for model in sorted(models, key=lambda model: model.name != current):
-            if name in (adapter.name for adapter in model.adapters):
-                return Choice(model.name, name)
-        with contextlib.suppress(FinetuiError):
-            return Choice(current, resolve_adapter(name, self.workspace).name)
-        return Choice(resolve_model(name, self.workspace).name)
-
-    def use(self, choice: Choice) -> None:
-        """Have this one answer from now on. In compare mode: alone."""
-        if self.exchange is not None:
-            self.notify(_("An answer is being written: esc stops it."), severity="warning")
-            return
-        save_state(self.workspace, speaker={"model": choice.model, "adapter": choice.adapter})
-        column = Column(0, choice.model, choice.adapter)
-        if self.comparing:
-            self.run_worker(self._show_with([column]))
-            return
-        self.conversation.set_columns([column])
-        view = self.views[0]
-        view.column = column
-        view.tell("")
-        self.tell_speaker()
-        self.load([column])
-
-    async def _show_with(self, columns: list[Column]) -> None:
-        await self.show(self.store.create(system=self.conversation.system, columns=columns))
-        self.load(columns)
-        self.input.focus()
-
-    # --- compare ---
-
-    @work
-    async def action_compare(self, names: str = "") -> None:
-        """Ask several at once; without names a picker, and from compare mode back to one."""
-        models = await self._models()
-        if names:
-            self._use_named(names.replace(",", " ").split(), models)
-            return
-        if self.comparing:
-            first = self.conversation.columns[0]
-            self.use(Choice(first.model, first.adapter))
-            return
-        column = self.conversation.columns[0]
-        chosen = await self.app.push_screen_wait(Picker(models, [Choice(column.model, column.adapter)], many=True))
-        if chosen:
-            self.compare(chosen)
-
-    def compare(self, chosen: list[Choice]) -> None:
-        """Start a comparison. The last question stands in the input, ready to be asked again."""
-        questions = [turn for turn in self.conversation.line(0) if turn.role == "user"]
-        columns = [
-            Column(index, choice.model, choice.adapter, speaker("", None) if not choice.model else "")
-            for index, choice in enumerate(chosen[:4])
-        ]
-        if questions and not self.input.text:
-            self.input.text = questions[-1].content
-        self.run_worker(self._show_with(columns))
-
     # --- the exact prompt ---
 
     @work
@@ -356,8 +239,6 @@ class ChatScreen(Conversing):
         column = self.view.column
         messages = self.conversation.messages(column.index)
         if self.input.text and not self.input.text.startswith("/"):
-            from core.chat.message import Message
-
             messages = (*messages, Message("user", self.input.text))
         if not messages:
             self.notify(_("Type a message first: there is no prompt yet."))

@@ -11,6 +11,7 @@ import random
 import time
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from textual import work
 from textual.containers import Horizontal
@@ -22,13 +23,16 @@ from core.chat.store import SessionStore
 from core.errors import FinetuiError, PromptTooLong, WorkerDied
 from core.i18n import _
 from core.serve.protocol import PhaseChanged, Sampling, Text
-from core.workspace import Workspace
+from core.workspace import Workspace, load_state, save_state
 from tui.chat_driver import ChatDriver
 from tui.entries import speaker
 from tui.exchange import Answered, Exchange, NotAnswered, Update
 from tui.widgets.column import ColumnView
 from tui.widgets.prompt_input import PromptInput
 from tui.widgets.status_bar import StatusBar
+
+if TYPE_CHECKING:
+    from core.config.generation import GenerationOptions
 
 FLUSHES_PER_SECOND = 8
 
@@ -51,9 +55,7 @@ class Conversing(Screen[None]):
         self.driver = ChatDriver(workspace, on_phase=self._on_phase, on_death=self._on_death)
         self.exchange: Exchange | None = None
         self.single_turn = False
-        self.sampling = Sampling()
-        self.random_seed = True
-        self.enable_thinking: bool | None = None
+        self._options: GenerationOptions | None = None
         self._phase: PhaseChanged | None = None
         self._phase_since = 0.0
         self._phase_timer: Timer | None = None
@@ -107,7 +109,7 @@ class Conversing(Screen[None]):
             model=_("comparing {n}").format(n=len(self.conversation.columns)) if self.comparing else first.model,
             adapter="" if self.comparing else first.adapter or "",
             mode=_("single turn") if self.single_turn else _("multi turn"),
-            temperature=self.sampling.temperature,
+            temperature=self._options and self._options.temperature,
         )
         self.tell_context()
 
@@ -142,7 +144,7 @@ class Conversing(Screen[None]):
             view.begin(exchange.question(view.column.index), self._waiting_for(view.column.model))
         ticker = self.set_interval(1 / FLUSHES_PER_SECOND, lambda: [view.flush() for view in views])
         try:
-            async for column, update in exchange.run(self.driver, self.request_sampling(), self.enable_thinking):
+            async for column, update in exchange.run(self.driver, self.request_sampling(), self.options.enable_thinking):
                 self._take(by_column[column], update)
         finally:
             ticker.stop()
@@ -150,11 +152,29 @@ class Conversing(Screen[None]):
                 self.exchange = None
         await self._tell_memory()
 
+    @property
+    def options(self) -> GenerationOptions:
+        """How answers are made; as they were kept by the last app that ran here."""
+        if self._options is None:
+            from tui.parameters import restored  # pydantic, 80 ms: not before the first frame
+
+            self._options = restored(load_state(self.workspace).get("generation", {}))
+        return self._options
+
+    def use_options(self, options: GenerationOptions) -> None:
+        """Make answers like this from the next question on."""
+        from tui.parameters import texts
+
+        self._options = options
+        save_state(self.workspace, generation=texts(options))
+        self.tell_speaker()
+
     def request_sampling(self) -> Sampling:
         """What is sent with the next question: a fresh seed where none is set, the same for all its columns."""
-        if self.random_seed:
-            return replace(self.sampling, seed=random.randrange(1 << 31))
-        return self.sampling
+        from tui.parameters import sampling_of
+
+        sampling = sampling_of(self.options)
+        return sampling if sampling.seed else replace(sampling, seed=random.randrange(1, 1 << 31))
 
     def _waiting_for(self, model: str) -> str:
         return "…" if self.driver.loaded(model) else _("waiting for the model…")
@@ -179,17 +199,6 @@ class Conversing(Screen[None]):
         view.transcript.remove(question.id)
         if not self.input.text:
             self.input.text = question.content
-
-    def retry(self, view: ColumnView, turn: Turn | None = None) -> None:
-        """Answer a question anew, beside the answers it has; without a turn, the last one."""
-        line = self.conversation.line(view.column.index)
-        upto = line[: line.index(turn) + 1] if turn in line else line
-        questions = [turn for turn in upto if turn.role == "user"]
-        if not questions:
-            self.notify(_("There is no question to answer again."), severity="warning")
-            return
-        self.conversation.rewind(questions[-1].id, view.column.index)
-        view.rebuild()
 
     async def stop_answer(self) -> None:
         """End the answers under way; their parts are kept."""

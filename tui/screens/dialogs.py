@@ -60,3 +60,21 @@ class AskText(ModalScreen[str | None]):
     @on(Input.Submitted)
     def _submitted(self, event: Input.Submitted) -> None:
         self.dismiss(event.value.strip() or None)
+
+
+class Chord(ModalScreen[str | None]):
+    """ctrl+o: the next letter says where to go, where function keys do not arrive."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        ("c", "dismiss('chat')"),
+        ("m", "dismiss('models')"),
+        ("escape,ctrl+o", "dismiss(None)"),
+    ]
+
+    def __init__(self) -> None:
+        super().__init__(classes="dialog")
+
+    def compose(self) -> ComposeResult:
+        with Vertical(classes="dialog-box"):
+            yield Static(Content(_("Go to")), classes="dialog-title")
+            yield Static(Content(_("c  Chat\nm  Models")))

@@ -69,12 +69,9 @@ class EntryView:
         self._body: PlainDocument | MarkdownDocument | None = None
         self._fed_thought = self._fed_body = 0
         self._rows: list[Line] | None = None
+        self.painted: list[Line] = []
+        """The rows as they were last drawn."""
         self.fold_row: int | None = None
-
-    @property
-    def drawn(self) -> bool:
-        """Whether rows are kept in memory."""
-        return self._body is not None
 
     def change(self, entry: Entry) -> None:
         """Shows another state of the entry; text that only grew keeps its finished rows."""
@@ -94,11 +91,14 @@ class EntryView:
     def drop(self) -> None:
         """Forgets the rows; the height stays."""
         self._rows = self._thought = self._body = None
+        self.painted = []
         self._fed_thought = self._fed_body = 0
 
     def estimate(self, width: int) -> None:
         """Guesses the height without drawing: bytes beyond ASCII stand for wide characters."""
         text = self.entry.text
+        if self.entry.role == "assistant":
+            text = text[thinking_bounds(text, False)[2] :]
         cells = (len(text) + len(text.encode(errors="replace"))) // 2
         self.height = 2 + bool(self.entry.footer) + text.count("\n") + cells // max(1, width)
         self.measured = False
@@ -109,7 +109,7 @@ class EntryView:
             self.drop()
             self._frame = frame
         if self._rows is None:
-            self._rows = self._draw(frame)
+            self._rows = self.painted = self._draw(frame)
             self.height = len(self._rows)
             self.measured = True
         return self._rows
@@ -161,7 +161,7 @@ class EntryView:
             self._body = MarkdownDocument(frame.width, frame.palette)
         begin, end = max(start, self._fed_body), self._settled_end()
         if not self._fed_body:
-            begin += len(self.entry.text[begin:end]) - len(self.entry.text[begin:end].lstrip("\n"))
+            begin += len(self.entry.text[begin:end]) - len(self.entry.text[begin:end].lstrip("\r\n"))
         if end > begin:
             self._body.feed(self.entry.text[begin:end])
             self._fed_body = end

@@ -30,6 +30,13 @@ class Palette:
     rule: Style
     thinking: Style
     error: Style
+    by_user: Style
+    by_assistant: Style
+    by_system: Style
+    by_note: Style
+    by_error: Style
+    bar: Style
+    cursor_bar: Style
     keyword: Style
     string: Style
     number: Style
@@ -65,6 +72,13 @@ PALETTE_CSS = """
 & .text--rule { color: $foreground 30%; }
 & .text--thinking { color: $text-muted; text-style: italic; }
 & .text--error { color: $text-error; }
+& .text--by-user { color: $text-primary; text-style: bold; }
+& .text--by-assistant { color: $text-accent; text-style: bold; }
+& .text--by-system { color: $text-muted; text-style: bold; }
+& .text--by-note { color: $text-muted; }
+& .text--by-error { color: $text-error; text-style: bold; }
+& .text--bar { color: $foreground 20%; }
+& .text--cursor-bar { color: $text-warning; text-style: bold; }
 & .text--keyword { color: $text-accent; background: $boost; }
 & .text--string { color: $text-success; background: $boost; }
 & .text--number { color: $text-warning; background: $boost; }

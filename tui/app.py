@@ -1,0 +1,172 @@
+"""The app: screens by function key, themes, the command palette, and a clean way out.
+
+Whatever ends it (a key, SIGTERM, a closed SSH connection), the parts of unfinished answers are written, the workers
+end with their input, and the terminal is as it was.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from pathlib import Path
+from typing import Any, ClassVar
+
+from textual.app import App
+from textual.binding import Binding, BindingType
+from textual.dom import DOMNode
+from textual.screen import Screen
+from textual.theme import Theme
+from textual.widgets import TextArea
+
+from core.errors import FinetuiError
+from core.i18n import _
+from core.untrusted import inert
+from core.workspace import Workspace, find_workspace, load_state, save_state
+from tui.actions import bindings
+from tui.messages import ModelChosen
+from tui.screens.chat import ChatScreen
+from tui.screens.dialogs import Chord
+from tui.screens.help import HelpScreen
+
+DARK = Theme(
+    name="finetui-dark",
+    primary="#7aa2f7",
+    secondary="#7dcfff",
+    accent="#bb9af7",
+    foreground="#c8d0e8",
+    background="#16171f",
+    surface="#1b1d27",
+    panel="#262a38",
+    boost="#20222e",
+    success="#9ece6a",
+    warning="#e0af68",
+    error="#f7768e",
+    dark=True,
+)
+LIGHT = Theme(
+    name="finetui-light",
+    primary="#2e5cb8",
+    secondary="#0f6c81",
+    accent="#7847bd",
+    foreground="#22283a",
+    background="#fafaf7",
+    surface="#f1f1ec",
+    panel="#e3e4de",
+    boost="#ecece6",
+    success="#38761d",
+    warning="#8a5a00",
+    error="#b3263a",
+    dark=False,
+)
+
+
+class FinetuiApp(App[None]):
+    """finetui on a terminal."""
+
+    TITLE = "finetui"
+    CSS_PATH = "app.tcss"
+    ENABLE_COMMAND_PALETTE = True
+    COMMANDS: ClassVar[set[Any]] = {lambda: _palette_provider()}
+    BINDINGS: ClassVar[list[BindingType]] = [
+        *bindings("app"),
+        Binding("ctrl+c", "copy_or_stop", show=False, priority=True),
+        Binding("ctrl+o", "chord", show=False, priority=True),
+    ]
+
+    def __init__(self, workspace: Workspace) -> None:
+        super().__init__()
+        self.workspace = workspace
+        self.chat = ChatScreen(workspace)
+        for theme in (DARK, LIGHT):
+            self.register_theme(theme)
+        self.theme = LIGHT.name if load_state(workspace).get("theme") == "light" else DARK.name
+
+    def get_default_screen(self) -> Screen[Any]:
+        return self.chat
+
+    def on_mount(self) -> None:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            loop.add_signal_handler(number, self.leave, 128 + number)
+
+    async def on_unmount(self) -> None:
+        await self.chat.driver.close()
+
+    def leave(self, return_code: int = 0) -> None:
+        """End the app; what has been generated of unfinished answers is kept."""
+        self.chat.keep_parts()
+        self.exit(return_code=return_code)
+
+    # --- actions ---
+
+    async def run_action(
+        self, action: Any, default_namespace: DOMNode | None = None, namespaces: Any = None
+    ) -> bool:
+        """Run an action; an error that is the user's is told, not a crash."""
+        try:
+            return await super().run_action(action, default_namespace, namespaces)
+        except FinetuiError as error:
+            self.tell(error)
+            return True
+
+    def tell(self, error: FinetuiError) -> None:
+        """Show an error over whatever screen there is."""
+        self.notify(inert(error.hint), title=inert(error.message), severity="error", markup=False)
+
+    async def action_quit(self) -> None:
+        self.leave()
+
+    def action_copy_or_stop(self) -> None:
+        """ctrl+c: copy what is selected, else stop the answer, else say how to leave."""
+        focused = self.focused
+        selected = focused.selected_text if isinstance(focused, TextArea) else ""
+        selected = selected or self.screen.get_selected_text() or ""
+        if selected:
+            self.run_worker(self.chat.copy(selected))
+            self.screen.clear_selection()
+        elif self.chat.exchange is not None:
+            self.run_worker(self.chat.stop_answer())
+        else:
+            self.notify(_("ctrl+q ends finetui"))
+
+    def action_help(self) -> None:
+        self.push_screen(HelpScreen())
+
+    def action_theme(self) -> None:
+        """Switch between light and dark."""
+        light = self.theme == DARK.name
+        self.theme = LIGHT.name if light else DARK.name
+        save_state(self.workspace, theme="light" if light else "dark")
+
+    def action_mode(self, mode: str) -> None:
+        """Go to one of the main screens."""
+        while isinstance(self.screen, Screen) and self.screen.is_modal:
+            self.pop_screen()
+        if mode == "models" and self.screen is self.chat:
+            from tui.screens.models import ModelsScreen
+
+            self.push_screen(ModelsScreen(self.workspace))
+        elif mode == "chat":
+            while self.screen is not self.chat:
+                self.pop_screen()
+
+    def action_chord(self) -> None:
+        """ctrl+o, then a letter: the screens where function keys do not arrive."""
+        self.push_screen(Chord(), lambda mode: self.action_mode(mode) if mode else None)
+
+    def on_model_chosen(self, event: ModelChosen) -> None:
+        self.action_mode("chat")
+        self.chat.post_message(event)
+
+
+def _palette_provider() -> Any:
+    from tui.palette_commands import Actions  # Textual's fuzzy search, only when the palette opens
+
+    return Actions
+
+
+def run(workspace: Path | None = None) -> int:
+    """Run the app; returns the process's exit code."""
+    app = FinetuiApp(find_workspace(workspace))
+    app.run()
+    return app.return_code or 0

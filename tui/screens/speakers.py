@@ -1,0 +1,189 @@
+"""Who answers, and how: models, adapters, compare mode, single or multi turn, parameters, the system prompt."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from typing import TYPE_CHECKING
+
+from textual import on, work
+from textual.css.query import NoMatches
+
+from core.chat.session import Column
+from core.errors import FinetuiError, UsageError
+from core.i18n import _
+from core.models.catalog import ModelInfo, list_models, resolve_adapter, resolve_model
+from core.workspace import load_state, save_state
+from tui.messages import ModelChosen
+from tui.screens.message_actions import MessageActions
+from tui.screens.picker import MOST_COLUMNS, Choice, Picker
+
+if TYPE_CHECKING:
+    from tui.widgets.settings_panel import SettingsPanel
+
+
+class Speakers(MessageActions):
+    """The actions that decide who answers the next question, and how."""
+
+    async def models(self) -> list[ModelInfo]:
+        """The models that there are now."""
+        return await asyncio.to_thread(list_models, self.workspace)
+
+    def start_with(self, models: list[ModelInfo]) -> None:
+        """Take the model of the last time, or the first there is, and load it."""
+        last = load_state(self.workspace).get("speaker", {})
+        named = {model.name: model for model in models}
+        model = named.get(last.get("model", ""), models[0])
+        adapter = last.get("adapter")
+        known = {adapter.name for adapter in model.adapters}
+        self.use(Choice(model.name, adapter if adapter in known else None))
+
+    @work
+    async def action_model(self, name: str = "") -> None:
+        models = await self.models()
+        if name:
+            self._use_named([name], models)
+            return
+        column = self.conversation.columns[0]
+        chosen = await self.app.push_screen_wait(Picker(models, [Choice(column.model, column.adapter)]))
+        if chosen:
+            self.use(chosen[0])
+
+    @work
+    async def action_adapter(self, name: str) -> None:
+        self._use_named([name], await self.models())
+
+    def action_base(self) -> None:
+        self.use(Choice(self.conversation.columns[0].model))
+
+    @on(ModelChosen)
+    def _model_chosen(self, event: ModelChosen) -> None:
+        self.use(Choice(event.model, event.adapter))
+
+    def _use_named(self, names: list[str], models: list[ModelInfo]) -> None:
+        try:
+            chosen = [self._named(name, models) for name in names]
+        except FinetuiError as error:
+            self.tell_error(error)
+            return
+        if len(chosen) == 1:
+            self.use(chosen[0])
+        else:
+            self.compare(chosen)
+
+    def _named(self, name: str, models: list[ModelInfo]) -> Choice:
+        """Who is meant: `base`, an adapter's name or folder, a model's name or folder."""
+        current = self.conversation.columns[0].model
+        if name == "base":
+            return Choice(current)
+        for model in sorted(models, key=lambda model: model.name != current):
+            if name in (adapter.name for adapter in model.adapters):
+                return Choice(model.name, name)
+        with contextlib.suppress(FinetuiError):
+            return Choice(current, resolve_adapter(name, self.workspace).name)
+        return Choice(resolve_model(name, self.workspace).name)
+
+    def use(self, choice: Choice) -> None:
+        """Have this one answer from now on. In compare mode: alone."""
+        if self.exchange is not None:
+            self.notify(_("An answer is being written: esc stops it."), severity="warning")
+            return
+        save_state(self.workspace, speaker={"model": choice.model, "adapter": choice.adapter})
+        column = Column(0, choice.model, choice.adapter)
+        if self.comparing:
+            self.run_worker(self._show_with([column]))
+            return
+        self.conversation.set_columns([column])
+        view = self.views[0]
+        view.column = column
+        view.tell("")
+        self.tell_speaker()
+        self.load([column])
+
+    async def _show_with(self, columns: list[Column]) -> None:
+        await self.show(self.store.create(system=self.conversation.system, columns=columns))
+        self.load(columns)
+        self.input.focus()
+
+    # --- compare ---
+
+    @work
+    async def action_compare(self, names: str = "") -> None:
+        """Ask several at once; without names a picker, and from compare mode back to one."""
+        models = await self.models()
+        if names:
+            self._use_named(names.replace(",", " ").split(), models)
+            return
+        if self.comparing:
+            first = self.conversation.columns[0]
+            self.use(Choice(first.model, first.adapter))
+            return
+        column = self.conversation.columns[0]
+        chosen = await self.app.push_screen_wait(Picker(models, [Choice(column.model, column.adapter)], many=True))
+        if chosen:
+            self.compare(chosen)
+
+    def compare(self, chosen: list[Choice]) -> None:
+        """Start a comparison. The last question stands in the input, ready to be asked again."""
+        questions = [turn for turn in self.conversation.line(0) if turn.role == "user"]
+        columns = [Column(index, one.model, one.adapter) for index, one in enumerate(chosen[:MOST_COLUMNS])]
+        if questions and not self.input.text:
+            self.input.text = questions[-1].content
+        self.run_worker(self._show_with(columns))
+
+
+    # --- how ---
+
+    def action_single(self) -> None:
+        self._set_turns(single=True)
+
+    def action_multi(self) -> None:
+        self._set_turns(single=False)
+
+    def action_turns(self) -> None:
+        self._set_turns(single=not self.single_turn)
+
+    def _set_turns(self, *, single: bool) -> None:
+        self.single_turn = single
+        save_state(self.workspace, single_turn=single)
+        self.tell_speaker()
+        self.notify(
+            _("single turn: each question is sent alone") if single else _("multi turn: the whole conversation is sent")
+        )
+
+    def action_system(self, text: str = "") -> None:
+        """Set the system prompt of this conversation."""
+        self.conversation.set_system(text)
+        self.notify(_("System prompt set.") if text else _("System prompt removed."))
+
+    def action_set(self, words: str) -> None:
+        """Set one parameter: `temperature 0.2` or `temperature=0.2`."""
+        name, _space, text = words.replace("=", " ", 1).partition(" ")
+        if not text.strip():
+            raise UsageError(_("/set needs a name and a value"), _("as in /set temperature 0.2"))
+        from tui.parameters import with_change
+
+        self.use_options(with_change(self.options, name.replace("-", "_"), text.strip()))
+        self.notify(_("{name} is {value}").format(name=name, value=text.strip()), markup=False)
+
+    async def action_settings(self) -> None:
+        """Show the settings and go there; again: put them away."""
+        # pydantic, 80 ms: not before the first frame
+        from tui.widgets.settings_panel import SettingsPanel
+
+        with contextlib.suppress(NoMatches):
+            await self.query_one(SettingsPanel).remove()
+            self.input.focus()
+            return
+        panel = SettingsPanel(self.options, self.conversation.system)
+        await self.query_one("#body").mount(panel)
+        panel.focus_first()
+
+    def on_settings_panel_changed(self, event: SettingsPanel.Changed) -> None:
+        self.use_options(event.options)
+
+    def on_settings_panel_system_changed(self, event: SettingsPanel.SystemChanged) -> None:
+        self.conversation.set_system(event.text)
+
+    def on_settings_panel_left(self) -> None:
+        self.input.focus()

@@ -1,0 +1,471 @@
+"""A conversation of any length, as one widget.
+
+There is no widget per message: a thousand of them would cost seconds at every layout. The transcript keeps entries,
+draws the rows that are in view, and guesses the height of the rest; where a guess was wrong, the scroll offset is
+corrected before anything is painted, so what one reads stands still. Scrolled to the end it follows new text;
+scrolled away it stays until the end is reached again. While an answer streams, only the rows that changed are
+painted.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections import OrderedDict
+from collections.abc import Iterable
+from itertools import accumulate
+from typing import ClassVar
+
+from rich.segment import Segment
+from rich.style import Style
+from textual import events
+from textual.binding import Binding, BindingType
+from textual.geometry import Size
+from textual.message import Message
+from textual.reactive import reactive
+from textual.scroll_view import ScrollView
+from textual.selection import Selection
+from textual.strip import Strip
+from textual.widget import Widget
+
+from core.i18n import _
+from tui.widgets.entry import Entry, EntryView, Frame, changed
+from tui.widgets.lines import BLANK, Line, fill, hang
+from tui.widgets.palette import PALETTE_CSS, Palette
+from tui.widgets.selected_text import highlight, row_of, selected_rows
+
+_WIDEST = 100  # cells of text: longer lines are hard to read
+_GUTTER = 2
+_KEPT_DRAWN = 200  # entries whose rows stay in memory
+
+
+class Transcript(ScrollView, can_focus=True):
+    """The messages of a conversation.
+
+    Attributes:
+        cursor: index of the selected entry, or None.
+        raw: whether all messages are shown as they were written, without Markdown.
+    """
+
+    COMPONENT_CLASSES: ClassVar[set[str]] = Palette.CLASSES
+    DEFAULT_CSS = f"""
+    Transcript {{
+        background: $background;
+        color: $foreground;
+        overflow-x: hidden;
+        overflow-y: auto;
+        scrollbar-gutter: stable;
+        scrollbar-size-vertical: 1;
+        {PALETTE_CSS}
+    }}
+    """
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("up", "scroll_by(-1)", _("Scroll up"), show=False),
+        Binding("down", "scroll_by(1)", _("Scroll down"), show=False),
+        Binding("pageup", "scroll_page(-1)", _("Page up"), show=False),
+        Binding("pagedown,space", "scroll_page(1)", _("Page down"), show=False),
+        Binding("home,g", "top", _("To the beginning"), show=False),
+        Binding("end,G", "bottom", _("To the end"), show=False),
+        Binding("ctrl+up,k", "cursor(-1)", _("Previous message"), show=False),
+        Binding("ctrl+down,j", "cursor(1)", _("Next message"), show=False),
+        Binding("t", "toggle_thinking", _("Show or fold the thinking"), show=False),
+        Binding("escape", "leave", _("Back to the input"), show=False),
+    ]
+    ALLOW_SELECT = True
+
+    cursor: reactive[int | None] = reactive(None, repaint=False)
+    raw: reactive[bool] = reactive(False, repaint=False)
+
+    class Selected(Message):
+        """Another message is selected, or none (`key` is None)."""
+
+        def __init__(self, transcript: Transcript, key: str | None) -> None:
+            super().__init__()
+            self.transcript = transcript
+            self.key = key
+
+        @property
+        def control(self) -> Transcript:
+            return self.transcript
+
+    class FocusLeft(Message):
+        """The user wants to go on typing: escape, or down beyond the last message."""
+
+        def __init__(self, transcript: Transcript) -> None:
+            super().__init__()
+            self.transcript = transcript
+
+        @property
+        def control(self) -> Transcript:
+            return self.transcript
+
+    def __init__(self, entries: Iterable[Entry] = (), *, id: str | None = None, classes: str | None = None) -> None:
+        super().__init__(id=id, classes=classes)
+        self._views: list[EntryView] = []
+        self._index: dict[str, int] = {}
+        self._starts: list[int] = [0]
+        self._frame: Frame | None = None
+        self._drawn: OrderedDict[str, EntryView] = OrderedDict()
+        self._settling = False
+        self.following = True
+        """Whether the end of the text is kept in view."""
+        self._add(entries)
+
+    # What is shown
+
+    @property
+    def entries(self) -> list[Entry]:
+        """All entries, in order."""
+        return [view.entry for view in self._views]
+
+    @property
+    def cursor_entry(self) -> Entry | None:
+        """The selected entry."""
+        return self._views[self.cursor].entry if self.cursor is not None else None
+
+    def append(self, entry: Entry) -> None:
+        """Adds one entry at the end."""
+        self.extend([entry])
+
+    def extend(self, entries: Iterable[Entry]) -> None:
+        """Adds entries at the end; nothing is drawn that is not in view."""
+        self._add(entries)
+        self._settle()
+        self.refresh()
+
+    def _add(self, entries: Iterable[Entry]) -> None:
+        for entry in entries:
+            if entry.key in self._index:
+                raise ValueError(f"two entries have the key {entry.key!r}")
+            view = EntryView(entry)
+            view.estimate(self._text_width)
+            self._index[entry.key] = len(self._views)
+            self._views.append(view)
+            self._starts.append(self._starts[-1] + view.height)
+
+    def replace(self, key: str, **changes: object) -> None:
+        """Shows an entry with other values of its fields."""
+        index = self._index[key]
+        self._views[index].change(changed(self._views[index].entry, **changes))
+        self._redraw(index)
+
+    def stream(self, key: str, text: str) -> None:
+        """Adds text to an entry. Callers collect tokens and call this some eight times a second."""
+        self.replace(key, text=self._views[self._index[key]].entry.text + text, streaming=True)
+
+    def finish(self, key: str, **changes: object) -> None:
+        """Ends the streaming of an entry, with the last changes to it."""
+        self.replace(key, **{**changes, "streaming": False})
+
+    def remove(self, key: str) -> None:
+        """Takes one entry away."""
+        index = self._index[key]
+        self._set_views([*self._views[:index], *self._views[index + 1 :]])
+
+    def truncate(self, after_key: str | None) -> None:
+        """Takes away everything after an entry, or everything."""
+        self._set_views(self._views[: self._index[after_key] + 1] if after_key is not None else [])
+
+    def clear(self) -> None:
+        """Takes everything away."""
+        self._set_views([])
+
+    def _set_views(self, views: list[EntryView]) -> None:
+        selected = self.cursor_entry
+        kept = {view.entry.key: index for index, view in enumerate(views)}
+        self.cursor = kept.get(selected.key) if selected else None
+        for key in self._index.keys() - kept.keys():
+            self._drawn.pop(key, None)
+        self._views, self._index = views, kept
+        self._starts = list(accumulate((view.height for view in views), initial=0))
+        self.following = self.following or not views
+        if self.is_attached and self.text_selection is not None:
+            self.screen.clear_selection()
+        self._settle()
+        self.refresh()
+
+    # What is in it
+
+    def text_of(self, key: str) -> str:
+        """The text of an entry as it came."""
+        return self._views[self._index[key]].entry.text
+
+    def code_blocks(self, key: str) -> list[tuple[str, str]]:
+        """(language, code) of each fenced block of an entry, as it came."""
+        from tui.widgets.markdown import code_blocks  # 40 ms for the parser
+
+        return code_blocks(self.text_of(key))
+
+    def find(self, text: str) -> list[str]:
+        """Keys of the entries that contain a text, whatever its case."""
+        needle = text.casefold()
+        return [view.entry.key for view in self._views if needle in view.entry.text.casefold()]
+
+    # The cursor
+
+    def move_cursor(self, step: int) -> None:
+        """Selects the next (1) or previous (-1) message; beyond the last one the cursor leaves."""
+        index = len(self._views) if self.cursor is None else self.cursor
+        index += step
+        while 0 <= index < len(self._views) and self._views[index].entry.role == "note":
+            index += step
+        if index >= len(self._views):
+            self.action_leave()
+        elif index >= 0:
+            self.cursor = index
+            self.scroll_to_entry(self._views[index].entry.key)
+
+    def toggle_thinking(self, key: str) -> None:
+        """Shows or folds what the model thought before an answer."""
+        index = self._index[key]
+        self._views[index].thinking_shown = not self._views[index].thinking_shown
+        self._views[index].redraw()
+        self._redraw(index)
+
+    def validate_cursor(self, cursor: int | None) -> int | None:
+        return None if cursor is None or not self._views else max(0, min(cursor, len(self._views) - 1))
+
+    def watch_cursor(self, old: int | None, new: int | None) -> None:
+        for index in (old, new):
+            if index is not None and index < len(self._views):
+                self.refresh_lines(self._starts[index], self._views[index].height)
+        self.post_message(self.Selected(self, None if new is None else self._views[new].entry.key))
+
+    def watch_raw(self) -> None:
+        self._reframe()
+
+    # Scrolling
+
+    def scroll_to_entry(self, key: str) -> None:
+        """Brings an entry into view, its beginning if it is larger than the view."""
+        index = self._index[key]
+        page = self.size.height
+        for _attempt in range(3):  # heights that were guessed can move the entry while it comes into view
+            if self._frame is not None:
+                self._measure(index)
+                self._update_virtual_size()
+            start, end = self._starts[index], self._starts[index + 1] - 1
+            if start >= self.scroll_y and end <= self.scroll_y + page:
+                return
+            below = start >= self.scroll_y
+            self._scroll(min(start, end - page) if below else start)
+
+    def _scroll(self, y: float) -> None:
+        y = max(0, min(y, self.max_scroll_y))
+        self.scroll_target_y = self.scroll_y = y
+
+    def watch_scroll_y(self, old_value: float, new_value: float) -> None:
+        super().watch_scroll_y(old_value, new_value)
+        if not self._settling:
+            self.following = new_value >= self.max_scroll_y
+            self._settle()
+
+    def action_scroll_by(self, rows: int) -> None:
+        self._scroll(self.scroll_y + rows)
+
+    def action_scroll_page(self, pages: int) -> None:
+        self._scroll(self.scroll_y + pages * max(1, self.size.height - 2))
+
+    def action_top(self) -> None:
+        self._scroll(0)
+
+    def action_bottom(self) -> None:
+        self._scroll(self.max_scroll_y)
+
+    def action_cursor(self, step: int) -> None:
+        self.move_cursor(step)
+
+    def action_toggle_thinking(self) -> None:
+        if entry := self.cursor_entry:
+            self.toggle_thinking(entry.key)
+
+    def action_leave(self) -> None:
+        """Gives up the cursor and the focus."""
+        self.cursor = None
+        self.action_bottom()
+        self.post_message(self.FocusLeft(self))
+
+    def on_click(self, event: events.Click) -> None:
+        if self.text_selection is not None or not self._views:
+            return
+        y = int(self.scroll_y) + event.y
+        if y >= self._starts[-1]:
+            return
+        index = self._entry_at(y)
+        view = self._views[index]
+        self.cursor = index
+        if y - self._starts[index] == view.fold_row:
+            self.toggle_thinking(view.entry.key)
+
+    # Heights
+
+    @property
+    def _text_width(self) -> int:
+        # The last column stays free: some terminals draw ambiguous characters wider than they should.
+        return max(8, min(_WIDEST, self.size.width - _GUTTER - 1))
+
+    def on_resize(self) -> None:
+        self._reframe()
+
+    def notify_style_update(self) -> None:
+        super().notify_style_update()
+        if self._frame is not None:
+            self._reframe()
+
+    def _reframe(self) -> None:
+        """Starts over with another width, theme or mode, keeping the place."""
+        if not self.is_attached or not self.size:
+            return
+        frame = Frame(self._text_width, Palette.of(self), self.raw)
+        if frame != self._frame:
+            top = self._entry_at(int(self.scroll_y)) if self._views else 0
+            inside = (self.scroll_y - self._starts[top]) / max(1, self._views[top].height) if self._views else 0
+            self._frame = frame
+            for view in self._views:
+                view.drop()
+                view.estimate(frame.width)
+            self._drawn.clear()
+            self._starts = list(accumulate((view.height for view in self._views), initial=0))
+            if not self.following:
+                self._measure(top)
+                self._update_virtual_size()
+                self._settling = True
+                self._scroll(self._starts[top] + round(inside * self._views[top].height))
+                self._settling = False
+        self._settle()
+        self.refresh()
+
+    def _entry_at(self, y: int) -> int:
+        return max(0, min(bisect_right(self._starts, y) - 1, len(self._views) - 1))
+
+    def _rows(self, index: int) -> list[Line]:
+        view = self._views[index]
+        assert self._frame is not None
+        rows = view.rows(self._frame)
+        self._drawn[view.entry.key] = view
+        self._drawn.move_to_end(view.entry.key)
+        if len(self._drawn) > _KEPT_DRAWN:
+            self._drawn.popitem(last=False)[1].drop()
+        return rows
+
+    def _measure(self, index: int) -> int:
+        """Draws an entry if its height is a guess; how much higher than guessed it is."""
+        view = self._views[index]
+        if view.measured:
+            return 0
+        guessed = self._starts[index + 1] - self._starts[index]
+        self._rows(index)
+        difference = view.height - guessed
+        if difference:
+            for following in range(index + 1, len(self._starts)):
+                self._starts[following] += difference
+        return difference
+
+    def _settle(self) -> None:
+        """Makes the heights of what is in view true, and the scroll offset with them."""
+        if self._settling or self._frame is None or not self.size.height:
+            return
+        self._settling = True
+        try:
+            y = self._settle_end() if self.following else self._settle_from(int(self.scroll_y))
+            self._update_virtual_size()
+            self._scroll(y)
+        finally:
+            self._settling = False
+
+    def _settle_end(self) -> int:
+        index, rows = len(self._views) - 1, 0
+        while index >= 0 and rows <= self.size.height:
+            self._measure(index)
+            rows += self._views[index].height
+            index -= 1
+        return max(0, self._starts[-1] - self.size.height)
+
+    def _settle_from(self, y: int) -> int:
+        """Measures the entries in view; one that begins above keeps its end where it is."""
+        index = self._entry_at(y)
+        while index < len(self._views) and self._starts[index] < y + self.size.height:
+            begins_above = self._starts[index] < y
+            difference = self._measure(index)
+            if begins_above and difference:
+                y = max(0, y + difference)
+                index = self._entry_at(y)
+            else:
+                index += 1
+        return y
+
+    def _update_virtual_size(self) -> None:
+        # Set past the reactive: a change of height inside must not lay out the screen again.
+        size = Size(self.size.width, self._starts[-1])
+        if size != self.virtual_size:
+            self.set_reactive(Widget.virtual_size, size)
+            self._scroll_update(size)
+
+    # Painting
+
+    def _redraw(self, index: int) -> None:
+        """Draws an entry again and paints what changed of it."""
+        page = int(self.scroll_y)
+        in_view = self._starts[index] < page + self.size.height and self._starts[index + 1] >= page
+        if self._frame is None or not (in_view or self.following):
+            return
+        before = self._painted(index)
+        height = self._measure(index)
+        self._settle()
+        if int(self.scroll_y) != page:
+            return
+        after = self._painted(index)
+        same = next((n for n, (a, b) in enumerate(zip(before, after, strict=False)) if a != b), min(len(before), len(after)))
+        rows = self.size.height if height else len(after) - same
+        if rows:
+            self.refresh_lines(self._starts[index] + same, rows)
+
+    def _painted(self, index: int) -> list[Line]:
+        return self._views[index].painted
+
+    def render_line(self, y: int) -> Strip:
+        """One row of the view."""
+        y += int(self.scroll_y)
+        base = self.rich_style
+        width = self.size.width
+        if self._frame is None or y >= self._starts[-1]:
+            return Strip.blank(width, base)
+        index = self._entry_at(y)
+        rows = self._rows(index)
+        number = y - self._starts[index]
+        row = self._behind_bar(index, rows[number]) if number < len(rows) - 1 else BLANK
+        selection = self.text_selection
+        if selection is not None:
+            style = self.screen.get_component_rich_style("screen--selection")
+            row = highlight(row, selection, row_of(index, number), style)
+        strip = Strip(fill(row, width, base).segments, width)
+        return strip.apply_offsets(0, row_of(index, number))
+
+    def _behind_bar(self, index: int, row: Line) -> Line:
+        bar = Segment(*self._bar(index))
+        return hang([row], bar, bar)[0]
+
+    def _bar(self, index: int) -> tuple[str, Style]:
+        assert self._frame is not None
+        palette = self._frame.palette
+        if index == self.cursor:
+            return "▌ ", palette.cursor_bar
+        role = self._views[index].entry.role
+        return "▎ ", palette.by_user if role == "user" else palette.by_error if role == "error" else palette.bar
+
+    # Selecting with the mouse
+
+    def selection_updated(self, selection: Selection | None) -> None:
+        self.refresh()
+
+    def get_selection(self, selection: Selection) -> tuple[str, str] | None:
+        """What was selected, as it was written: without bars, and without breaks that only the width made."""
+        if self._frame is None:
+            return None
+        if selection.start is None and selection.end is None:
+            return "\n\n".join(view.entry.text for view in self._views), "\n"
+        rows = selected_rows(selection, len(self._views), self._rows_with_bar)
+        return "".join(rows), "\n"
+
+    def _rows_with_bar(self, index: int) -> list[Line]:
+        *rows, last = self._rows(index)
+        return [*(self._behind_bar(index, row) for row in rows), last]
