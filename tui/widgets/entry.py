@@ -33,7 +33,7 @@ class Entry:
         role: who speaks; `note` is the app itself.
         text: the message, untrusted; Markdown where an assistant wrote it.
         title: the label above, empty for the role's own.
-        badges: short words beside the label, such as a branch or a rating.
+        badge: a few words beside the label, such as a branch or a rating.
         footer: one dim line below.
         streaming: more text is coming.
     """
@@ -42,7 +42,7 @@ class Entry:
     role: EntryRole
     text: str = ""
     title: str = ""
-    badges: tuple[str, ...] = ()
+    badge: str = ""
     footer: str = ""
     streaming: bool = False
 
@@ -127,15 +127,11 @@ class EntryView:
 
     def _header(self, frame: Frame) -> list[Line]:
         title = self.entry.title or _role_title(self.entry.role)
-        parts = [part for part in (title, *self.entry.badges) if part]
-        if not parts:
+        if not title and not self.entry.badge:
             return []
-        role_style = getattr(frame.palette, f"by_{self.entry.role}")
-        spans = [(inert_line(part), frame.palette.muted if number else role_style) for number, part in enumerate(parts)]
-        separated = [spans[0]]
-        for span in spans[1:]:
-            separated += [("  ", frame.palette.muted), span]
-        return wrap(separated, frame.width)
+        badge = f"  {inert_line(self.entry.badge)}" if self.entry.badge else ""
+        style = getattr(frame.palette, f"by_{self.entry.role}")
+        return wrap([(inert_line(title), style), (badge, frame.palette.muted)], frame.width)
 
     def _plain(self, frame: Frame) -> list[Line]:
         styles = {"note": frame.palette.muted, "system": frame.palette.muted, "error": frame.palette.error}

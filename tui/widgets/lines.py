@@ -20,7 +20,9 @@ from rich.style import Style
 
 Span: TypeAlias = tuple[str, Style]
 
-_WIDE = "\u1100-\u115f\u2e80-\u9fff\ua000-\ua4cf\uac00-\ud7a3\uf900-\ufaff\ufe30-\ufe4f\uff00-\uffe6\U00020000-\U0003fffd"
+_WIDE = (
+    "\u1100-\u115f\u2e80-\u9fff\ua000-\ua4cf\uac00-\ud7a3\uf900-\ufaff\ufe30-\ufe4f\uff00-\uffe6\U00020000-\U0003fffd"
+)
 _OPENING = "（「『【《〈〔［｛“‘"
 _CLOSING = "）」』】》〉〕］｝”’、。，．！？：；…·～"
 _PIECE = re.compile(

@@ -89,7 +89,6 @@ def render_markdown(text: str, width: int, palette: Palette) -> list[Line]:
     return document.lines
 
 
-def code_blocks(text: str) -> list[tuple[str, str]]:
-    """(language, code) of each fenced block, as it was written."""
-    tokens = _parser().parse(text)
-    return [(token.info.strip(), token.content) for token in tokens if token.type == "fence"]
+def code_blocks(text: str) -> list[str]:
+    """The code of each fenced block, as it was written."""
+    return [token.content for token in _parser().parse(text) if token.type == "fence"]

@@ -168,5 +168,6 @@ class BlockRenderer:
             elif token.type in ("th_open", "td_open"):
                 style = self._palette.subheading if token.type == "th_open" else self._palette.body
                 spans = [span for each in self._inline(tokens[index + 1], style) for span in each]
-                rows[-1].append(TableCell(spans, str(token.attrs.get("style", "")).removeprefix("text-align:") or "left"))
+                align = str(token.attrs.get("style", "")).removeprefix("text-align:")
+                rows[-1].append(TableCell(spans, align or "left"))
         return table_lines(rows[0], rows[1:], width, self._palette)

@@ -122,9 +122,19 @@ class Transcript(ScrollView, can_focus=True):
         """The selected entry."""
         return self._views[self.cursor].entry if self.cursor is not None else None
 
-    def append(self, entry: Entry) -> None:
-        """Adds one entry at the end."""
-        self.extend([entry])
+    def has(self, key: str) -> bool:
+        """Whether there is an entry of that key."""
+        return key in self._index
+
+    def append(self, entry: Entry, before: str | None = None) -> None:
+        """Adds one entry at the end, or before another."""
+        if before is None:
+            self.extend([entry])
+            return
+        view = EntryView(entry)
+        view.estimate(self._text_width)
+        index = self._index[before]
+        self._set_views([*self._views[:index], view, *self._views[index:]])
 
     def extend(self, entries: Iterable[Entry]) -> None:
         """Adds entries at the end; nothing is drawn that is not in view."""
@@ -142,21 +152,24 @@ class Transcript(ScrollView, can_focus=True):
             self._views.append(view)
             self._starts.append(self._starts[-1] + view.height)
 
-    def replace(self, key: str, **changes: object) -> None:
-        """Shows an entry with other values of its fields."""
-        index = self._index[key]
-        self._views[index].change(changed(self._views[index].entry, **changes))
+    def replace(self, key: str, /, **changes: object) -> None:
+        """Shows an entry with other values of its fields; `key` may be among them."""
+        index = self._index.pop(key)
+        view = self._views[index]
+        self._drawn.pop(key, None)
+        view.change(changed(view.entry, **changes))
+        self._index[view.entry.key] = index
         self._redraw(index)
 
-    def stream(self, key: str, text: str) -> None:
+    def stream(self, key: str, text: str, /) -> None:
         """Adds text to an entry. Callers collect tokens and call this some eight times a second."""
         self.replace(key, text=self._views[self._index[key]].entry.text + text, streaming=True)
 
-    def finish(self, key: str, **changes: object) -> None:
+    def finish(self, key: str, /, **changes: object) -> None:
         """Ends the streaming of an entry, with the last changes to it."""
         self.replace(key, **{**changes, "streaming": False})
 
-    def remove(self, key: str) -> None:
+    def discard(self, key: str) -> None:
         """Takes one entry away."""
         index = self._index[key]
         self._set_views([*self._views[:index], *self._views[index + 1 :]])
@@ -189,8 +202,8 @@ class Transcript(ScrollView, can_focus=True):
         """The text of an entry as it came."""
         return self._views[self._index[key]].entry.text
 
-    def code_blocks(self, key: str) -> list[tuple[str, str]]:
-        """(language, code) of each fenced block of an entry, as it came."""
+    def code_blocks(self, key: str) -> list[str]:
+        """The code of each fenced block of an entry, as it came."""
         from tui.widgets.markdown import code_blocks  # 40 ms for the parser
 
         return code_blocks(self.text_of(key))
@@ -202,6 +215,11 @@ class Transcript(ScrollView, can_focus=True):
 
     # The cursor
 
+    def select(self, key: str) -> None:
+        """Puts the cursor on an entry and brings it into view."""
+        self.cursor = self._index[key]
+        self.scroll_to_entry(key)
+
     def move_cursor(self, step: int) -> None:
         """Selects the next (1) or previous (-1) message; beyond the last one the cursor leaves."""
         index = len(self._views) if self.cursor is None else self.cursor
@@ -211,8 +229,7 @@ class Transcript(ScrollView, can_focus=True):
         if index >= len(self._views):
             self.action_leave()
         elif index >= 0:
-            self.cursor = index
-            self.scroll_to_entry(self._views[index].entry.key)
+            self.select(self._views[index].entry.key)
 
     def toggle_thinking(self, key: str) -> None:
         """Shows or folds what the model thought before an answer."""
@@ -248,6 +265,12 @@ class Transcript(ScrollView, can_focus=True):
                 return
             below = start >= self.scroll_y
             self._scroll(min(start, end - page) if below else start)
+
+    def anchor_end(self) -> None:
+        """Goes to the end and stays there while text arrives."""
+        self.following = True
+        self._settle()
+        self.refresh()
 
     def _scroll(self, y: float) -> None:
         y = max(0, min(y, self.max_scroll_y))
@@ -404,23 +427,23 @@ class Transcript(ScrollView, can_focus=True):
 
     def _redraw(self, index: int) -> None:
         """Draws an entry again and paints what changed of it."""
-        page = int(self.scroll_y)
-        in_view = self._starts[index] < page + self.size.height and self._starts[index + 1] >= page
+        view, top = self._views[index], int(self.scroll_y)
+        in_view = self._starts[index] < top + self.size.height and self._starts[index + 1] >= top
         if self._frame is None or not (in_view or self.following):
             return
-        before = self._painted(index)
-        height = self._measure(index)
+        before = view.painted
+        moved = self._measure(index)
         self._settle()
-        if int(self.scroll_y) != page:
-            return
-        after = self._painted(index)
-        same = next((n for n, (a, b) in enumerate(zip(before, after, strict=False)) if a != b), min(len(before), len(after)))
-        rows = self.size.height if height else len(after) - same
-        if rows:
-            self.refresh_lines(self._starts[index] + same, rows)
-
-    def _painted(self, index: int) -> list[Line]:
-        return self._views[index].painted
+        if int(self.scroll_y) != top:
+            return  # everything is painted anyway
+        pairs = list(zip(before, view.painted, strict=False))
+        first = next((number for number, (old, new) in enumerate(pairs) if old != new), len(pairs))
+        last = next(
+            (number for number in range(len(pairs) - 1, first, -1) if pairs[number][0] != pairs[number][1]), first
+        )
+        rows = self.size.height if moved else last + 1 - first
+        if moved or first < len(pairs):
+            self.refresh_lines(self._starts[index] + first, rows)
 
     def render_line(self, y: int) -> Strip:
         """One row of the view."""
