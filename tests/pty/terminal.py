@@ -59,8 +59,10 @@ KEYS = {
     },
 }
 
+_ESCAPE_DELAY = 0.15
 _CURSOR_SHOWN, _LINE_WRAP = 25, 7
-_MODES_ON_AT_START = {_CURSOR_SHOWN, _LINE_WRAP}
+_MODES_ON_AT_START = {_ESCAPE_DELAY = 0.15
+_CURSOR_SHOWN, _LINE_WRAP}
 _ALTERNATE_SCREEN = {47, 1047, 1049}
 
 
@@ -101,6 +103,7 @@ class Terminal:
         self._master, self._slave = pty.openpty()
         self.resize(cols, rows)
         self._termios_before = termios.tcgetattr(self._slave)
+        self.started = time.perf_counter()
         self.process = self._start([str(part) for part in argv], dict(env or {}), cwd)
 
     def _start(self, argv: list[str], env: dict[str, str | None], cwd: Path | None) -> subprocess.Popen[bytes]:
@@ -132,6 +135,8 @@ class Terminal:
         """Press keys by name, or single characters."""
         for key in keys:
             self.send(KEYS.get(key, key))
+            if key == "escape":  # with another key right behind it, it would be alt and that key
+                self._read_for(_ESCAPE_DELAY)
 
     def type(self, text: str) -> None:
         """Type text, newlines as enter."""
@@ -185,6 +190,11 @@ class Terminal:
         for token in self._tokenizer.feed(data):
             self._take(token)
         return True
+
+    def _read_for(self, seconds: float) -> None:
+        ended = time.monotonic() + seconds
+        while (left := ended - time.monotonic()) > 0:
+            self.pump(left)
 
     def wait_for(self, wanted: str | Callable[[str], object], timeout: float = TIMEOUT) -> str:
         """Read until a text stands on the screen, or a condition on the screen's text holds; return that text."""
