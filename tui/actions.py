@@ -87,18 +87,20 @@ ACTIONS: tuple[Action, ...] = (
     Action("copy_code", _("Copy code"), _("copy the code blocks of this message"), "message", "c"),
     Action("rate_here('good')", _("Good"), _("mark this answer as good"), "message", "g"),
     Action("rate_here('bad')", _("Bad"), _("mark this answer as bad"), "message", "b"),
-    Action("thinking", _("Thinking"), _("unfold or fold the thinking"), "message", "t"),
+    Action("thinking_here", _("Thinking"), _("unfold or fold the thinking"), "message", "t"),
     *(
-        Action(f"keep_column({n})", _("Keep column {n}").format(n=n), _("prefer the answer of column {n}").format(n=n), "message", f"{n},alt+{n}")
+        Action(f"keep_column({n})", _("Keep column {n}").format(n=n), _("prefer the answer of column {n}").format(n=n), scope, key)
         for n in (1, 2, 3, 4)
+        for scope, key in (("chat", f"alt+{n}"), ("message", f"{n}"))
     ),
 )  # fmt: skip
 
 
 def bindings(scope: Scope) -> list[BindingType]:
     """Textual's bindings of a scope. Those of the app and the chat come before the input's own keys."""
+    where = "screen." if scope == "message" else ""
     return [
-        Binding(action.keys, action.name, action.label, show=False, priority=scope != "message", tooltip=action.help)
+        Binding(action.keys, where + action.name, action.label, show=False, priority=not where, tooltip=action.help)
         for action in ACTIONS
         if action.scope == scope and action.keys
     ]

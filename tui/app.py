@@ -99,9 +99,7 @@ class FinetuiApp(App[None]):
 
     # --- actions ---
 
-    async def run_action(
-        self, action: Any, default_namespace: DOMNode | None = None, namespaces: Any = None
-    ) -> bool:
+    async def run_action(self, action: Any, default_namespace: DOMNode | None = None, namespaces: Any = None) -> bool:
         """Run an action; an error that is the user's is told, not a crash."""
         try:
             return await super().run_action(action, default_namespace, namespaces)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from core.chat.message import FinishReason, Usage
 from core.chat.session import Conversation, Turn
 from core.i18n import _
-from tui.widgets.transcript import Entry
+from tui.widgets.entry import Entry
 
 _MARKS: dict[FinishReason, str] = {
     "stop": "",
@@ -28,7 +28,7 @@ def entry_of(conversation: Conversation, turn: Turn, name: str = "") -> Entry:
         role=turn.role,
         text=turn.content,
         title=_("you") if turn.role == "user" else name or speaker(turn.model, turn.adapter),
-        badge="  ".join(filter(None, (branch_mark(conversation, turn), rating_mark(conversation, turn)))),
+        badges=tuple(filter(None, (branch_mark(conversation, turn), rating_mark(conversation, turn)))),
         footer=footer(turn),
     )
 

@@ -29,6 +29,7 @@ from tui.widgets.completion import Completion
 from tui.widgets.prompt_input import PromptInput
 from tui.widgets.session_list import SessionList
 from tui.widgets.status_bar import Status, StatusBar
+from tui.widgets.transcript import Transcript
 from tui.widgets.welcome import Welcome
 
 WIDE = 100
@@ -132,6 +133,10 @@ class ChatScreen(Speakers):
                 await done
         except FinetuiError as error:
             self.tell_error(error)
+
+    @on(Transcript.FocusLeft)
+    def _transcript_left(self) -> None:
+        self.input.focus()
 
     @on(PromptInput.Escaped)
     async def action_back(self) -> None:

@@ -69,9 +69,7 @@ class Conversing(Screen[None]):
     @property
     def view(self) -> ColumnView:
         """The column that the keyboard is in, else the first."""
-        focused = self.focused
-        inside = focused.query_ancestor(ColumnView) if focused is not None and focused.has_class("-in-column") else None
-        return inside or self.views[0]
+        return next((view for view in self.views if view.has_focus_within), self.views[0])
 
     @property
     def input(self) -> PromptInput:
@@ -144,7 +142,9 @@ class Conversing(Screen[None]):
             view.begin(exchange.question(view.column.index), self._waiting_for(view.column.model))
         ticker = self.set_interval(1 / FLUSHES_PER_SECOND, lambda: [view.flush() for view in views])
         try:
-            async for column, update in exchange.run(self.driver, self.request_sampling(), self.options.enable_thinking):
+            async for column, update in exchange.run(
+                self.driver, self.request_sampling(), self.options.enable_thinking
+            ):
                 self._take(by_column[column], update)
         finally:
             ticker.stop()
@@ -187,16 +187,20 @@ class Conversing(Screen[None]):
         match update:
             case Answered():
                 self.tell_context()
+                self.answered()
             case NotAnswered(PromptTooLong(), None):
                 self._take_back(view)
             case _other:
                 pass
 
+    def answered(self) -> None:
+        """An answer is in the file."""
+
     def _take_back(self, view: ColumnView) -> None:
         """A question that cannot be answered goes back into the input."""
         question = self.conversation.line(view.column.index)[-1]
         self.conversation.rewind(question.parent, view.column.index)
-        view.transcript.remove(question.id)
+        view.transcript.discard(question.id)
         if not self.input.text:
             self.input.text = question.content
 

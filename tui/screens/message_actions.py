@@ -50,7 +50,7 @@ class MessageActions(Conversing):
             return
         self.conversation.activate(branches[index].id)
         self.view.rebuild()
-        self.view.transcript.select(branches[index].id)
+        self.view.select(branches[index].id)
         self.tell_context()
 
     # --- again ---
@@ -122,7 +122,7 @@ class MessageActions(Conversing):
                 await self.copy(answer.content if answer else "")
             case "code":
                 answer = self.view.last_answer()
-                await self.copy("\n\n".join(self.view.transcript.code_blocks(answer.id)) if answer else "")
+                await self.copy(self.view.code_of(answer) if answer else "")
             case "all":
                 await self.copy(export(self.conversation, "markdown", self.view.column.index))
             case other:
@@ -136,7 +136,7 @@ class MessageActions(Conversing):
     async def action_copy_code(self) -> None:
         turn = self._at_cursor()
         if turn is not None:
-            await self.copy("\n\n".join(self.view.transcript.code_blocks(turn.id)))
+            await self.copy(self.view.code_of(turn))
 
     async def copy(self, text: str) -> None:
         """Copy a text by the best way there is, and say which."""
@@ -213,6 +213,24 @@ class MessageActions(Conversing):
     def _history(self, view: ColumnView) -> list[str]:
         return [turn.content for turn in self.conversation.line(view.column.index)[:-1]]
 
+    # --- how it is shown ---
+
+    def action_raw(self) -> None:
+        """Plain text, or formatted again."""
+        for view in self.views:
+            view.transcript.raw = not view.transcript.raw
+
+    def action_thinking(self) -> None:
+        """Unfold or fold the thinking of the last answer."""
+        answer = self.view.last_answer()
+        if answer is not None:
+            self.view.toggle_thinking(answer)
+
+    def action_thinking_here(self) -> None:
+        turn = self._at_cursor()
+        if turn is not None:
+            self.view.toggle_thinking(turn)
+
     # --- elsewhere ---
 
     def action_export(self, words: str = "") -> None:
@@ -228,11 +246,15 @@ class MessageActions(Conversing):
         path = Path(name.strip()).expanduser() if name.strip() else Path(f"{stem}.{_EXPORT_ENDINGS[kind]}")
         path = path if path.is_absolute() else Path.cwd() / path
         if path.exists():
-            raise UsageError(_("{path} is there already").format(path=path), _("name another: /export {kind} FILE").format(kind=kind))
+            raise UsageError(
+                _("{path} is there already").format(path=path), _("name another: /export {kind} FILE").format(kind=kind)
+            )
         try:
             path.write_text(export(self.conversation, kind, self.view.column.index), encoding="utf-8", errors="replace")
         except OSError as error:
-            raise UsageError(f"{path}: {error.strerror}", _("name another: /export {kind} FILE").format(kind=kind)) from error
+            raise UsageError(
+                f"{path}: {error.strerror}", _("name another: /export {kind} FILE").format(kind=kind)
+            ) from error
         self.notify(_("written to {path}").format(path=path), markup=False)
 
     async def action_dataset(self, name: str) -> None:
@@ -241,8 +263,12 @@ class MessageActions(Conversing):
         if len(line) < 2:
             self.notify(_("There is no exchange to append."))
             return
-        path = await asyncio.to_thread(append_to_dataset, self.workspace.data, name, self.conversation.messages(self.view.column.index))
-        self.notify(_("appended to the data set {name} ({path})").format(name=inert_line(name), path=path), markup=False)
+        path = await asyncio.to_thread(
+            append_to_dataset, self.workspace.data, name, self.conversation.messages(self.view.column.index)
+        )
+        self.notify(
+            _("appended to the data set {name} ({path})").format(name=inert_line(name), path=path), markup=False
+        )
 
     def tell_error(self, error: FinetuiError) -> None:
         """Show an error where the conversation is."""

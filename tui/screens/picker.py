@@ -65,7 +65,9 @@ class Picker(ModalScreen[list[Choice] | None]):
 
     def compose(self) -> ComposeResult:
         title = _("Compare: who answers side by side?") if self._many else _("Who answers?")
-        keys = _("space marks, up to four    enter starts    esc leaves") if self._many else _("enter takes    esc leaves")
+        keys = (
+            _("space marks, up to four    enter starts    esc leaves") if self._many else _("enter takes    esc leaves")
+        )
         with Vertical(classes="dialog-box picker"):
             yield Static(Content(title), classes="dialog-title")
             search = Filter(placeholder=_("type to filter"))

@@ -36,7 +36,10 @@ class PromptScreen(ModalScreen[None]):
             yield Static(self._title(), classes="dialog-title")
             with VerticalScroll():
                 yield TokenView()
-            yield Static(Content(_("t tokens, text, ids    esc back    underlined: training puts loss here")), classes="dialog-keys")
+            yield Static(
+                Content(_("t tokens, text, ids    esc back    underlined: training puts loss here")),
+                classes="dialog-keys",
+            )
 
     def on_mount(self) -> None:
         self._show()

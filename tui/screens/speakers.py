@@ -131,7 +131,6 @@ class Speakers(MessageActions):
             self.input.text = questions[-1].content
         self.run_worker(self._show_with(columns))
 
-
     # --- how ---
 
     def action_single(self) -> None:

@@ -5,7 +5,11 @@ A chat has one column and shows no head; compare mode has up to four.
 
 from __future__ import annotations
 
+import itertools
+from typing import ClassVar
+
 from textual.app import ComposeResult
+from textual.binding import BindingType
 from textual.containers import Vertical
 from textual.content import Content
 from textual.widgets import Static
@@ -14,14 +18,17 @@ from core.chat.session import Column, Conversation, Turn
 from core.i18n import _
 from core.serve.protocol import Started, Text
 from core.untrusted import inert_line
+from tui.actions import bindings
 from tui.entries import entry_of, footer, speaker
 from tui.exchange import Answered, NotAnswered, Update
-from tui.widgets.transcript import Entry, Transcript
+from tui.widgets.entry import Entry
+from tui.widgets.transcript import Transcript
 
-PENDING = "pending"
-"""The key of the entry whose answer is on its way."""
 
-KEPT_MARK = _("★ kept")
+class ColumnTranscript(Transcript):
+    """A transcript with the keys for the message under its cursor."""
+
+    BINDINGS: ClassVar[list[BindingType]] = bindings("message")
 
 
 class ColumnView(Vertical):
@@ -40,12 +47,15 @@ class ColumnView(Vertical):
         super().__init__()
         self.conversation = conversation
         self.column = column
-        self._waiting_text = ""
+        self._keys = itertools.count()
+        self._pending: str | None = None
         self._buffer: list[str] = []
+        self._asides: list[Entry] = []
+        self._shown_as: dict[str, str] = {}
 
     def compose(self) -> ComposeResult:
         yield Static(classes="column-head")
-        yield Transcript()
+        yield ColumnTranscript()
 
     def on_mount(self) -> None:
         self.rebuild()
@@ -53,7 +63,7 @@ class ColumnView(Vertical):
 
     @property
     def transcript(self) -> Transcript:
-        return self.query_one(Transcript)
+        return self.query_one(ColumnTranscript)
 
     @property
     def name_shown(self) -> str:
@@ -62,20 +72,16 @@ class ColumnView(Vertical):
 
     def tell(self, text: str) -> None:
         """Say something in the head, beside the number and the name."""
+        number = f" {self.column.index + 1} "
         self.query_one(".column-head", Static).update(
-            Content.assemble(
-                (f" {self.column.index + 1} ", "bold reverse"),
-                " ",
-                (inert_line(self.name_shown), "bold"),
-                "  ",
-                text,
-            )
+            Content.assemble((number, "bold reverse"), " ", (inert_line(self.name_shown), "bold"), "  ", text)
         )
 
     # --- the conversation ---
 
     def rebuild(self) -> None:
-        """Show the active line of the conversation from its file's truth."""
+        """Show the active line of the conversation as its file has it."""
+        self._shown_as.clear()
         transcript = self.transcript
         transcript.clear()
         transcript.extend([entry_of(self.conversation, turn) for turn in self.conversation.line(self.column.index)])
@@ -83,12 +89,18 @@ class ColumnView(Vertical):
     def refresh_turn(self, turn: Turn) -> None:
         """Show a turn's changed rating or branches."""
         entry = entry_of(self.conversation, turn)
-        self.transcript.replace(turn.id, badge=entry.badge, footer=entry.footer)
+        self.transcript.replace(self._key(turn.id), badges=entry.badges, footer=entry.footer)
+
+    def select(self, turn_id: str) -> None:
+        """Put the cursor at a turn."""
+        keys = [entry.key for entry in self.transcript.entries]
+        self.transcript.cursor = keys.index(self._key(turn_id))
+        self.transcript.scroll_to_entry(self._key(turn_id))
 
     def turn_at_cursor(self) -> Turn | None:
         """The turn that the cursor is at."""
         entry = self.transcript.cursor_entry
-        turns = {turn.id: turn for turn in self.conversation.line(self.column.index)}
+        turns = {self._key(turn.id): turn for turn in self.conversation.line(self.column.index)}
         return turns.get(entry.key) if entry else None
 
     def last_answer(self) -> Turn | None:
@@ -96,72 +108,103 @@ class ColumnView(Vertical):
         line = self.conversation.line(self.column.index)
         return line[-1] if line and line[-1].role == "assistant" else None
 
+    def code_of(self, turn: Turn) -> str:
+        """The code blocks of a turn, an empty line between them."""
+        return "\n\n".join(code for _language, code in self.transcript.code_blocks(self._key(turn.id)))
+
+    def toggle_thinking(self, turn: Turn) -> None:
+        self.transcript.toggle_thinking(self._key(turn.id))
+
+    def _key(self, turn_id: str) -> str:
+        """The entry of a turn: of its own name, or the one that its answer grew in."""
+        return self._shown_as.get(turn_id, turn_id)
+
     # --- the answer that is on its way ---
 
+    @property
+    def expects_text(self) -> bool:
+        """Whether nothing of the answer is shown yet."""
+        return self._pending is not None and not self.transcript.text_of(self._pending) and not self._buffer
+
     def begin(self, question: Turn, phase: str) -> None:
-        """Show a question and make room for its answer."""
+        """Show a question, if it is new, and make room for its answer."""
         transcript = self.transcript
-        if not transcript.has(question.id):
+        if question.id not in {entry.key for entry in transcript.entries}:
             transcript.append(entry_of(self.conversation, question))
-        transcript.append(Entry(key=PENDING, role="assistant", text="", title=self.name_shown, footer=phase))
-        transcript.anchor_end()
+        self._pending = f"pending:{next(self._keys)}"
+        transcript.append(Entry(self._pending, "assistant", title=self.name_shown, footer=phase, streaming=True))
+        transcript.action_bottom()
         self.tell("")
 
     def wait(self, phase: str) -> None:
-        """Tell what the answer waits for."""
-        if self.transcript.has(PENDING):
-            self.transcript.replace(PENDING, footer=phase)
+        """Tell what the answer waits for, while nothing of it is there."""
+        if self._pending is not None and self.expects_text:
+            self.transcript.replace(self._pending, footer=phase)
 
     def take(self, update: Update) -> None:
         """Take in the next part of the answer; texts are shown by `flush`."""
         match update:
             case Started():
-                self._tell_dropped(update)
+                if update.dropped:
+                    self.say(dropped_text(len(update.dropped)))
                 self.wait(_("reading {n} tokens…").format(n=update.prompt_tokens - update.reused_tokens))
             case Text():
                 self._buffer.append(update.text)
             case Answered():
-                self.flush()
                 self._settle(update.turn)
             case NotAnswered():
-                self.flush()
                 self._settle(update.turn)
                 self.say_error(update.error.message, update.error.hint)
 
     def flush(self) -> None:
         """Show the texts taken in since the last time."""
-        if self._buffer and self.transcript.has(PENDING):
-            self.transcript.stream(PENDING, "".join(self._buffer))
-        self._buffer.clear()
+        if self._buffer and self._pending is not None:
+            if not self.transcript.text_of(self._pending):
+                self.transcript.replace(self._pending, footer="")
+            self.transcript.stream(self._pending, "".join(self._buffer))
+            self._buffer.clear()
+
+    def drop_pending(self, note: str) -> None:
+        """The answer will not come."""
+        self._settle(None)
+        self.say(note)
 
     def _settle(self, turn: Turn | None) -> None:
-        transcript = self.transcript
-        if turn is None:
-            transcript.remove(PENDING)
+        """The growing answer is this turn now, or nothing."""
+        self.flush()
+        pending, self._pending = self._pending, None
+        if pending is None:
             return
-        transcript.finish(PENDING, key=turn.id, footer=footer(turn))
-        self.refresh_turn(turn)
+        if turn is None:
+            self.transcript.remove(pending)
+        else:
+            self._shown_as[turn.id] = pending
+            self.transcript.finish(pending, footer=footer(turn))
+            self.refresh_turn(turn)
+        asides, self._asides = self._asides, []
+        self.transcript.extend(asides)
 
-    def _tell_dropped(self, started: Started) -> None:
-        if started.dropped:
-            self.say(
-                _("The context is full: the oldest {n} messages were left out of this request.").format(
-                    n=len(started.dropped)
-                )
-            )
+    # --- what the app itself says ---
 
     def say(self, text: str) -> None:
         """A note of the app's own, kept out of the conversation."""
-        self._aside(Entry(key=self._aside_key(), role="note", text=text, title=""))
+        self._aside(Entry(f"note:{next(self._keys)}", "note", text))
 
     def say_error(self, message: str, hint: str) -> None:
         """An error, where the answer would stand."""
-        text = f"{message}\n{hint}" if hint else message
-        self._aside(Entry(key=self._aside_key(), role="error", text=text, title=_("error")))
-
-    def _aside_key(self) -> str:
-        return f"aside:{len(self.transcript.entries)}:{id(object())}"
+        self._aside(Entry(f"error:{next(self._keys)}", "error", f"{message}\n{hint}" if hint else message))
 
     def _aside(self, entry: Entry) -> None:
-        before = PENDING if self.transcript.has(PENDING) else None
-        self.transcript.append(entry, before=before)
+        """Below everything, and below the answer that is still growing."""
+        if self._pending is None:
+            self.transcript.append(entry)
+        else:
+            self._asides.append(entry)
+
+
+def dropped_text(count: int) -> str:
+    """Which messages did not fit."""
+    return _("The context is full: the oldest {n} messages were left out of this request.").format(n=count)
+
+
+KEPT_MARK = _("★ kept")
