@@ -108,6 +108,8 @@ class WorkerClient:
         except BaseException:
             client._hello.cancel()
             client._process.signal(signal.SIGKILL)
+            if client.pid:
+                await client._process.wait(_CLOSE_SECONDS)
             raise
         client.on_exit = on_exit
         return client

@@ -21,7 +21,7 @@ from core.i18n import _
 from core.untrusted import inert
 
 LONGEST_LINE = 64 << 20
-_DRAIN_SECONDS = 0.5
+_DRAIN_SECONDS = 0.2
 _TAIL_BYTES, _TAIL_LINES = 4096, 12
 
 
