@@ -46,35 +46,119 @@ ACTIONS: tuple[Action, ...] = (
     Action("mode('chat')", _("Chat"), _("go to the chat"), "app", "f2"),
     Action("mode('models')", _("Models"), _("models and adapters: list, fetch, remove"), "app", "f6", "models"),
     Action("theme", _("Light or dark"), _("switch between the light and the dark theme"), "app", "", "theme"),
-    Action("quit", _("Quit"), _("end finetui; the conversation is kept"), "app", "ctrl+q", "quit", words=("exit", "quit")),
+    Action(
+        "quit", _("Quit"), _("end finetui; the conversation is kept"), "app", "ctrl+q", "quit", words=("exit", "quit")
+    ),
     # --- the answer ---
     Action("stop", _("Stop"), _("end the answer that is being written and keep the part"), words=("stop",)),
-    Action("retry", _("Retry"), _("answer the last question anew, as a branch beside the old answer"), keys="ctrl+r", slash="retry"),
+    Action(
+        "retry",
+        _("Retry"),
+        _("answer the last question anew, as a branch beside the old answer"),
+        keys="ctrl+r",
+        slash="retry",
+    ),
     Action("edit", _("Edit"), _("change the last question; the old one stays as a branch"), slash="edit"),
-    Action("copy", _("Copy"), _("copy the last answer, its code, or the whole conversation"), keys="ctrl+y", slash="copy", argument="[answer|code|all]"),
+    Action(
+        "copy",
+        _("Copy"),
+        _("copy the last answer, its code, or the whole conversation"),
+        keys="ctrl+y",
+        slash="copy",
+        argument="[answer|code|all]",
+    ),
     Action("rate", _("Rate"), _("mark the last answer as good or bad"), slash="rate", argument="good|bad|none"),
     # --- who answers, and how ---
-    Action("model", _("Choose the model"), _("choose the model or adapter that answers"), keys="ctrl+g", slash="model", argument="[NAME]"),
-    Action("adapter", _("Use an adapter"), _("answer with an adapter of this base model"), slash="adapter", argument="NAME"),
+    Action(
+        "model",
+        _("Choose the model"),
+        _("choose the model or adapter that answers"),
+        keys="ctrl+g",
+        slash="model",
+        argument="[NAME]",
+    ),
+    Action(
+        "adapter", _("Use an adapter"), _("answer with an adapter of this base model"), slash="adapter", argument="NAME"
+    ),
     Action("base", _("Use the base"), _("answer with the base model, without its adapter"), slash="base"),
-    Action("compare", _("Compare"), _("up to four models or adapters side by side; again to leave"), keys="ctrl+t", slash="compare", argument="[NAME …]"),
-    Action("keep", _("Keep the better one"), _("keep a column's answer as preferred: a row of preference data"), slash="keep", argument="COLUMN [OVER]"),
+    Action(
+        "compare",
+        _("Compare"),
+        _("up to four models or adapters side by side; again to leave"),
+        keys="ctrl+t",
+        slash="compare",
+        argument="[NAME …]",
+    ),
+    Action(
+        "keep",
+        _("Keep the better one"),
+        _("keep a column's answer as preferred: a row of preference data"),
+        slash="keep",
+        argument="COLUMN [OVER]",
+    ),
     Action("single", _("Single turn"), _("send only the newest question"), slash="single"),
     Action("multi", _("Multi turn"), _("send the whole conversation"), slash="multi"),
-    Action("turns", _("Single or multi turn"), _("switch between sending only the newest question and the whole conversation"), keys="f8"),
-    Action("settings", _("Settings"), _("temperature and the other parameters, and the system prompt"), keys="ctrl+s", slash="settings"),
-    Action("system", _("System prompt"), _("set the system prompt; alone, remove it"), slash="system", argument="[TEXT]"),
-    Action("set", _("Set a parameter"), _("set one parameter, as in /set temperature 0.2"), slash="set", argument="NAME VALUE"),
+    Action(
+        "turns",
+        _("Single or multi turn"),
+        _("switch between sending only the newest question and the whole conversation"),
+        keys="f8",
+    ),
+    Action(
+        "settings",
+        _("Settings"),
+        _("temperature and the other parameters, and the system prompt"),
+        keys="ctrl+s",
+        slash="settings",
+    ),
+    Action(
+        "system", _("System prompt"), _("set the system prompt; alone, remove it"), slash="system", argument="[TEXT]"
+    ),
+    Action(
+        "set",
+        _("Set a parameter"),
+        _("set one parameter, as in /set temperature 0.2"),
+        slash="set",
+        argument="NAME VALUE",
+    ),
     # --- the conversation ---
     Action("new", _("New conversation"), _("start a new conversation"), keys="ctrl+n", slash="new"),
-    Action("clear", _("Clear"), _("start afresh; the old conversation stays in the list"), slash="clear", words=("clear",)),
+    Action(
+        "clear", _("Clear"), _("start afresh; the old conversation stays in the list"), slash="clear", words=("clear",)
+    ),
     Action("sessions", _("Conversations"), _("the list of conversations: search, open, rename, delete"), keys="ctrl+l"),
-    Action("resume", _("Resume"), _("open the last conversation, or the one whose text has these words"), slash="resume", argument="[WORDS]"),
-    Action("save", _("Name the conversation"), _("give the conversation a title; it is always saved"), slash="save", argument="TITLE"),
-    Action("export", _("Export"), _("write the conversation as markdown, messages, sharegpt or alpaca"), slash="export", argument="[FORMAT] [FILE]"),
-    Action("dataset", _("Append to a data set"), _("append the last exchange to a data set of the workspace"), slash="dataset", argument="NAME"),
+    Action(
+        "resume",
+        _("Resume"),
+        _("open the last conversation, or the one whose text has these words"),
+        slash="resume",
+        argument="[WORDS]",
+    ),
+    Action(
+        "save",
+        _("Name the conversation"),
+        _("give the conversation a title; it is always saved"),
+        slash="save",
+        argument="TITLE",
+    ),
+    Action(
+        "export",
+        _("Export"),
+        _("write the conversation as markdown, messages, sharegpt or alpaca"),
+        slash="export",
+        argument="[FORMAT] [FILE]",
+    ),
+    Action(
+        "dataset",
+        _("Append to a data set"),
+        _("append the last exchange to a data set of the workspace"),
+        slash="dataset",
+        argument="NAME",
+    ),
     Action("raw", _("Raw text"), _("show the answers as plain text, or formatted again"), slash="raw"),
-    Action("tokens", _("Exact prompt"), _("the exact prompt the model gets, with its tokens"), keys="f9", slash="tokens"),
+    Action(
+        "tokens", _("Exact prompt"), _("the exact prompt the model gets, with its tokens"), keys="f9", slash="tokens"
+    ),
     Action("thinking", _("Thinking"), _("unfold or fold the model's thinking"), slash="thinking"),
     # --- at the message under the cursor ---
     Action("cursor(-1)", _("Message above"), _("go to the message above"), keys="ctrl+up,alt+up"),
@@ -89,11 +173,17 @@ ACTIONS: tuple[Action, ...] = (
     Action("rate_here('bad')", _("Bad"), _("mark this answer as bad"), "message", "b"),
     Action("thinking_here", _("Thinking"), _("unfold or fold the thinking"), "message", "t"),
     *(
-        Action(f"keep_column({n})", _("Keep column {n}").format(n=n), _("prefer the answer of column {n}").format(n=n), scope, key)
+        Action(
+            f"keep_column({n})",
+            _("Keep column {n}").format(n=n),
+            _("prefer the answer of column {n}").format(n=n),
+            scope,
+            key,
+        )
         for n in (1, 2, 3, 4)
         for scope, key in (("chat", f"alt+{n}"), ("message", f"{n}"))
     ),
-)  # fmt: skip
+)
 
 
 def bindings(scope: Scope) -> list[BindingType]:

@@ -25,8 +25,8 @@ from core.workspace import Workspace, find_workspace, load_state, save_state
 from tui.actions import bindings
 from tui.messages import ModelChosen
 from tui.screens.chat import ChatScreen
-from tui.screens.dialogs import Chord
 from tui.screens.help import HelpScreen
+from tui.widgets.dialogs import Chord
 
 DARK = Theme(
     name="finetui-dark",

@@ -33,7 +33,7 @@ def write_file(text: str, folder: Path) -> Path:
     """Keep the text in `clipboard.txt`."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "clipboard.txt"
-    with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
         file.write(text.encode(errors="replace"))
     return path
 

@@ -43,11 +43,10 @@ class ChatScreen(Speakers):
     HORIZONTAL_BREAKPOINTS: ClassVar[list[tuple[int, str]] | None] = [(0, "-narrow"), (WIDE, "-wide")]
 
     def compose(self) -> ComposeResult:
-        with Horizontal(id="body"):
-            with Vertical(id="chat"):
-                yield Horizontal(ColumnView(self.conversation, self.conversation.columns[0]), id="columns")
-                yield Completion()
-                yield PromptInput(placeholder=_("message   enter sends · ctrl+j new line · / commands · F1 help"))
+        with Horizontal(id="body"), Vertical(id="chat"):
+            yield Horizontal(ColumnView(self.conversation, self.conversation.columns[0]), id="columns")
+            yield Completion()
+            yield PromptInput(placeholder=_("message   enter sends · ctrl+j new line · / commands · F1 help"))
         bar = StatusBar()
         bar.status = Status(hint=_("F1 help"))
         yield bar

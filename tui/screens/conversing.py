@@ -18,7 +18,7 @@ from textual.containers import Horizontal
 from textual.screen import Screen
 from textual.timer import Timer
 
-from core.chat.session import Column, Conversation, Turn
+from core.chat.session import Column, Conversation
 from core.chat.store import SessionStore
 from core.errors import FinetuiError, PromptTooLong, WorkerDied
 from core.i18n import _

@@ -21,7 +21,7 @@ from textual.widgets.option_list import Option
 from core.chat.store import Deleted, SessionStore, SessionSummary
 from core.i18n import _, plural
 from core.untrusted import inert_line
-from tui.screens.dialogs import AskText
+from tui.widgets.dialogs import AskText
 
 
 class SessionList(Vertical):
