@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,7 +10,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from core.workspace import Workspace
-from fakes import fake_worker_command
+from finetui_app import FINETUI, start_finetui
 from folders import make_model
 from terminal import Terminal
 
@@ -28,20 +27,18 @@ def a_workspace() -> Iterator[Workspace]:
         yield workspace
 
 
-def start(workspace: Workspace, *, probe: Path | None = None, **behaviour: Any) -> Terminal:
-    """Start the app there.
+def start(workspace: Workspace, *, probe: Path | None = None, pace: float = 0.0, **behaviour: Any) -> Terminal:
+    """Start the app there, its output counted and not drawn.
 
     Args:
         workspace: where.
         probe: let a clock run in the app's event loop, and write its record there at the end.
-        behaviour: of the scripted worker.
+        pace: seconds between two tokens of the scripted worker.
+        behaviour: the rest of its behaviour.
     """
-    command = [str(Path(sys.executable).with_name("finetui"))]
-    env = {"FINETUI_WORKER_COMMAND": json.dumps(fake_worker_command(**behaviour)), "HOME": str(workspace.root)}
-    if probe is not None:
-        command = [sys.executable, "-P", str(Path(__file__).with_name("probe.py"))]
-        env["PROBE_RECORD"] = str(probe)
-    return Terminal([*command, "--workspace", workspace.root], env=env, emulate=False)
+    command = [FINETUI] if probe is None else [sys.executable, "-P", Path(__file__).with_name("probe.py")]
+    env = {"PROBE_RECORD": str(probe)} if probe else {}
+    return start_finetui(workspace.root, command=command, env=env, terminal={"emulate": False}, pace=pace, **behaviour)
 
 
 def written_within(terminal: Terminal, begun: float, ended: float) -> int:

@@ -84,6 +84,8 @@ class Behaviour:
     """An exit code, or a signal's number, negative."""
     crash_once: str = ""
     """A file that is made at the first crash; while it is there, there are no more."""
+    hang_at: str = ""
+    """Stay at this place until killed, or until the end of standard input."""
     fail: dict[str, list[str]] = field(default_factory=dict)
     """Place → kind, message, hint of a `Failed`."""
     garbage: dict[str, list[str]] = field(default_factory=dict)
@@ -154,6 +156,8 @@ class FakeWorker:
             self.write(line.encode() + b"\n")
         if self.behaviour.crash_at == place:
             self.crash()
+        if self.behaviour.hang_at == place:
+            threading.Event().wait()
         if place in self.behaviour.fail:
             self.send(Failed(request_id, *self.behaviour.fail[place]))  # type: ignore[arg-type]
             return False
