@@ -300,7 +300,7 @@ async def test_close_leaves_no_process_and_may_be_called_again(start: Start) -> 
     await asyncio.gather(client.close(), client.close())
     await client.close()
     with pytest.raises(WorkerDied, match="the model's process was closed"):
-        await anext(replies)
+        await read_all(replies)
     assert (gone(client.pid), dead) == (True, [])
 
 
