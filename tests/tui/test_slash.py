@@ -1,0 +1,74 @@
+"""What a typed line means."""
+
+from __future__ import annotations
+
+import pytest
+
+from core.errors import UsageError
+from tui.actions import ACTIONS, bindings, slash_commands
+from tui.screens.help import help_text
+from tui.slash import Command, complete, parse
+
+ISSUE_COMMANDS = (
+    "model adapter base compare system set single multi retry edit clear new resume save export copy raw tokens rate "
+    "help quit"
+).split()
+
+
+def test_every_command_of_the_issue_is_in_the_table() -> None:
+    assert set(ISSUE_COMMANDS) <= set(slash_commands())
+
+
+def test_a_command_and_its_argument() -> None:
+    found = parse("/set temperature 0.2")
+    assert isinstance(found, Command)
+    assert (found.action.name, found.argument) == ("set", "temperature 0.2")
+
+
+@pytest.mark.parametrize(("word", "name"), [("clear", "clear"), ("stop", "stop"), ("exit", "quit"), (" clear ", "clear")])
+def test_words_typed_alone_work_as_in_the_tools_people_come_from(word: str, name: str) -> None:
+    found = parse(word)
+    assert isinstance(found, Command)
+    assert found.action.name == name
+
+
+@pytest.mark.parametrize("text", ["stop that", "Clear", "hello", "/usr/bin/env python", "/a\nb"])
+def test_what_is_no_command_is_a_message(text: str) -> None:
+    assert parse(text) == text
+
+
+def test_two_slashes_send_one() -> None:
+    assert parse("//help is a word") == "/help is a word"
+
+
+def test_an_unknown_command_names_the_nearest() -> None:
+    with pytest.raises(UsageError) as caught:
+        parse("/modle")
+    assert caught.value.message == "no command /modle"
+    assert caught.value.hint == "did you mean 'model'?"
+
+
+def test_a_missing_argument_is_told() -> None:
+    with pytest.raises(UsageError, match=r"/save needs TITLE"):
+        parse("/save")
+
+
+def test_completion_offers_what_the_text_may_become() -> None:
+    assert [text for text, _help in complete("/s")] == [
+        f"/{action.slash}" + (" " if action.argument else "") for action in ACTIONS if action.slash.startswith("s")
+    ]
+    assert complete("/set t") == []
+    assert complete("hello") == []
+
+
+def test_no_key_means_two_things_in_one_scope() -> None:
+    for scope in ("app", "chat", "message"):
+        keys = [key for binding in bindings(scope) for key in binding.key.split(",")]  # type: ignore[union-attr]
+        assert len(keys) == len(set(keys)), scope
+
+
+def test_help_tells_every_action_that_has_a_way_in() -> None:
+    text = help_text().plain
+    for action in ACTIONS:
+        if action.keys or action.slash:
+            assert action.help in text
