@@ -1,4 +1,4 @@
-"""finetui on the test terminal, in a workspace with a model that only looks like one and a scripted worker behind it."""
+"""finetui on the test terminal, in a workspace with a model that only looks like one, a scripted worker behind it."""
 
 from __future__ import annotations
 
