@@ -255,6 +255,8 @@ class Rendered:
     tokens: tuple[Token, ...]
     template: str
     injected_system: str = ""
+    warnings: tuple[str, ...] = ()
+    """For instance that this template allows no loss mask."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -286,17 +288,7 @@ class Failed:
 
 
 Reply: TypeAlias = (
-    Hello
-    | PhaseChanged
-    | Loaded
-    | AdapterLoaded
-    | Started
-    | Text
-    | Finished
-    | Rendered
-    | StatusReport
-    | Done
-    | Failed
+    Hello | PhaseChanged | Loaded | AdapterLoaded | Started | Text | Finished | Rendered | StatusReport | Done | Failed
 )
 REPLIES = registry(
     Hello, PhaseChanged, Loaded, AdapterLoaded, Started, Text, Finished, Rendered, StatusReport, Done, Failed

@@ -1,0 +1,168 @@
+"""Adapter folders: what they hold, whether they fit, and who serves them.
+
+Plain LoRA, rsLoRA, rank and alpha patterns and DoRA are read here, without importing peft (0.3 s and more), and served
+by the fast forward. Whatever else PEFT knows (saved modules, trained embeddings or biases, other methods) goes through
+PEFT itself on transformers' own forward. A virtual-token prefix changes what a cache holds and is served by neither.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from safetensors import safe_open
+from torch import Tensor
+
+from core.engine.fused_layer import FusedLayer
+from core.engine.lora import FUSED_PLACES, LoraAdapter, LoraFactors
+from core.errors import AdapterMismatch, ModelError
+from core.i18n import _
+
+_VIRTUAL_TOKENS = {"PREFIX_TUNING", "P_TUNING", "PROMPT_TUNING", "MULTITASK_PROMPT_TUNING", "CARTRIDGE", "CPT"}
+_PEFT_ONLY = (
+    "modules_to_save",
+    "trainable_token_indices",
+    "target_parameters",
+    "layer_replication",
+    "alora_invocation_tokens",
+    "lora_bias",
+    "use_qalora",
+    "use_bdlora",
+    "arrow_config",
+    "velora_config",
+    "monteclora_config",
+    "fan_in_fan_out",
+)
+"""Options of LoRA that change more than a linear layer's product."""
+_KEY = re.compile(r"^base_model\.model\.model\.layers\.(\d+)\.(.+)\.(lora_A|lora_B|lora_magnitude_vector)(\.weight)?$")
+
+
+@dataclass(frozen=True)
+class AdapterFolder:
+    """An adapter on disk."""
+
+    path: Path
+    config: Mapping[str, Any]
+
+    @property
+    def method(self) -> str:
+        """`lora`, `dora`, `rslora`, or PEFT's own word in small letters."""
+        kind = str(self.config.get("peft_type", "")).lower()
+        if kind != "lora":
+            return kind
+        if self.config.get("use_dora"):
+            return "dora"
+        return "rslora" if self.config.get("use_rslora") else "lora"
+
+    @property
+    def base(self) -> str:
+        """The model that it was trained on, as it was called then."""
+        return str(self.config.get("base_model_name_or_path") or "")
+
+    @property
+    def is_virtual_tokens(self) -> bool:
+        return str(self.config.get("peft_type", "")) in _VIRTUAL_TOKENS
+
+    @property
+    def weights(self) -> Path:
+        return self.path / "adapter_model.safetensors"
+
+    def is_plain_lora(self) -> bool:
+        """Whether `read_lora` can serve it."""
+        if self.config.get("peft_type") != "LORA" or self.config.get("bias", "none") != "none":
+            return False
+        if any(self.config.get(name) for name in _PEFT_ONLY):
+            return False
+        with safe_open(self.weights, "pt") as file:
+            matches = [_KEY.match(key) for key in file.keys()]  # noqa: SIM118 - a safetensors file is no mapping
+        return all(match is not None and match[2] in FUSED_PLACES for match in matches)
+
+
+def open_adapter(path: Path) -> AdapterFolder:
+    """Read an adapter's configuration.
+
+    Raises:
+        ModelError: the folder holds no adapter, its weights are a pickle, or its method needs its own support.
+    """
+    config_path = path / "adapter_config.json"
+    try:
+        config = json.loads(config_path.read_bytes())
+    except OSError as error:
+        raise ModelError(
+            _("{path} is no adapter: adapter_config.json cannot be read").format(path=path),
+            _("an adapter folder holds adapter_config.json and adapter_model.safetensors"),
+        ) from error
+    except ValueError as error:
+        raise ModelError(_("{path} is not valid JSON: {error}").format(path=config_path, error=error)) from error
+    folder = AdapterFolder(path, config if isinstance(config, dict) else {})
+    if folder.is_virtual_tokens:
+        raise ModelError(
+            _("{path} is a prefix adapter ({method})").format(path=path, method=folder.method),
+            _("chatting with P-Tuning and prompt adapters comes with their training; use a LoRA adapter until then"),
+        )
+    if not folder.weights.is_file():
+        pickle = (path / "adapter_model.bin").is_file()
+        hint = _("adapter_model.bin is a pickle, which can run any code when it is read; save it as safetensors")
+        raise ModelError(_("{path} holds no adapter_model.safetensors").format(path=path), hint if pickle else "")
+    return folder
+
+
+def read_lora(folder: AdapterFolder, layers: list[FusedLayer], model_name: str) -> LoraAdapter:
+    """Load a plain LoRA adapter beside fused layers.
+
+    Raises:
+        AdapterMismatch: its tensors belong to another base model.
+    """
+    tensors: dict[tuple[int, str], dict[str, Tensor]] = {}
+    with safe_open(folder.weights, "pt") as file:
+        for key in file.keys():  # noqa: SIM118 - a safetensors file is no mapping
+            match = _KEY.match(key)
+            assert match is not None  # is_plain_lora has looked
+            tensors.setdefault((int(match[1]), match[2]), {})[match[3]] = file.get_tensor(key)
+    factors = {}
+    for (index, module), parts in tensors.items():
+        name = f"model.layers.{index}.{module}"
+        if index >= len(layers) or not {"lora_A", "lora_B"} <= parts.keys():
+            raise mismatch(folder, model_name, _("the model has no {name}").format(name=name))
+        _check_shape(folder, model_name, name, parts, layers[index], module)
+        scale = _scale(folder.config, name, len(parts["lora_A"]))
+        factors[index, module] = LoraFactors(
+            parts["lora_A"], parts["lora_B"], scale, parts.get("lora_magnitude_vector")
+        )
+    return LoraAdapter(layers, factors)
+
+
+def mismatch(folder: AdapterFolder, model_name: str, detail: str) -> AdapterMismatch:
+    """The error for an adapter of another base."""
+    message = _("adapter {path} does not fit {model}: it was trained on {base}; {detail}")
+    return AdapterMismatch(
+        message.format(path=folder.path, model=model_name, base=folder.base or _("an unnamed model"), detail=detail),
+        _("load the model that it was trained on"),
+    )
+
+
+def _check_shape(
+    folder: AdapterFolder, model_name: str, name: str, parts: Mapping[str, Tensor], layer: FusedLayer, module: str
+) -> None:
+    place, part = FUSED_PLACES[module]
+    linear = getattr(layer, place)
+    rows = linear.parts[part]
+    here = (rows.stop - rows.start, linear.weight.shape[1])
+    there = (parts["lora_B"].shape[0], parts["lora_A"].shape[1])
+    if here != there:
+        detail = _("{name} is {here} here and {there} there")
+        shapes = {"here": "×".join(map(str, here)), "there": "×".join(map(str, there))}
+        raise mismatch(folder, model_name, detail.format(name=name, **shapes))
+
+
+def _scale(config: Mapping[str, Any], name: str, rank: int) -> float:
+    """alpha / r, or alpha / √r for rank-stabilised LoRA (arXiv:2312.03732)."""
+    patterns: Mapping[str, float] = config.get("alpha_pattern") or {}
+    key = next((key for key in patterns if re.match(rf"(.*\.)?({key})$", name)), None)
+    alpha = patterns[key] if key is not None else config.get("lora_alpha", 8)
+    return float(alpha) / (math.sqrt(rank) if config.get("use_rslora") else rank)
