@@ -41,6 +41,13 @@ class Action:
         return bool(self.argument) and not self.argument.startswith("[")
 
 
+def _keep_actions(scope: Scope, key: str) -> list[Action]:
+    label, text = _("Keep column {n}"), _("prefer the answer of column {n}")
+    return [
+        Action(f"keep_column({n})", label.format(n=n), text.format(n=n), scope, key.format(n=n)) for n in range(1, 5)
+    ]
+
+
 ACTIONS: tuple[Action, ...] = (
     Action("help", _("Help"), _("keys, slash commands, how things work"), "app", "f1", "help"),
     Action("mode('chat')", _("Chat"), _("go to the chat"), "app", "f2"),
@@ -172,17 +179,8 @@ ACTIONS: tuple[Action, ...] = (
     Action("rate_here('good')", _("Good"), _("mark this answer as good"), "message", "g"),
     Action("rate_here('bad')", _("Bad"), _("mark this answer as bad"), "message", "b"),
     Action("thinking_here", _("Thinking"), _("unfold or fold the thinking"), "message", "t"),
-    *(
-        Action(
-            f"keep_column({n})",
-            _("Keep column {n}").format(n=n),
-            _("prefer the answer of column {n}").format(n=n),
-            scope,
-            key,
-        )
-        for n in (1, 2, 3, 4)
-        for scope, key in (("chat", f"alt+{n}"), ("message", f"{n}"))
-    ),
+    *_keep_actions("chat", "alt+{n}"),
+    *_keep_actions("message", "{n}"),
 )
 
 

@@ -9,7 +9,7 @@ question starts a new one.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -192,7 +192,7 @@ class ChatDriver:
 
     async def _replies(
         self, asks: Sequence[Ask], sampling: Sampling, enable_thinking: bool | None
-    ) -> AsyncIterator[tuple[int, Started | Text | Finished]]:
+    ) -> AsyncGenerator[tuple[int, Started | Text | Finished], None]:
         engine = await self.engine(asks[0].model)
         for ask in asks:
             if ask.adapter is not None:

@@ -28,7 +28,7 @@ def entry_of(conversation: Conversation, turn: Turn, name: str = "") -> Entry:
         role=turn.role,
         text=turn.content,
         title=_("you") if turn.role == "user" else name or speaker(turn.model, turn.adapter),
-        badges=tuple(filter(None, (branch_mark(conversation, turn), rating_mark(conversation, turn)))),
+        badge="  ".join(filter(None, (branch_mark(conversation, turn), rating_mark(conversation, turn)))),
         footer=footer(turn),
     )
 

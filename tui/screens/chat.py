@@ -40,7 +40,7 @@ class ChatScreen(Speakers):
     """The chat and its keys."""
 
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("chat"), ("escape", "back")]
-    HORIZONTAL_BREAKPOINTS: ClassVar[list[tuple[int, str]] | None] = [(0, "-narrow"), (WIDE, "-wide")]
+    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (WIDE, "-wide")]
 
     def compose(self) -> ComposeResult:
         with Horizontal(id="body"), Vertical(id="chat"):
@@ -252,7 +252,7 @@ class ChatScreen(Speakers):
                 column.model,
                 messages,
                 add_generation_prompt=messages[-1].role == "user",
-                enable_thinking=self.enable_thinking,
+                enable_thinking=self.options.enable_thinking,
             )
         except FinetuiError as error:
             self.tell_error(error)

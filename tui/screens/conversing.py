@@ -11,6 +11,7 @@ import random
 import time
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from textual import work
@@ -51,7 +52,7 @@ class Conversing(Screen[None]):
         super().__init__()
         self.workspace = workspace
         self.store = SessionStore(workspace.sessions)
-        self.conversation = self.store.create(columns=[Column(0, "")])
+        self.conversation = self.store.create(columns=[Column(0, "", None, "")])
         self.driver = ChatDriver(workspace, on_phase=self._on_phase, on_death=self._on_death)
         self.exchange: Exchange | None = None
         self.single_turn = False
@@ -140,7 +141,7 @@ class Conversing(Screen[None]):
         by_column = {view.column.index: view for view in views}
         for view in views:
             view.begin(exchange.question(view.column.index), self._waiting_for(view.column.model))
-        ticker = self.set_interval(1 / FLUSHES_PER_SECOND, lambda: [view.flush() for view in views])
+        ticker = self.set_interval(1 / FLUSHES_PER_SECOND, partial(_flush, views))
         try:
             async for column, update in exchange.run(
                 self.driver, self.request_sampling(), self.options.enable_thinking
@@ -294,6 +295,11 @@ class Conversing(Screen[None]):
         except FinetuiError:
             return
         self.status.tell(memory=memory_text(report.device_bytes, report.device_total_bytes, report.resident_bytes))
+
+
+def _flush(views: Sequence[ColumnView]) -> None:
+    for view in views:
+        view.flush()
 
 
 def memory_text(device: int, device_total: int, resident: int) -> str:

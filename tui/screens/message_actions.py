@@ -5,15 +5,19 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
-from core.chat.export import append_to_dataset, export
+from core.chat.export import append_to_dataset, exchange_at, export
 from core.chat.preferences import append_preference
 from core.chat.session import Turn
 from core.errors import FinetuiError, UsageError
 from core.i18n import _
 from core.untrusted import inert_line
 from tui import clipboard
+from tui.entries import speaker
 from tui.screens.conversing import Conversing
 from tui.widgets.column import KEPT_MARK, ColumnView
+
+PREFERENCES = "preferences.jsonl"
+"""The data set, in the workspace's `data/`, that kept answers go to."""
 
 _EXPORT_ENDINGS = {"markdown": "md", "messages": "jsonl", "sharegpt": "json", "alpaca": "json"}
 
@@ -50,7 +54,7 @@ class MessageActions(Conversing):
             return
         self.conversation.activate(branches[index].id)
         self.view.rebuild()
-        self.view.select(branches[index].id)
+        self.view.transcript.select(branches[index].id)
         self.tell_context()
 
     # --- again ---
@@ -197,8 +201,15 @@ class MessageActions(Conversing):
         if chosen is None or not rejected or self.exchange is not None:
             self.notify(_("Wait for the answers: a pair needs two that differ."), severity="warning")
             return
+        path = self.workspace.data / PREFERENCES
+        prompt = self.conversation.messages(better.column.index)[:-1]
         for answer in rejected:
-            path = append_preference(self.workspace.data, self.conversation, chosen, answer)
+            origin = {
+                "chosen": speaker(chosen.model, chosen.adapter),
+                "rejected": speaker(answer.model, answer.adapter),
+                "conversation": self.conversation.path.name if self.conversation.path else "",
+            }
+            append_preference(path, prompt, chosen.content, answer.content, origin)
         self.conversation.rate(chosen.id, "good")
         better.refresh_turn(chosen)
         for view in self.views:
@@ -224,12 +235,12 @@ class MessageActions(Conversing):
         """Unfold or fold the thinking of the last answer."""
         answer = self.view.last_answer()
         if answer is not None:
-            self.view.toggle_thinking(answer)
+            self.view.transcript.toggle_thinking(answer.id)
 
     def action_thinking_here(self) -> None:
         turn = self._at_cursor()
         if turn is not None:
-            self.view.toggle_thinking(turn)
+            self.view.transcript.toggle_thinking(turn.id)
 
     # --- elsewhere ---
 
@@ -259,16 +270,13 @@ class MessageActions(Conversing):
 
     async def action_dataset(self, name: str) -> None:
         """Append the last exchange to a data set."""
-        line = self.conversation.line(self.view.column.index)
-        if len(line) < 2:
+        answer = self.view.last_answer()
+        if answer is None:
             self.notify(_("There is no exchange to append."))
             return
-        path = await asyncio.to_thread(
-            append_to_dataset, self.workspace.data, name, self.conversation.messages(self.view.column.index)
-        )
-        self.notify(
-            _("appended to the data set {name} ({path})").format(name=inert_line(name), path=path), markup=False
-        )
+        exchange = exchange_at(self.conversation, answer.id, history=not self.single_turn)
+        path = await asyncio.to_thread(append_to_dataset, self.workspace.data, name, exchange)
+        self.notify(_("appended to the data set {name}: {path}").format(name=inert_line(name), path=path), markup=False)
 
     def tell_error(self, error: FinetuiError) -> None:
         """Show an error where the conversation is."""

@@ -89,7 +89,7 @@ class Speakers(MessageActions):
             self.notify(_("An answer is being written: esc stops it."), severity="warning")
             return
         save_state(self.workspace, speaker={"model": choice.model, "adapter": choice.adapter})
-        column = Column(0, choice.model, choice.adapter)
+        column = Column(0, choice.model, choice.adapter, "")
         if self.comparing:
             self.run_worker(self._show_with([column]))
             return
@@ -126,7 +126,7 @@ class Speakers(MessageActions):
     def compare(self, chosen: list[Choice]) -> None:
         """Start a comparison. The last question stands in the input, ready to be asked again."""
         questions = [turn for turn in self.conversation.line(0) if turn.role == "user"]
-        columns = [Column(index, one.model, one.adapter) for index, one in enumerate(chosen[:MOST_COLUMNS])]
+        columns = [Column(index, one.model, one.adapter, "") for index, one in enumerate(chosen[:MOST_COLUMNS])]
         if questions and not self.input.text:
             self.input.text = questions[-1].content
         self.run_worker(self._show_with(columns))

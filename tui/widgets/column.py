@@ -50,8 +50,6 @@ class ColumnView(Vertical):
         self._keys = itertools.count()
         self._pending: str | None = None
         self._buffer: list[str] = []
-        self._asides: list[Entry] = []
-        self._shown_as: dict[str, str] = {}
 
     def compose(self) -> ComposeResult:
         yield Static(classes="column-head")
@@ -81,7 +79,6 @@ class ColumnView(Vertical):
 
     def rebuild(self) -> None:
         """Show the active line of the conversation as its file has it."""
-        self._shown_as.clear()
         transcript = self.transcript
         transcript.clear()
         transcript.extend([entry_of(self.conversation, turn) for turn in self.conversation.line(self.column.index)])
@@ -89,18 +86,12 @@ class ColumnView(Vertical):
     def refresh_turn(self, turn: Turn) -> None:
         """Show a turn's changed rating or branches."""
         entry = entry_of(self.conversation, turn)
-        self.transcript.replace(self._key(turn.id), badges=entry.badges, footer=entry.footer)
-
-    def select(self, turn_id: str) -> None:
-        """Put the cursor at a turn."""
-        keys = [entry.key for entry in self.transcript.entries]
-        self.transcript.cursor = keys.index(self._key(turn_id))
-        self.transcript.scroll_to_entry(self._key(turn_id))
+        self.transcript.replace(turn.id, badge=entry.badge, footer=entry.footer)
 
     def turn_at_cursor(self) -> Turn | None:
         """The turn that the cursor is at."""
         entry = self.transcript.cursor_entry
-        turns = {self._key(turn.id): turn for turn in self.conversation.line(self.column.index)}
+        turns = {turn.id: turn for turn in self.conversation.line(self.column.index)}
         return turns.get(entry.key) if entry else None
 
     def last_answer(self) -> Turn | None:
@@ -110,14 +101,7 @@ class ColumnView(Vertical):
 
     def code_of(self, turn: Turn) -> str:
         """The code blocks of a turn, an empty line between them."""
-        return "\n\n".join(code for _language, code in self.transcript.code_blocks(self._key(turn.id)))
-
-    def toggle_thinking(self, turn: Turn) -> None:
-        self.transcript.toggle_thinking(self._key(turn.id))
-
-    def _key(self, turn_id: str) -> str:
-        """The entry of a turn: of its own name, or the one that its answer grew in."""
-        return self._shown_as.get(turn_id, turn_id)
+        return "\n\n".join(self.transcript.code_blocks(turn.id))
 
     # --- the answer that is on its way ---
 
@@ -129,11 +113,11 @@ class ColumnView(Vertical):
     def begin(self, question: Turn, phase: str) -> None:
         """Show a question, if it is new, and make room for its answer."""
         transcript = self.transcript
-        if question.id not in {entry.key for entry in transcript.entries}:
+        if not transcript.has(question.id):
             transcript.append(entry_of(self.conversation, question))
         self._pending = f"pending:{next(self._keys)}"
         transcript.append(Entry(self._pending, "assistant", title=self.name_shown, footer=phase, streaming=True))
-        transcript.action_bottom()
+        transcript.anchor_end()
         self.tell("")
 
     def wait(self, phase: str) -> None:
@@ -176,13 +160,10 @@ class ColumnView(Vertical):
         if pending is None:
             return
         if turn is None:
-            self.transcript.remove(pending)
+            self.transcript.discard(pending)
         else:
-            self._shown_as[turn.id] = pending
-            self.transcript.finish(pending, footer=footer(turn))
+            self.transcript.finish(pending, key=turn.id, footer=footer(turn))
             self.refresh_turn(turn)
-        asides, self._asides = self._asides, []
-        self.transcript.extend(asides)
 
     # --- what the app itself says ---
 
@@ -195,11 +176,8 @@ class ColumnView(Vertical):
         self._aside(Entry(f"error:{next(self._keys)}", "error", f"{message}\n{hint}" if hint else message))
 
     def _aside(self, entry: Entry) -> None:
-        """Below everything, and below the answer that is still growing."""
-        if self._pending is None:
-            self.transcript.append(entry)
-        else:
-            self._asides.append(entry)
+        """At the end, but above an answer that is still growing."""
+        self.transcript.append(entry, before=self._pending)
 
 
 def dropped_text(count: int) -> str:

@@ -24,14 +24,20 @@ from core.untrusted import inert_line
 from tui.widgets.dialogs import AskText
 
 
+_TEXT_WIDTH = 27
+
+
 class SessionList(Vertical):
     """Lists conversations and lets one be chosen."""
 
     DEFAULT_CSS = """
-    SessionList { width: 30; background: $surface; padding: 0 0 0 1; }
-    SessionList Input { border: none; height: 1; padding: 0 1; margin: 0 1 1 0; background: $boost; }
-    SessionList OptionList { border: none; padding: 0; background: transparent; height: 1fr; }
+    SessionList { width: 32; background: $surface; padding: 1 0 0 0; }
+    SessionList Input { border: none; height: 1; padding: 0 1; margin: 0 1 1 1; background: $boost; }
+    SessionList OptionList { border: none; padding: 0 1; background: transparent; height: 1fr; }
     SessionList OptionList:focus { border: none; }
+    SessionList OptionList > .option-list--option { padding: 0 1; }
+    SessionList OptionList > .option-list--option-highlighted { background: transparent; color: $text; text-style: none; }
+    SessionList OptionList:focus > .option-list--option-highlighted { background: $primary 30%; text-style: bold; }
     """
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -160,7 +166,8 @@ def describe(summary: SessionSummary) -> Content:
     """Two lines: the title, and when, how much and with whom."""
     count = plural("{count} message", "{count} messages", summary.message_count)
     facts = f"{age(summary.updated)} · {count}"
-    return Content.assemble((inert_line(summary.title) or _("untitled")), "\n", (facts, "$text-muted"))
+    title = Content(inert_line(summary.title) or _("untitled")).truncate(_TEXT_WIDTH, ellipsis=True)
+    return Content.assemble(title, "\n", (facts, "$text-muted"))
 
 
 def age(moment: float) -> str:

@@ -66,12 +66,12 @@ class StatusBar(Widget):
         if status.temperature is not None:
             parts.append(Content(_("T {value:g}").format(value=status.temperature)))
         if status.context_length:
-            parts.append(self._context())
+            parts.append(self._context_part())
         if status.memory:
             parts.append(Content(status.memory))
         return parts
 
-    def _context(self) -> Content:
+    def _context_part(self) -> Content:
         used, length = self.status.context_used, self.status.context_length
         text = _("context {used}/{length}").format(used=used, length=length)
         full = used / length
