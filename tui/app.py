@@ -42,6 +42,7 @@ DARK = Theme(
     warning="#e0af68",
     error="#f7768e",
     dark=True,
+    variables={"muted": "#7d86a5"},
 )
 LIGHT = Theme(
     name="finetui-light",
@@ -57,6 +58,7 @@ LIGHT = Theme(
     warning="#8a5a00",
     error="#b3263a",
     dark=False,
+    variables={"muted": "#626a7d"},
 )
 
 

@@ -25,7 +25,9 @@ def test_a_command_and_its_argument() -> None:
     assert (found.action.name, found.argument) == ("set", "temperature 0.2")
 
 
-@pytest.mark.parametrize(("word", "name"), [("clear", "clear"), ("stop", "stop"), ("exit", "quit"), (" clear ", "clear")])
+@pytest.mark.parametrize(
+    ("word", "name"), [("clear", "clear"), ("stop", "stop"), ("exit", "quit"), (" clear ", "clear")]
+)
 def test_words_typed_alone_work_as_in_the_tools_people_come_from(word: str, name: str) -> None:
     found = parse(word)
     assert isinstance(found, Command)
@@ -68,7 +70,7 @@ def test_no_key_means_two_things_in_one_scope() -> None:
 
 
 def test_help_tells_every_action_that_has_a_way_in() -> None:
-    text = help_text().plain
+    text = help_text(500).plain
     for action in ACTIONS:
         if action.keys or action.slash:
             assert action.help in text

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import inspect
 from typing import ClassVar
@@ -40,7 +41,7 @@ class ChatScreen(Speakers):
     """The chat and its keys."""
 
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("chat"), ("escape", "back")]
-    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (WIDE, "-wide")]
+    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (WIDE, "-wide")]  # noqa: RUF012  Textual declares no class variable
 
     def compose(self) -> ComposeResult:
         with Horizontal(id="body"), Vertical(id="chat"):
@@ -61,6 +62,7 @@ class ChatScreen(Speakers):
     async def _start(self) -> None:
         """After the first frame: settings, models, the list of conversations."""
         self.single_turn = bool(load_state(self.workspace).get("single_turn"))
+        await asyncio.to_thread(self.restore_options)
         self.tell_speaker()
         if self.size.width >= WIDE:
             await self._mount_sessions()

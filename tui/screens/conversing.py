@@ -156,10 +156,13 @@ class Conversing(Screen[None]):
     @property
     def options(self) -> GenerationOptions:
         """How answers are made; as they were kept by the last app that ran here."""
-        if self._options is None:
-            from tui.parameters import restored  # pydantic, 80 ms: not before the first frame
+        return self._options or self.restore_options()
 
-            self._options = restored(load_state(self.workspace).get("generation", {}))
+    def restore_options(self) -> GenerationOptions:
+        """Read how answers are made from the workspace's memory."""
+        from tui.parameters import restored  # pydantic, 80 ms: not before the first frame
+
+        self._options = restored(load_state(self.workspace).get("generation", {}))
         return self._options
 
     def use_options(self, options: GenerationOptions) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from rich.cells import cell_len
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import VerticalScroll
@@ -13,12 +14,15 @@ from textual.widgets import Static
 
 from core.i18n import _
 from tui.actions import ACTIONS, Action, Scope, key_name
+from tui.widgets.lines import break_offsets
 
 _TITLES: dict[Scope, str] = {
     "app": _("Everywhere"),
     "chat": _("In the chat"),
     "message": _("On a message (ctrl+up goes there, esc comes back)"),
 }
+_KEYS_WIDTH = 30
+
 _TYPING = (
     ("enter", _("send")),
     ("ctrl+j", _("new line")),
@@ -42,15 +46,26 @@ class HelpScreen(ModalScreen[None]):
 
     def compose(self) -> ComposeResult:
         with VerticalScroll(classes="dialog-box help"):
-            yield Static(help_text())
+            yield HelpText()
 
 
-def help_text() -> Content:
-    """All of the help as one text."""
-    parts: list[Content] = [_section(_("Typing"), list(_TYPING))]
+class HelpText(Static):
+    """The help, wrapped beside its keys to the width that there is."""
+
+    def on_resize(self) -> None:
+        self.update(help_text(self.size.width))
+
+
+def help_text(width: int) -> Content:
+    """All of the help as one text.
+
+    Args:
+        width: cells that a line may take.
+    """
+    parts = [_section(_("Typing"), list(_TYPING), width)]
     for scope, title in _TITLES.items():
         rows = [(_way_in(action), action.help) for action in ACTIONS if action.scope == scope and _way_in(action)]
-        parts.append(_section(title, rows))
+        parts.append(_section(title, rows, width))
     return Content("\n\n").join(parts)
 
 
@@ -59,7 +74,18 @@ def _way_in(action: Action) -> str:
     return "  ".join(filter(None, (key_name(action.keys) if action.keys else "", slash)))
 
 
-def _section(title: str, rows: list[tuple[str, str]]) -> Content:
-    width = max(len(keys) for keys, _help in rows)
-    lines = [Content.assemble((f"  {keys:<{width}}", "bold"), "  ", (text, "$text-muted")) for keys, text in rows]
+def _section(title: str, rows: list[tuple[str, str]], width: int) -> Content:
+    keys_width = min(_KEYS_WIDTH, max(cell_len(keys) for keys, _text in rows))
+    lines = [line for keys, text in rows for line in _row(keys, text, keys_width, width)]
     return Content("\n").join([Content.assemble((title, "bold $text-primary")), *lines])
+
+
+def _row(keys: str, text: str, keys_width: int, width: int) -> list[Content]:
+    """The keys, and the text beside them, or below where the keys are long."""
+    indent = " " * (keys_width + 2)
+    pieces = [text[start:end] for start, end in break_offsets(text, max(16, width - len(indent)))]
+    beside = cell_len(keys) <= keys_width
+    first = Content.assemble(
+        (keys, "bold"), *([" " * (len(indent) - cell_len(keys)), (pieces[0], "$muted")] if beside else [])
+    )
+    return [first, *(Content.assemble(indent, (piece, "$muted")) for piece in pieces[beside:])]

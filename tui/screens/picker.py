@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from textual import on
+from textual import events, on
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Vertical
@@ -61,12 +61,12 @@ class Picker(ModalScreen[list[Choice] | None]):
         self._all = choices(models)
         self._shown = self._all
         self._marked = [choice for choice in marked if choice in self._all]
-        self._many = many
+        self.many = many
 
     def compose(self) -> ComposeResult:
-        title = _("Compare: who answers side by side?") if self._many else _("Who answers?")
+        title = _("Compare: who answers side by side?") if self.many else _("Who answers?")
         keys = (
-            _("space marks, up to four    enter starts    esc leaves") if self._many else _("enter takes    esc leaves")
+            _("space marks, up to four    enter starts    esc leaves") if self.many else _("enter takes    esc leaves")
         )
         with Vertical(classes="dialog-box picker"):
             yield Static(Content(title), classes="dialog-title")
@@ -96,7 +96,7 @@ class Picker(ModalScreen[list[Choice] | None]):
         mark = f"{self._marked.index(choice) + 1} " if choice in self._marked else "  "
         name = inert_line(choice.adapter or choice.model)
         indent, style = ("  + ", "$text-accent") if choice.adapter else ("", "bold")
-        return Content.assemble((mark if self._many else "", "bold $text-success"), indent, (name, style))
+        return Content.assemble((mark if self.many else "", "bold $text-success"), indent, (name, style))
 
     @on(Input.Changed)
     def _filter(self, event: Input.Changed) -> None:
@@ -111,7 +111,7 @@ class Picker(ModalScreen[list[Choice] | None]):
     @on(Input.Submitted)
     def _take(self) -> None:
         chosen = self._highlighted
-        if not self._many:
+        if not self.many:
             self.dismiss([chosen] if chosen else None)
             return
         if len(self._marked) < 2 and chosen is not None and chosen not in self._marked:
@@ -123,7 +123,7 @@ class Picker(ModalScreen[list[Choice] | None]):
 
     @on(OptionList.OptionSelected)
     def _clicked(self, event: OptionList.OptionSelected) -> None:
-        if self._many:
+        if self.many:
             self.mark()
         else:
             self.dismiss([self._shown[event.option_index]])
@@ -131,7 +131,7 @@ class Picker(ModalScreen[list[Choice] | None]):
     def mark(self) -> None:
         """Mark or unmark the highlighted one."""
         choice = self._highlighted
-        if not self._many or choice is None:
+        if not self.many or choice is None:
             return
         if choice in self._marked:
             self._marked.remove(choice)
@@ -148,11 +148,12 @@ class Picker(ModalScreen[list[Choice] | None]):
 
 
 class Filter(Input):
-    """The picker's input: a space marks instead of being typed."""
+    """The picker's input: in compare mode a space marks instead of being typed."""
 
-    def key_space(self) -> None:
-        if isinstance(self.screen, Picker):
+    async def _on_key(self, event: events.Key) -> None:
+        if event.key == "space" and isinstance(self.screen, Picker) and self.screen.many:
+            event.stop()
+            event.prevent_default()
             self.screen.mark()
-
-    def check_consume_key(self, key: str, character: str | None) -> bool:
-        return key != "space" and super().check_consume_key(key, character)
+        else:
+            await super()._on_key(event)

@@ -48,7 +48,7 @@ class PromptScreen(ModalScreen[None]):
     def _title(self) -> Content:
         count = _("{n} tokens").format(n=len(self.rendered.tokens))
         template = _("template: {name}").format(name=inert_line(self.rendered.template))
-        lines = [Content.assemble((_("The exact prompt"), "bold"), "  ", (f"{count} · {template}", "$text-muted"))]
+        lines = [Content.assemble((_("The exact prompt"), "bold"), "  ", (f"{count} · {template}", "$muted"))]
         if self.rendered.injected_system:
             text = _("The template adds a system prompt of its own: {text}").format(
                 text=inert_line(self.rendered.injected_system)

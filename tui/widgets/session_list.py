@@ -23,8 +23,7 @@ from core.i18n import _, plural
 from core.untrusted import inert_line
 from tui.widgets.dialogs import AskText
 
-
-_TEXT_WIDTH = 27
+_TEXT_WIDTH = 26
 
 
 class SessionList(Vertical):
@@ -32,11 +31,13 @@ class SessionList(Vertical):
 
     DEFAULT_CSS = """
     SessionList { width: 32; background: $surface; padding: 1 0 0 0; }
-    SessionList Input { border: none; height: 1; padding: 0 1; margin: 0 1 1 1; background: $boost; }
+    SessionList Input { border: none; height: 1; padding: 0 1; margin: 0 1 1 1; background: $panel; }
     SessionList OptionList { border: none; padding: 0 1; background: transparent; height: 1fr; }
     SessionList OptionList:focus { border: none; }
     SessionList OptionList > .option-list--option { padding: 0 1; }
-    SessionList OptionList > .option-list--option-highlighted { background: transparent; color: $text; text-style: none; }
+    SessionList OptionList > .option-list--option-highlighted {
+        background: transparent; color: $text; text-style: none;
+    }
     SessionList OptionList:focus > .option-list--option-highlighted { background: $primary 30%; text-style: bold; }
     """
 
@@ -167,7 +168,7 @@ def describe(summary: SessionSummary) -> Content:
     count = plural("{count} message", "{count} messages", summary.message_count)
     facts = f"{age(summary.updated)} · {count}"
     title = Content(inert_line(summary.title) or _("untitled")).truncate(_TEXT_WIDTH, ellipsis=True)
-    return Content.assemble(title, "\n", (facts, "$text-muted"))
+    return Content.assemble(title, "\n", (facts, "$muted"))
 
 
 def age(moment: float) -> str:

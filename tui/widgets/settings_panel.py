@@ -26,10 +26,10 @@ class SettingsPanel(Vertical):
     """Edits `GenerationOptions` and the system prompt."""
 
     DEFAULT_CSS = """
-    SettingsPanel { width: 38; background: $surface; padding: 0 1; }
+    SettingsPanel { width: 38; background: $surface; padding: 1 1 0 2; }
     SettingsPanel .panel-title { color: $text-primary; text-style: bold; }
-    SettingsPanel TextArea { height: 6; border: none; padding: 0 1; background: $boost; margin: 0 0 1 0; }
-    SettingsPanel TextArea:focus { background: $panel; }
+    SettingsPanel TextArea { height: 6; border: none; padding: 0 1; background: $panel; margin: 0 0 1 0; }
+    SettingsPanel TextArea:focus { background: $primary 15%; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [("escape", "leave")]
 

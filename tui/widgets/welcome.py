@@ -66,9 +66,7 @@ class Welcome(Vertical, can_focus=True):
     @work(thread=True)
     def _pull(self) -> None:
         try:
-            model = pull(
-                "default", self.workspace, lambda p: self.app.call_from_thread(self._show, p), self._cancelled
-            )
+            model = pull("default", self.workspace, lambda p: self.app.call_from_thread(self._show, p), self._cancelled)
         except FinetuiError as error:
             self.app.call_from_thread(self._failed, error)
             return
@@ -82,7 +80,9 @@ class Welcome(Vertical, can_focus=True):
         self._fetching = False
         if self.is_mounted:
             self.query_one("#progress", Static).update(
-                Content.assemble((inert(error.message), "bold $text-error"), "\n", inert(error.hint), "\n", _("enter tries again"))
+                Content.assemble(
+                    (inert(error.message), "bold $text-error"), "\n", inert(error.hint), "\n", _("enter tries again")
+                )
             )
 
 
@@ -110,5 +110,8 @@ def progress_line(progress: PullProgress) -> Content:
     done = min(1.0, progress.done_bytes / progress.total_bytes)
     filled = round(done * _BAR_CELLS)
     return Content.assemble(
-        ("━" * filled, "$text-primary"), ("─" * (_BAR_CELLS - filled), "$text-muted"), f" {done:4.0%}  ", inert(progress.text)
+        ("━" * filled, "$text-primary"),
+        ("─" * (_BAR_CELLS - filled), "$muted"),
+        f" {done:4.0%}  ",
+        inert(progress.text),
     )
