@@ -4,7 +4,8 @@ A *section* is a frozen pydantic model: the field's name, type, default and boun
 docstring under it. `describe` turns a section into `FieldSpec`s, plain records that know no pydantic: command-line
 help, forms, error texts and the reference page are renderings of them.
 
-What pydantic has no word for stands in `Annotated`: `Also` (other names that people type), `SplitAt` (lists written
+An option whose name pydantic keeps for itself (`json`) is a field of another name with an `alias`. What pydantic has no
+word for stands in `Annotated`: `Also` (other names that people type), `SplitAt` (lists written
 as one text), `Shown` (the word that stands for the value in help).
 """
 
@@ -136,7 +137,7 @@ def shown(value: Any) -> str:
         case bool():
             return "true" if value else "false"
         case float():
-            return f"{value:g}"
+            return repr(value).removesuffix(".0")
         case (str(item),) if not item.startswith("[") and "," not in item:
             return item
         case tuple():
@@ -148,7 +149,9 @@ def shown(value: Any) -> str:
 def describe(*sections: type[Section]) -> list[FieldSpec]:
     """The options of some sections, in the order of their declaration."""
     return [
-        _field_spec(section.title, name, info) for section in sections for name, info in section.model_fields.items()
+        _field_spec(section.title, info.alias or name, info)
+        for section in sections
+        for name, info in section.model_fields.items()
     ]
 
 

@@ -11,8 +11,6 @@ import re
 from pathlib import Path
 from typing import Any, TypeAlias
 
-import yaml
-
 from core.errors import ConfigError, Problem
 from core.i18n import _
 
@@ -66,6 +64,8 @@ def _read_text(path: Path, shown: str) -> str:
 
 
 def _yaml_items(text: str, shown: str) -> list[tuple[str, Any, int]]:
+    import yaml  # 30 ms, only where there is a file to read
+
     try:
         root = yaml.compose(text, Loader=yaml.SafeLoader)
     except yaml.MarkedYAMLError as error:
@@ -101,11 +101,13 @@ def _no_mapping(shown: str) -> Problem:
 
 
 def _raw(value: Any) -> Raw:
-    match value:
-        case yaml.ScalarNode():
+    """The text of a value: a node of composed YAML, or what `json` makes of it."""
+    match getattr(value, "id", None):
+        case "scalar":
             return None if value.tag == _NULL else str(value.value)
-        case yaml.SequenceNode():
+        case "sequence":
             return [_item(item) for item in value.value]
+    match value:
         case list():
             return [_item(item) for item in value]
         case bool():

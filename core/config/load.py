@@ -46,7 +46,11 @@ class Settings:
 
     def values(self) -> dict[str, Any]:
         """Every option by its name."""
-        return {name: getattr(filled, name) for kind, filled in self.sections.items() for name in kind.model_fields}
+        return {
+            info.alias or name: getattr(filled, name)
+            for kind, filled in self.sections.items()
+            for name, info in kind.model_fields.items()
+        }
 
 
 def load(

@@ -47,7 +47,7 @@ def note(text: str) -> None:
 def print_json(record: Mapping[str, Any]) -> None:
     """One object, one line. Escaped to ASCII where the text could do something to a terminal."""
     text = json.dumps(record, ensure_ascii=False)
-    print(text if inert(text) == text else json.dumps(record), flush=True)
+    print(text if inert(text) == text else json.dumps(record).replace("\x7f", "\\u007f"), flush=True)
 
 
 def print_error(error: FinetuiError) -> None:

@@ -1,0 +1,187 @@
+"""A loaded model that answers one conversation at a time, for commands that wait for it.
+
+The worker is spoken to from an event loop that runs only while something is asked, so that `input()` may block between
+questions. Ctrl+c during an answer asks the worker to stop and keeps the part; a second one ends the worker, which is
+started again for the next question. Ctrl+c at any other time is Python's own KeyboardInterrupt.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import secrets
+import signal
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from core.chat.message import FinishReason, Message, Usage
+from core.config.generation import GenerationOptions
+from core.config.model import ModelOptions
+from core.errors import AdapterMismatch
+from core.i18n import _
+from core.models.catalog import check_adapter, resolve_adapter, resolve_model
+from core.models.info import AdapterInfo, ModelInfo
+from core.serve.client import WorkerClient
+from core.serve.protocol import AdapterLoaded, Finished, Loaded, PhaseChanged, Row, Sampling, Started, Text
+from core.untrusted import inert_line
+from core.workspace import Workspace
+from tui.cli.console import Progress, note
+from tui.parameters import sampling_of
+
+_METHODS = {"lora": ("lora", "dora"), "p_tuning": ("prefix_tuning", "prefix", "p_tuning")}
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What came of a question."""
+
+    content: str
+    finish_reason: FinishReason
+    usage: Usage
+    seed: int
+    dropped: tuple[int, ...]
+    """Indices of the messages that no longer fitted into the context."""
+
+
+class Answerer:
+    """A worker with the model and adapters of a command line. A context manager: the worker ends with it.
+
+    Raises:
+        FinetuiError: the model or an adapter is not there, or they do not fit.
+    """
+
+    def __init__(self, options: ModelOptions, generation: GenerationOptions, workspace: Workspace) -> None:
+        self.model: ModelInfo = resolve_model(options.model_name_or_path, workspace)
+        self.adapters: dict[str, AdapterInfo] = {
+            name: resolve_adapter(name, workspace) for name in options.adapter_name_or_path
+        }
+        for adapter in self.adapters.values():
+            _check_method(adapter, options.finetuning_type)
+            for warning in check_adapter(adapter, self.model):
+                note(_("warning: {text}").format(text=inert_line(warning)))
+        self.adapter: str | None = next(iter(self.adapters), None)
+        """The one that answers; None is the base."""
+        self._options, self._generation, self._workspace = options, generation, workspace
+        self._runner = asyncio.Runner()
+        self._client: WorkerClient | None = None
+        self._loaded: Loaded | None = None
+
+    def __enter__(self) -> Answerer:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        with self._runner:
+            self._runner.run(self._close())
+
+    def load(self) -> Loaded:
+        """Start the worker and load everything, telling the phases on stderr; nothing to do while it lives."""
+        if self._loaded is None or self._client is None or not self._client.alive:
+            self._loaded = self._runner.run(self._load())
+        return self._loaded
+
+    def answer(self, messages: Sequence[Message], on_text: Callable[[str], None]) -> Answer:
+        """Answer the last message, handing on the text as it comes.
+
+        Raises:
+            WorkerError: no answer, or not all of it; what `on_text` got stays true.
+            PromptTooLong: the question does not fit into the context.
+        """
+        self.load()
+        return self._runner.run(self._answer(Row(tuple(messages), self.adapter, "chat"), on_text))
+
+    async def _load(self) -> Loaded:
+        await self._close()
+        progress = Progress()
+        progress.show(_("starting…"))
+        self._workspace.make_state_folder()
+        self._client = client = await WorkerClient.start(log_path=self._workspace.logs / "worker.log")
+        options = self._options
+        try:
+            loaded = await client.load(
+                str(self.model.path),
+                template=options.template,
+                dtype=options.dtype,
+                device=options.device,
+                threads=options.threads,
+                trust_remote_code=options.trust_remote_code,
+                allow_pickle=options.allow_pickle,
+                on_phase=lambda change: progress.show(_phase_line(change)),
+            )
+            adapters = [await client.load_adapter(name, info.path) for name, info in self.adapters.items()]
+        finally:
+            progress.clear()
+        _tell_ready(loaded, adapters)
+        return loaded
+
+    async def _close(self) -> None:
+        if self._client is not None:
+            await self._client.close()
+            self._client = None
+
+    async def _answer(self, row: Row, on_text: Callable[[str], None]) -> Answer:
+        assert self._client is not None, "load() comes first"
+        sampling = sampling_for(self._generation)
+        replies = self._client.generate([row], sampling, self._generation.enable_thinking)
+        content: list[str] = []
+        dropped: tuple[int, ...] = ()
+        with self._ctrl_c_stops(self._client):
+            async with contextlib.aclosing(replies):
+                async for reply in replies:
+                    match reply:
+                        case Started():
+                            dropped = reply.dropped
+                        case Text():
+                            content.append(reply.text)
+                            on_text(reply.text)
+                        case Finished():
+                            text = "".join(content)
+                            return Answer(text, reply.finish_reason, reply.usage, sampling.seed, dropped)
+        raise AssertionError("a row ends in Finished or in an error")
+
+    @contextlib.contextmanager
+    def _ctrl_c_stops(self, client: WorkerClient) -> Iterator[None]:
+        loop, stops = asyncio.get_running_loop(), set[asyncio.Task[None]]()
+
+        def stop() -> None:
+            task = loop.create_task(client.stop(grace=0.0) if stops else client.stop())
+            stops.add(task)
+
+        try:
+            loop.add_signal_handler(signal.SIGINT, stop)
+        except (RuntimeError, ValueError):  # not the main thread: there is no ctrl+c to come
+            yield
+            return
+        try:
+            yield
+        finally:
+            loop.remove_signal_handler(signal.SIGINT)
+            for task in stops:
+                task.cancel()
+
+
+def sampling_for(options: GenerationOptions) -> Sampling:
+    """What a worker is told; seed 0 becomes a new one, so that it can be told and used again."""
+    return replace(sampling_of(options), seed=options.seed or 1 + secrets.randbelow(2**32 - 1))
+
+
+def _check_method(adapter: AdapterInfo, said: str | None) -> None:
+    if said is None or adapter.method in _METHODS.get(said, ()):
+        return
+    raise AdapterMismatch(
+        _("--finetuning_type is {said}, but {adapter} was trained with {method}").format(
+            said=said, adapter=inert_line(adapter.name), method=adapter.method or _("a method it does not name")
+        ),
+        _("leave --finetuning_type out: it is read from the adapter"),
+    )
+
+
+def _phase_line(change: PhaseChanged) -> str:
+    names = {"importing": _("importing"), "reading": _("reading"), "loading": _("loading"), "ready": _("ready")}
+    share = f" {change.fraction:.0%}" if change.fraction is not None else ""
+    return f"{names[change.phase]}…{share} {change.seconds:.1f} s"
+
+
+def _tell_ready(loaded: Loaded, adapters: Sequence[AdapterLoaded]) -> None:
+    note(_("ready in {seconds:.1f} s").format(seconds=loaded.seconds + sum(adapter.seconds for adapter in adapters)))
+    for warning in (*loaded.warnings, *(warning for adapter in adapters for warning in adapter.warnings)):
+        note(_("warning: {text}").format(text=inert_line(warning)))

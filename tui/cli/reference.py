@@ -1,0 +1,52 @@
+"""Writes `docs/options.md`, the reference of all options, from their declarations: `python -m tui.cli.reference`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import groupby
+from pathlib import Path
+
+from core.config.fields import FieldSpec, describe
+from tui.cli.chat import chat
+from tui.cli.options import facts
+
+PATH = Path("docs") / "options.md"
+RENEW = "python -m tui.cli.reference"
+
+_HEAD = f"""# Options
+
+Made from the declarations by `{RENEW}`; edit those, not this.
+
+Every option can be typed (`--top_p 0.8`, `--top-p=0.8`, `top_p=0.8`; switches also alone, or as `--no_save`), or stand
+in a YAML or JSON file (`top_p: 0.8`), named by `--config FILE` or alone. What is typed wins over the file, the file
+over `--preset`, that over the default. All mistakes are told at once, each with its place.
+"""
+
+
+def reference() -> str:
+    """The whole page."""
+    return "\n".join((_HEAD, "## finetui chat", *_tables(describe(*chat.sections)))) + "\n"
+
+
+def _tables(specs: list[FieldSpec]) -> Iterator[str]:
+    for title, group in groupby(specs, key=lambda spec: spec.section):
+        yield f"\n### {title}\n"
+        yield "| option | value | what it does |"
+        yield "| --- | --- | --- |"
+        for spec in group:
+            names = "<br>".join(f"`{name}`" for name in (spec.name, *spec.aliases))
+            yield f"| {names} | {_value(spec)} | {_cell(spec.help)} |"
+
+
+def _value(spec: FieldSpec) -> str:
+    kind = {"switch": "true or false", "list": "texts"}.get(spec.kind, "" if spec.choices else spec.kind)
+    return _cell(" ".join(filter(None, (kind, facts(spec)))))
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|")
+
+
+if __name__ == "__main__":
+    PATH.parent.mkdir(exist_ok=True)
+    PATH.write_text(reference(), encoding="utf-8")

@@ -1,0 +1,88 @@
+"""What `finetui chat` says about an answer beside the answer, and the words that steer a conversation."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from core.i18n import _
+from core.untrusted import inert_line
+from tui.cli.answering import Answer, Answerer
+
+FORGOTTEN = "clear"
+LEAVING = ("stop", "exit", "quit")
+
+
+def banner(answerer: Answerer) -> str:
+    """Who answers, and what can be typed."""
+    loaded = answerer.load()
+    facts = [
+        loaded.architecture,
+        _("{count} parameters").format(count=_short(loaded.parameters)),
+        loaded.dtype,
+        loaded.device,
+        _("{count} threads").format(count=loaded.threads) if loaded.device == "cpu" else "",
+        _("context {count}").format(count=loaded.context_length),
+        _("template {name}").format(name=loaded.template),
+    ]
+    lines = [
+        _("model: {name} ({facts})").format(
+            name=inert_line(answerer.model.name), facts=inert_line(", ".join(filter(None, facts)))
+        ),
+        adapter_line(answerer),
+        _("clear forgets the conversation; stop, exit or ctrl+d ends it; ctrl+c stops an answer"),
+    ]
+    if loaded.injected_system:
+        said = _("system prompt, put in by the template: {text}").format(text=inert_line(loaded.injected_system))
+        lines.insert(2, said)
+    return "\n".join(lines)
+
+
+def adapter_line(answerer: Answerer) -> str:
+    """Which adapter answers, and how to change that when there are several answers to have."""
+    told = _("adapter: {name}").format(name=inert_line(answerer.adapter) if answerer.adapter else _("none, the base"))
+    if not answerer.adapters:
+        return told
+    others = [f"/adapter {name}" for name in answerer.adapters if name != answerer.adapter]
+    if answerer.adapter is not None:
+        others.append("/base")
+    return f"{told} ({_('change with')} {inert_line(', '.join(others))})"
+
+
+def use_time(answer: Answer) -> str:
+    usage = answer.usage
+    told = _("> use time: {seconds:.2f}s, {tokens} tokens").format(seconds=usage.seconds, tokens=usage.answer_tokens)
+    speed = usage.tokens_per_second
+    return f"{told}, {_('{speed:.1f} tokens/s').format(speed=speed)}" if speed else told
+
+
+def finish_mark(answer: Answer) -> str:
+    """How it ended, unless it ended by itself."""
+    match answer.finish_reason:
+        case "stop":
+            return ""
+        case "stopped":
+            return _("[stopped; the part above is kept]") if answer.content else _("[stopped]")
+        case "length" if answer.usage.context_left <= 0:
+            return _("[cut: the context is full; clear makes room]")
+        case "length":
+            return _("[cut after {count} tokens; --max_new_tokens allows more]").format(
+                count=answer.usage.answer_tokens
+            )
+        case "error":
+            return _("[ended by an error]")
+
+
+def gone_line(questions: Sequence[str]) -> str:
+    """Which turns the model no longer sees."""
+    if not questions:
+        return ""
+    listed = "; ".join(f"“{inert_line(text)[:40]}”" for text in questions[:5])
+    more = _(" and {count} more").format(count=len(questions) - 5) if len(questions) > 5 else ""
+    return _("[the context is full; no longer seen: {turns}]").format(turns=listed + more)
+
+
+def _short(count: int) -> str:
+    for size, unit in ((10**9, "B"), (10**6, "M"), (10**3, "k")):
+        if count >= size:
+            return f"{count / size:.3g}{unit}"
+    return str(count)

@@ -1,0 +1,100 @@
+"""The verbs by name. Only the chosen one is imported; the others lend their line to the help.
+
+A target is a Typer (a verb with verbs of its own), an `OptionsVerb` (its options come from declarations) or a plain
+function that typer reads.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import typer
+
+from core.errors import UsageError, did_you_mean
+from core.i18n import _
+from tui.cli.console import note
+
+
+@dataclass(frozen=True, slots=True)
+class Verb:
+    """Where a verb is implemented, and its line in the help."""
+
+    target: str
+    help: str
+
+
+VERBS = {
+    "chat": Verb("tui.cli.chat:chat", "Talk with a model and its adapters, line by line."),
+    "models": Verb("tui.cli.models:app", "List, pull and remove models."),
+    "doctor": Verb("tui.cli.doctor:doctor", "Tell what this machine has, and what is missing."),
+    "init": Verb("tui.cli.init:init", "Make a workspace."),
+}
+
+
+def run_verb(words: Sequence[str]) -> int:
+    """Run a command line that is not empty; returns its exit code.
+
+    Raises:
+        UsageError: there is no such verb, or the verb cannot be called like that.
+    """
+    words = ["--help" if word == "-h" else word for word in words]
+    name = next((word for word in words if not word.startswith("-")), "")
+    if name and name not in VERBS:
+        hint = did_you_mean(name, VERBS) or _("there are: {names}").format(names=", ".join(VERBS))
+        raise UsageError(_("there is no verb {name!r}").format(name=name), hint)
+    command = typer.main.get_command(_root(name))
+    try:
+        code = command.main(args=words, prog_name="finetui", standalone_mode=False)
+    except typer.TyperException as error:
+        raise UsageError(error.format_message(), _("see: finetui {name} --help").format(name=name)) from error
+    except typer.Abort:
+        note("")
+        return 130
+    return code if isinstance(code, int) else 0
+
+
+def _root(chosen: str) -> typer.Typer:
+    # Without Rich: its import costs as much as the rest of --help, and help is read in pipes too.
+    root = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
+
+    # Switches only: any other kind of option here would make typer import pydantic (70 ms) for every verb.
+    @root.callback(
+        help=_("A workbench for people who fine-tune language models. Without a verb, the app."),
+        epilog=_("--workspace DIR, before or after the verb, names the folder to work in."),
+    )
+    def _finetui(
+        version: bool = typer.Option(False, "--version", is_eager=True, callback=_show_version, help=_("Its version.")),
+    ) -> None: ...
+
+    for name, verb in VERBS.items():
+        target = _resolve(verb.target) if name == chosen else _unused
+        _add(root, name, target, _(verb.help))
+    return root
+
+
+def _add(root: typer.Typer, name: str, target: Any, help_line: str) -> None:
+    if isinstance(target, typer.Typer):
+        root.add_typer(target, name=name, help=help_line)
+    elif hasattr(target, "register"):
+        target.register(root, name, help_line)
+    else:
+        root.command(name, help=target.__doc__ or help_line, short_help=help_line)(target)
+
+
+def _resolve(target: str) -> Any:
+    module, _colon, attribute = target.partition(":")
+    return getattr(importlib.import_module(module), attribute)
+
+
+def _unused() -> None: ...
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version  # 35 ms, for this option alone
+
+        typer.echo(f"finetui {version('finetui')}")
+        raise typer.Exit
