@@ -1,0 +1,46 @@
+"""Models are made once a session; tests that change one load their own."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+os.environ["HF_HUB_OFFLINE"] = "1"
+
+import torch
+
+from tiny_models import make_model, train_adapter
+
+torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """The folder of a tiny model by kind."""
+    made: dict[str, Path] = {}
+
+    def folder(kind: str) -> Path:
+        if kind not in made:
+            made[kind] = make_model(tmp_path_factory.mktemp("models") / f"tiny-{kind}", kind)
+        return made[kind]
+
+    return folder
+
+
+@pytest.fixture(scope="session")
+def adapter_folder(
+    tmp_path_factory: pytest.TempPathFactory, model_folder: Callable[[str], Path]
+) -> Callable[..., Path]:
+    """The folder of an adapter by its base's kind and PEFT's options."""
+    made: dict[str, Path] = {}
+
+    def folder(kind: str, **options: object) -> Path:
+        key = repr((kind, sorted(options.items())))
+        if key not in made:
+            made[key] = train_adapter(model_folder(kind), tmp_path_factory.mktemp("adapters") / "adapter", **options)
+        return made[key]
+
+    return folder
