@@ -198,13 +198,16 @@ class Terminal:
     def wait_for(self, wanted: str | Callable[[str], object], timeout: float = TIMEOUT) -> str:
         """Read until a text stands on the screen, or a condition on the screen's text holds; return that text."""
         holds = (lambda shown: wanted in shown) if isinstance(wanted, str) else wanted
-        return self._until(lambda: holds(self.text()), wanted if isinstance(wanted, str) else "the condition", timeout)
+        return self.wait_until(
+            lambda: holds(self.text()), wanted if isinstance(wanted, str) else "the condition", timeout
+        )
 
     def wait_for_raw(self, wanted: bytes, timeout: float = TIMEOUT, start: int = 0) -> str:
         """Read until these bytes have been written."""
-        return self._until(lambda: wanted in self.raw[start:], repr(wanted), timeout)
+        return self.wait_until(lambda: wanted in self.raw[start:], repr(wanted), timeout)
 
-    def _until(self, holds: Callable[[], object], wanted: str, timeout: float) -> str:
+    def wait_until(self, holds: Callable[[], object], wanted: str, timeout: float = TIMEOUT) -> str:
+        """Read until a condition holds; `wanted` says which when it does not."""
         deadline = time.monotonic() + timeout
         while not holds():
             if not self.pump() and (time.monotonic() > deadline or self.process.poll() is not None):
@@ -265,7 +268,7 @@ class Terminal:
         return {pid: command for pid, command in self.processes().items() if pid != self.process.pid}
 
     def wait_for_children(self, count: int, timeout: float = TIMEOUT) -> list[int]:
-        self._until(lambda: len(self.children()) == count, f"{count} child processes", timeout)
+        self.wait_until(lambda: len(self.children()) == count, f"{count} child processes", timeout)
         return list(self.children())
 
     def assert_all_gone(self, timeout: float = TIMEOUT) -> None:

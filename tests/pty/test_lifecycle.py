@@ -16,9 +16,9 @@ from terminal import Terminal
 Start = Callable[..., Terminal]
 
 PHASES = {
-    "hello": "",
-    "import": "importing",
-    "load": "loading",
+    "hello": "waiting for the model",
+    "import": "starting the engine",
+    "load": "loading the weights",
     "prefill": "Question?",
     "decode": "The capital of",
 }
