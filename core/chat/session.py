@@ -7,6 +7,7 @@ same.
 
 from __future__ import annotations
 
+import contextlib
 import enum
 import secrets
 import time
@@ -222,7 +223,8 @@ class Conversation:
         try:
             log.write(self._header, record)
         except SessionError:
-            log.path.unlink(missing_ok=True)  # half a header is nothing that could be mended
+            with contextlib.suppress(OSError):
+                log.path.unlink()  # half a header is nothing that could be mended
             raise
         return log
 

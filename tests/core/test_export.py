@@ -1,0 +1,368 @@
+"""What leaves a conversation: files for other programs, rows for data sets, preferences."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from core.chat.export import FORMATS, SUFFIXES, append_to_dataset, export
+from core.chat.message import Message
+from core.chat.preferences import append_preference
+from core.chat.session import Conversation, new_conversation
+from core.errors import FinetuiError, SessionError, WorkspaceError
+from hostile import CORPUS
+
+SYSTEM = Message("system", "Be brief.")
+EXCHANGE = (Message("user", "q1"), Message("assistant", "a1"))
+LONGER = (SYSTEM, *EXCHANGE, Message("user", "q2"), Message("assistant", "a2"))
+TAGS = {
+    "role_tag": "role",
+    "content_tag": "content",
+    "user_tag": "user",
+    "assistant_tag": "assistant",
+    "system_tag": "system",
+}
+
+
+@pytest.fixture
+def conversation(tmp_path: Path) -> Conversation:
+    conversation = new_conversation(tmp_path / "sessions", title="Capitals", system="Be brief.")
+    conversation.append("user", "q1")
+    conversation.append("assistant", "a1", model="smol", adapter="tuned")
+    conversation.append("user", "q2")
+    conversation.append("assistant", "a2", model="smol", finish_reason="stopped")
+    return conversation
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    (tmp_path / "data").mkdir()
+    return tmp_path / "data"
+
+
+def put(folder: Path, name: str, value: object, **how: Any) -> Path:
+    path = folder / name
+    path.write_text(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, **how))
+    return path
+
+
+def info(data: Path) -> Any:
+    return json.loads((data / "dataset_info.json").read_text())
+
+
+def lines(path: Path) -> list[Any]:
+    return [json.loads(line) for line in path.read_bytes().splitlines()]
+
+
+def messages(*pairs: tuple[str, str]) -> list[dict[str, str]]:
+    return [{"role": role, "content": content} for role, content in pairs]
+
+
+# --- files ------------------------------------------------------------------------------------------------------
+
+
+def test_markdown(conversation: Conversation) -> None:
+    assert export(conversation, "markdown") == (
+        "# Capitals\n\n## System\n\nBe brief.\n\n## User\n\nq1\n\n## Assistant · smol + tuned\n\na1\n\n"
+        "## User\n\nq2\n\n## Assistant · smol\n\na2\n\n*the answer ended early: stopped*\n"
+    )
+
+
+def test_messages(conversation: Conversation) -> None:
+    text = export(conversation, "messages")
+    assert text.count("\n") == 1
+    assert json.loads(text) == {
+        "messages": messages(
+            ("system", "Be brief."), ("user", "q1"), ("assistant", "a1"), ("user", "q2"), ("assistant", "a2")
+        )
+    }
+
+
+def test_sharegpt(conversation: Conversation) -> None:
+    assert json.loads(export(conversation, "sharegpt")) == [
+        {
+            "system": "Be brief.",
+            "conversations": [
+                {"from": "human", "value": "q1"},
+                {"from": "gpt", "value": "a1"},
+                {"from": "human", "value": "q2"},
+                {"from": "gpt", "value": "a2"},
+            ],
+        }
+    ]
+
+
+def test_alpaca(conversation: Conversation) -> None:
+    assert json.loads(export(conversation, "alpaca")) == [
+        {"instruction": "q2", "input": "", "output": "a2", "system": "Be brief.", "history": [["q1", "a1"]]}
+    ]
+
+
+def test_training_formats_leave_out_what_was_not_answered(tmp_path: Path) -> None:
+    conversation = new_conversation(tmp_path)
+    for role, content in [("user", "lost"), ("user", "q"), ("assistant", "a"), ("user", "open")]:
+        conversation.append(role, content)  # type: ignore[arg-type]
+    (row,) = json.loads(export(conversation, "alpaca"))
+    assert (row["instruction"], row["output"], row["history"], row["system"]) == ("q", "a", [], "")
+    (row,) = json.loads(export(conversation, "sharegpt"))
+    assert [turn["value"] for turn in row["conversations"]] == ["q", "a"]
+    assert len(json.loads(export(conversation, "messages"))["messages"]) == 4
+
+
+def test_only_the_asked_column_and_branch(conversation: Conversation) -> None:
+    conversation.rewind(conversation.line()[0].id)
+    conversation.append("assistant", "another a1")
+    conversation.append("user", "right", column=1)
+    assert [message["content"] for message in json.loads(export(conversation, "messages"))["messages"]] == [
+        "Be brief.",
+        "q1",
+        "another a1",
+    ]
+    assert json.loads(export(conversation, "messages", 1))["messages"][1:] == messages(("user", "right"))
+
+
+def test_what_cannot_be_exported_is_told(conversation: Conversation, tmp_path: Path) -> None:
+    with pytest.raises(SessionError, match="there is no format 'alpacca'") as raised:
+        export(conversation, "alpacca")
+    assert raised.value.hint == "did you mean 'alpaca'?"
+    with pytest.raises(SessionError, match="nothing has been said yet"):
+        export(conversation, "markdown", 3)
+    unanswered = new_conversation(tmp_path)
+    unanswered.append("user", "q")
+    with pytest.raises(SessionError, match="no question has been answered yet"):
+        export(unanswered, "sharegpt")
+
+
+@pytest.mark.parametrize("name", CORPUS)
+def test_every_text_leaves_whole_and_none_commands_a_terminal(tmp_path: Path, name: str) -> None:
+    text = CORPUS[name]
+    conversation = new_conversation(tmp_path, system=text)
+    conversation.append("user", text)
+    conversation.append("assistant", text, model=text[:50])
+    for format in FORMATS:
+        written = export(conversation, format).encode()
+        assert b"\x1b" not in written
+        assert b"\x07" not in written
+    assert json.loads(export(conversation, "messages"))["messages"][2]["content"] == text
+    assert json.loads(export(conversation, "alpaca"))[0]["output"] == text
+    assert json.loads(export(conversation, "sharegpt"))[0]["conversations"][1]["value"] == text
+    assert set(SUFFIXES) == set(FORMATS)
+
+
+# --- data sets --------------------------------------------------------------------------------------------------
+
+
+def test_a_new_data_set_is_made_and_entered(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    path = append_to_dataset(data, "mine", LONGER)
+    assert path == append_to_dataset(data, "mine", EXCHANGE) == data / "mine.jsonl"
+    assert lines(path) == [
+        {
+            "messages": messages(
+                ("system", "Be brief."), ("user", "q1"), ("assistant", "a1"), ("user", "q2"), ("assistant", "a2")
+            )
+        },
+        {"messages": messages(("user", "q1"), ("assistant", "a1"))},
+    ]
+    entry = {"file_name": "mine.jsonl", "formatting": "sharegpt", "columns": {"messages": "messages"}, "tags": TAGS}
+    assert info(data) == {"mine": entry}
+
+
+def test_foreign_entries_keep_their_bytes(data: Path) -> None:
+    foreign = '{\n    "other" : {"file_name":"other.csv",  "columns": {"prompt":"内容"}}\n}'
+    put(data, "dataset_info.json", foreign)
+    append_to_dataset(data, "mine", EXCHANGE)
+    text = (data / "dataset_info.json").read_text()
+    assert text.startswith(foreign[:-2] + ',\n  "mine": {\n    "file_name": "mine.jsonl",')
+    assert list(info(data)) == ["other", "mine"]
+    append_to_dataset(data, "mine", EXCHANGE)
+    assert (data / "dataset_info.json").read_text() == text
+    assert sorted(path.name for path in data.iterdir()) == ["dataset_info.json", "mine.jsonl"]
+
+
+@pytest.mark.parametrize(
+    ("entry", "exchange", "row"),
+    [
+        ({}, EXCHANGE, {"instruction": "q1", "input": "", "output": "a1"}),
+        (
+            {"columns": {"prompt": "content", "response": "summary"}},
+            EXCHANGE,
+            {"content": "q1", "summary": "a1"},
+        ),
+        (
+            {"columns": {"prompt": "p", "query": None, "response": "r", "history": "h", "system": "s"}},
+            LONGER,
+            {"p": "q2", "r": "a2", "h": [["q1", "a1"]], "s": "Be brief."},
+        ),
+        (
+            {"formatting": "sharegpt", "columns": {"messages": "conversations", "system": "system"}},
+            (SYSTEM, *EXCHANGE),
+            {
+                "system": "Be brief.",
+                "conversations": [{"from": "human", "value": "q1"}, {"from": "gpt", "value": "a1"}],
+            },
+        ),
+        (
+            {"formatting": "sharegpt", "tags": {"user_tag": "用户"}},
+            (SYSTEM, *EXCHANGE),
+            {
+                "conversations": [
+                    {"from": "system", "value": "Be brief."},
+                    {"from": "用户", "value": "q1"},
+                    {"from": "gpt", "value": "a1"},
+                ]
+            },
+        ),
+        (
+            {"formatting": "openai", "columns": {"messages": "messages"}},
+            EXCHANGE,
+            {"messages": messages(("user", "q1"), ("assistant", "a1"))},
+        ),
+    ],
+)
+def test_a_row_has_the_sets_own_format(
+    data: Path, entry: dict[str, Any], exchange: Sequence[Message], row: dict[str, Any]
+) -> None:
+    put(data, "dataset_info.json", {"mine": {"file_name": "rows.json", **entry}})
+    for name, before in (("rows.json", "[]"), ("rows.json", '{"x":1}')):
+        path = put(data, name, before)
+        assert append_to_dataset(data, "mine", exchange) == path
+        text = path.read_text()
+        assert (json.loads(text) if before == "[]" else lines(path)[1:]) == [row]
+
+
+@pytest.mark.parametrize("before", ['[\n  {"instruction": "x",   "output": "你好"}\n]\n', '\ufeff[{"output":"y"}]'])
+def test_an_array_keeps_the_bytes_of_its_rows(data: Path, before: str) -> None:
+    put(data, "dataset_info.json", {"mine": {"file_name": "mine.json"}})
+    path = put(data, "mine.json", before)
+    path.chmod(0o640)
+    append_to_dataset(data, "mine", EXCHANGE)
+    text = path.read_text()
+    assert text.startswith(before.rstrip()[:-1].rstrip() + ",\n")
+    assert json.loads(text.encode())[1] == {"instruction": "q1", "input": "", "output": "a1"}
+    assert path.stat().st_mode & 0o777 == 0o640
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "columns"),
+    [
+        ("mine.json", [{"instruction": "", "input": "", "output": "", "history": []}], {"history": "history"}),
+        ("mine.jsonl", {"conversations": [], "system": ""}, {"messages": "conversations", "system": "system"}),
+        ("mine.jsonl", {"messages": [], "id": 7}, {"messages": "messages"}),
+    ],
+)
+def test_a_file_without_an_entry_gets_the_one_that_fits(data: Path, name: str, content: object, columns: Any) -> None:
+    put(data, name, content)
+    assert append_to_dataset(data, "mine", (*EXCHANGE, *EXCHANGE)) == data / name
+    assert info(data)["mine"]["file_name"] == name
+    assert info(data)["mine"]["columns"].items() >= columns.items()
+
+
+@pytest.mark.parametrize(
+    ("files", "exchange", "told"),
+    [
+        ({"dataset_info.json": "{oops"}, EXCHANGE, "dataset_info.json:1: no JSON"),
+        ({"dataset_info.json": "[]"}, EXCHANGE, "expected an object with one object for each data set"),
+        ({"dataset_info.json": '{"mine": {"file_name": "mine.csv"}}'}, EXCHANGE, "is not one JSON file"),
+        ({"dataset_info.json": '{"mine": {"hf_hub_url": "a/b"}}'}, EXCHANGE, "is not one JSON file"),
+        ({"dataset_info.json": '{"mine": {"file_name": "m.json", "ranking": true}}'}, EXCHANGE, "holds preferences"),
+        ({"dataset_info.json": '{"mine": {"file_name": "m.json"}}'}, LONGER, "has no column for the system"),
+        ({"dataset_info.json": '{"mine": {"file_name": "m.json"}}'}, LONGER[1:], "has no column for the history"),
+        ({"mine.json": '[{"a": 1},\n oops]'}, EXCHANGE, "mine.json:2: no JSON"),
+        ({"mine.jsonl": '{"prompt": 1, "label": 2}\n'}, EXCHANGE, "is not known (columns: prompt, label)"),
+        ({"mine.jsonl": "\noops\n"}, EXCHANGE, "mine.jsonl:2: no JSON"),
+        ({}, LONGER[:2], "no question has been answered yet"),
+    ],
+)
+def test_what_cannot_be_appended_is_told_and_nothing_changes(
+    data: Path, files: dict[str, str], exchange: Sequence[Message], told: str
+) -> None:
+    for name, text in files.items():
+        put(data, name, text)
+    with pytest.raises(FinetuiError) as raised:
+        append_to_dataset(data, "mine", exchange)
+    assert told in raised.value.message
+    assert {path.name: path.read_text() for path in data.iterdir()} == files
+
+
+@pytest.mark.parametrize("name", ["", "../mine", "a/b", ".hidden", "a,b", "a\x1b[31m", "-x"])
+def test_a_name_that_is_no_file_name_is_refused(data: Path, name: str) -> None:
+    with pytest.raises(WorkspaceError, match="cannot be the name of a data set"):
+        append_to_dataset(data, name, EXCHANGE)
+    assert list(data.iterdir()) == []
+
+
+def test_a_folder_that_cannot_be_made_is_told(tmp_path: Path) -> None:
+    put(tmp_path, "data", "a file")
+    with pytest.raises(WorkspaceError, match="the data set cannot be written: File exists"):
+        append_to_dataset(tmp_path / "data", "mine", EXCHANGE)
+
+
+def test_two_apps_at_once_lose_no_row_and_no_entry(data: Path) -> None:
+    program = (
+        "import sys; from pathlib import Path\n"
+        "from core.chat.export import append_to_dataset; from core.chat.message import Message\n"
+        "data = Path(sys.argv[1]); data.joinpath('array.json').touch()\n"
+        "for i in range(15):\n"
+        "    exchange = (Message('user', f'{sys.argv[2]} {i}'), Message('assistant', 'a'))\n"
+        "    append_to_dataset(data, 'array', exchange)\n"
+        "    append_to_dataset(data, f'{sys.argv[2]}{i}', exchange)\n"
+    )
+    put(data, "array.json", [{"instruction": "", "output": ""}])
+    others = [subprocess.Popen([sys.executable, "-c", program, str(data), name]) for name in ("left", "right")]
+    assert [other.wait() for other in others] == [0, 0]
+    asked = {row["instruction"] for row in json.loads((data / "array.json").read_text())}
+    assert asked == {"", *(f"{name} {i}" for name in ("left", "right") for i in range(15))}
+    assert len(info(data)) == 31
+
+
+# --- preferences ------------------------------------------------------------------------------------------------
+
+
+def test_the_better_answer_becomes_a_row_of_a_ranking_set(conversation: Conversation, data: Path) -> None:
+    for column in (0, 1):
+        conversation.append("user", "q3", column=column)
+    better = conversation.append("assistant", "better", column=1, model="smol", adapter="tuned")
+    worse = conversation.append("assistant", "worse", column=0, model="smol")
+    path = append_preference(data, conversation, better, worse)
+    assert path == append_preference(data, conversation, worse, better) == data / "preferences.jsonl"
+    first, second = lines(path)
+    assert conversation.path is not None
+    assert first == {
+        "prompt": messages(("system", "Be brief."), ("user", "q3")),
+        "chosen": {"role": "assistant", "content": "better"},
+        "rejected": {"role": "assistant", "content": "worse"},
+        "chosen_by": "smol + tuned",
+        "rejected_by": "smol",
+        "session": conversation.path.stem,
+    }
+    assert [message["content"] for message in second["prompt"]] == ["Be brief.", "q1", "a1", "q2", "a2", "q3"]
+    assert info(data) == {
+        "preferences": {
+            "file_name": "preferences.jsonl",
+            "formatting": "sharegpt",
+            "ranking": True,
+            "columns": {"messages": "prompt", "chosen": "chosen", "rejected": "rejected"},
+            "tags": TAGS,
+        }
+    }
+
+
+def test_no_preference_without_a_difference(conversation: Conversation, data: Path) -> None:
+    question, answer, *_rest = conversation.line()
+    conversation.rewind(question.id)
+    same = conversation.append("assistant", answer.content)
+    conversation.rewind(question.id)
+    empty = conversation.append("assistant", " \n")
+    for other in (same, empty):
+        with pytest.raises(WorkspaceError, match="there is no better one to keep"):
+            append_preference(data, conversation, answer, other)
+    with pytest.raises(WorkspaceError, match="a preference needs a question"):
+        append_preference(data, conversation, question, answer)
+    assert list(data.iterdir()) == []
