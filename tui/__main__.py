@@ -15,8 +15,8 @@ from core.errors import FinetuiError, UsageError
 from core.i18n import _
 from tui.cli.console import make_safe_streams, print_error
 
-# What a shell reports for a program that a signal ended: 128 + SIGINT, 128 + SIGPIPE.
-_INTERRUPTED, _PIPE_CLOSED = 130, 141
+_INTERRUPTED = 130  # what a shell reports for a program that SIGINT ended
+_PIPE_CLOSED = 1  # as typer has it
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -19,7 +19,8 @@ from core.config.generation import GenerationOptions
 from core.config.model import ModelOptions
 from core.errors import AdapterMismatch
 from core.i18n import _
-from core.models.catalog import check_adapter, resolve_adapter, resolve_model
+from core.models.adapters import check_adapter, resolve_adapter
+from core.models.catalog import resolve_model
 from core.models.info import AdapterInfo, ModelInfo
 from core.serve.client import WorkerClient
 from core.serve.protocol import AdapterLoaded, Finished, Loaded, PhaseChanged, Row, Sampling, Started, Text
@@ -93,25 +94,32 @@ class Answerer:
         await self._close()
         progress = Progress()
         progress.show(_("starting…"))
+        ticking = asyncio.create_task(_tick(progress))
+        try:
+            loaded, adapters = await self._load_all(progress)
+        finally:
+            ticking.cancel()
+            progress.clear()
+        note(_("ready in {seconds:.1f} s").format(seconds=progress.seconds))
+        for warning in (*loaded.warnings, *(warning for adapter in adapters for warning in adapter.warnings)):
+            note(_("warning: {text}").format(text=inert_line(warning)))
+        return loaded
+
+    async def _load_all(self, progress: Progress) -> tuple[Loaded, list[AdapterLoaded]]:
         self._workspace.make_state_folder()
         self._client = client = await WorkerClient.start(log_path=self._workspace.logs / "worker.log")
         options = self._options
-        try:
-            loaded = await client.load(
-                str(self.model.path),
-                template=options.template,
-                dtype=options.dtype,
-                device=options.device,
-                threads=options.threads,
-                trust_remote_code=options.trust_remote_code,
-                allow_pickle=options.allow_pickle,
-                on_phase=lambda change: progress.show(_phase_line(change)),
-            )
-            adapters = [await client.load_adapter(name, info.path) for name, info in self.adapters.items()]
-        finally:
-            progress.clear()
-        _tell_ready(loaded, adapters)
-        return loaded
+        loaded = await client.load(
+            str(self.model.path),
+            template=options.template,
+            dtype=options.dtype,
+            device=options.device,
+            threads=options.threads,
+            trust_remote_code=options.trust_remote_code,
+            allow_pickle=options.allow_pickle,
+            on_phase=lambda change: _show_phase(progress, change),
+        )
+        return loaded, [await client.load_adapter(name, info.path) for name, info in self.adapters.items()]
 
     async def _close(self) -> None:
         if self._client is not None:
@@ -175,13 +183,13 @@ def _check_method(adapter: AdapterInfo, said: str | None) -> None:
     )
 
 
-def _phase_line(change: PhaseChanged) -> str:
-    names = {"importing": _("importing"), "reading": _("reading"), "loading": _("loading"), "ready": _("ready")}
-    share = f" {change.fraction:.0%}" if change.fraction is not None else ""
-    return f"{names[change.phase]}…{share} {change.seconds:.1f} s"
+def _show_phase(progress: Progress, change: PhaseChanged) -> None:
+    steps = {"importing": _("importing…"), "reading": _("reading…"), "loading": _("loading…")}
+    if change.phase in steps:
+        progress.show(steps[change.phase], f"{change.fraction:.0%}" if change.fraction is not None else "")
 
 
-def _tell_ready(loaded: Loaded, adapters: Sequence[AdapterLoaded]) -> None:
-    note(_("ready in {seconds:.1f} s").format(seconds=loaded.seconds + sum(adapter.seconds for adapter in adapters)))
-    for warning in (*loaded.warnings, *(warning for adapter in adapters for warning in adapter.warnings)):
-        note(_("warning: {text}").format(text=inert_line(warning)))
+async def _tick(progress: Progress) -> None:
+    while True:
+        await asyncio.sleep(0.25)
+        progress.tick()

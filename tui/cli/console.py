@@ -10,6 +10,7 @@ import contextlib
 import json
 import os
 import sys
+import time
 from collections.abc import Mapping
 from typing import IO, Any
 
@@ -84,22 +85,34 @@ class InertStream:
 
 
 class Progress:
-    """One line on stderr that tells what is going on: written over on a terminal, else a line for each change."""
+    """Tells on stderr what is going on and for how long: one line that is written over, or without a terminal a line
+    for each step."""
 
     def __init__(self) -> None:
         self._overwrites = takes_codes(sys.stderr)
-        self._last = ""
+        self._began = time.monotonic()
+        self._step = self._detail = ""
 
-    def show(self, text: str) -> None:
-        text = inert_line(text)
-        if self._overwrites:
-            print(f"\r\x1b[K{text}", end="", file=sys.stderr, flush=True)
-        elif text != self._last:
-            note(text)
-        self._last = text
+    @property
+    def seconds(self) -> float:
+        """Since the beginning."""
+        return time.monotonic() - self._began
+
+    def show(self, step: str, detail: str = "") -> None:
+        """Tell of a step; `detail` is what changes while it lasts."""
+        if not self._overwrites and step != self._step:
+            note(inert_line(step))
+        self._step, self._detail = step, detail
+        self.tick()
+
+    def tick(self) -> None:
+        """Let the time be seen to pass."""
+        if self._overwrites and self._step:
+            told = " ".join(filter(None, (self._step, self._detail, f"{self.seconds:.1f} s")))
+            print(f"\r\x1b[K{inert_line(told)}", end="", file=sys.stderr, flush=True)
 
     def clear(self) -> None:
         """Take the line away, where there is one to take."""
-        if self._overwrites and self._last:
+        if self._overwrites and self._step:
             print("\r\x1b[K", end="", file=sys.stderr, flush=True)
-        self._last = ""
+        self._step = ""

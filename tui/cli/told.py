@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from core.i18n import _
+from core.i18n import _, plural
 from core.untrusted import inert_line
 from tui.cli.answering import Answer, Answerer
 
@@ -50,7 +50,8 @@ def adapter_line(answerer: Answerer) -> str:
 
 def use_time(answer: Answer) -> str:
     usage = answer.usage
-    told = _("> use time: {seconds:.2f}s, {tokens} tokens").format(seconds=usage.seconds, tokens=usage.answer_tokens)
+    told = _("> use time: {seconds:.2f}s").format(seconds=usage.seconds)
+    told += ", " + plural("{count} token", "{count} tokens", usage.answer_tokens)
     speed = usage.tokens_per_second
     return f"{told}, {_('{speed:.1f} tokens/s').format(speed=speed)}" if speed else told
 
@@ -65,9 +66,8 @@ def finish_mark(answer: Answer) -> str:
         case "length" if answer.usage.context_left <= 0:
             return _("[cut: the context is full; clear makes room]")
         case "length":
-            return _("[cut after {count} tokens; --max_new_tokens allows more]").format(
-                count=answer.usage.answer_tokens
-            )
+            told = plural("{count} token", "{count} tokens", answer.usage.answer_tokens)
+            return _("[cut after {tokens}; --max_new_tokens allows more]").format(tokens=told)
         case "error":
             return _("[ended by an error]")
 
