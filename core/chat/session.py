@@ -95,15 +95,8 @@ class Conversation:
 
     def messages(self, column: int = 0) -> tuple[Message, ...]:
         """What a request puts before the model: the system prompt, where there is one, and the line."""
-        return self._messages(self.line(column))
-
-    def messages_before(self, turn_id: str) -> tuple[Message, ...]:
-        """What the model had before it when it gave this answer, as far as it is known."""
-        return self._messages(self._state.tree.line_to(self.turn(turn_id).parent))
-
-    def _messages(self, line: Sequence[Turn]) -> tuple[Message, ...]:
         system = (Message("system", self.system),) if self.system else ()
-        return system + tuple(Message(turn.role, turn.content) for turn in line)
+        return system + tuple(Message(turn.role, turn.content) for turn in self.line(column))
 
     def branches(self, turn_id: str) -> tuple[Turn, ...]:
         """The turn and those that were said in its place, oldest first."""

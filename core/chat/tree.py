@@ -39,11 +39,7 @@ class Tree:
 
     def line(self, column: int) -> tuple[Turn, ...]:
         """The turns from the root down to the active leaf."""
-        return self.line_to(self.leaf(column))
-
-    def line_to(self, turn_id: str | None) -> tuple[Turn, ...]:
-        """The turns from the root down to this one; none for None."""
-        return tuple(self._upward(turn_id))[::-1]
+        return tuple(self._upward(self.leaf(column)))[::-1]
 
     def _upward(self, turn_id: str | None) -> Iterator[Turn]:
         while turn_id is not None:

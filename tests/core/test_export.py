@@ -325,24 +325,24 @@ def test_two_apps_at_once_lose_no_row_and_no_entry(data: Path) -> None:
 # --- preferences ------------------------------------------------------------------------------------------------
 
 
-def test_the_better_answer_becomes_a_row_of_a_ranking_set(conversation: Conversation, data: Path) -> None:
-    for column in (0, 1):
-        conversation.append("user", "q3", column=column)
-    better = conversation.append("assistant", "better", column=1, model="smol", adapter="tuned")
-    worse = conversation.append("assistant", "worse", column=0, model="smol")
-    path = append_preference(data, conversation, better, worse)
-    assert path == append_preference(data, conversation, worse, better) == data / "preferences.jsonl"
-    first, second = lines(path)
-    assert conversation.path is not None
-    assert first == {
-        "prompt": messages(("system", "Be brief."), ("user", "q3")),
-        "chosen": {"role": "assistant", "content": "better"},
-        "rejected": {"role": "assistant", "content": "worse"},
-        "chosen_by": "smol + tuned",
-        "rejected_by": "smol",
-        "session": conversation.path.stem,
-    }
-    assert [message["content"] for message in second["prompt"]] == ["Be brief.", "q1", "a1", "q2", "a2", "q3"]
+def test_the_better_answer_becomes_a_row_of_a_ranking_set(data: Path) -> None:
+    path = data / "preferences.jsonl"
+    prompt = (SYSTEM, *EXCHANGE, Message("user", "q2"))
+    append_preference(path, prompt, "better", "worse", {"chosen": "smol + tuned", "rejected": "smol"})
+    append_preference(path, prompt[-1:], "\x1b[31m好", "worse")
+    assert lines(path) == [
+        {
+            "prompt": messages(("system", "Be brief."), ("user", "q1"), ("assistant", "a1"), ("user", "q2")),
+            "chosen": {"role": "assistant", "content": "better"},
+            "rejected": {"role": "assistant", "content": "worse"},
+            "meta": {"chosen": "smol + tuned", "rejected": "smol"},
+        },
+        {
+            "prompt": messages(("user", "q2")),
+            "chosen": {"role": "assistant", "content": "\x1b[31m好"},
+            "rejected": {"role": "assistant", "content": "worse"},
+        },
+    ]
     assert info(data) == {
         "preferences": {
             "file_name": "preferences.jsonl",
@@ -354,15 +354,18 @@ def test_the_better_answer_becomes_a_row_of_a_ranking_set(conversation: Conversa
     }
 
 
-def test_no_preference_without_a_difference(conversation: Conversation, data: Path) -> None:
-    question, answer, *_rest = conversation.line()
-    conversation.rewind(question.id)
-    same = conversation.append("assistant", answer.content)
-    conversation.rewind(question.id)
-    empty = conversation.append("assistant", " \n")
-    for other in (same, empty):
-        with pytest.raises(WorkspaceError, match="there is no better one to keep"):
-            append_preference(data, conversation, answer, other)
-    with pytest.raises(WorkspaceError, match="a preference needs a question"):
-        append_preference(data, conversation, question, answer)
+@pytest.mark.parametrize(
+    ("prompt", "chosen", "rejected", "told"),
+    [
+        (EXCHANGE[:1], "same", "same", "there is no better one to keep"),
+        (EXCHANGE[:1], "better", " \n", "there is no better one to keep"),
+        (EXCHANGE, "better", "worse", "a preference needs a question"),
+        ((), "better", "worse", "a preference needs a question"),
+    ],
+)
+def test_no_preference_without_a_difference(
+    data: Path, prompt: Sequence[Message], chosen: str, rejected: str, told: str
+) -> None:
+    with pytest.raises(WorkspaceError, match=told):
+        append_preference(data / "preferences.jsonl", prompt, chosen, rejected)
     assert list(data.iterdir()) == []
