@@ -17,9 +17,10 @@ from typing import TypeAlias
 
 from core.chat.message import Message
 from core.errors import FinetuiError, WorkerDied
-from core.models.catalog import check_adapter, resolve_adapter, resolve_model
+from core.models.adapters import check_adapter, resolve_adapter
+from core.models.catalog import resolve_model
 from core.serve.client import WorkerClient
-from core.serve.protocol import AdapterLoaded, Finished, Loaded, PhaseChanged, Rendered, Row, Sampling, Started, Text
+from core.serve.protocol import Finished, Loaded, PhaseChanged, Rendered, Row, Sampling, Started, Text
 from core.workspace import Workspace
 
 PhaseListener: TypeAlias = Callable[[str, PhaseChanged], None]
@@ -49,7 +50,8 @@ class Engine:
     path: Path
     client: WorkerClient
     loaded: Loaded
-    adapters: dict[str, AdapterLoaded] = field(default_factory=dict)
+    adapters: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    """The loaded ones, with what is to be said about them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,20 +136,21 @@ class ChatDriver:
             raise
         return Engine(model, info.path, client, loaded)
 
-    async def adapter(self, engine: Engine, name: str) -> AdapterLoaded:
-        """Put an adapter beside its base, once.
+    async def adapter(self, engine: Engine, name: str) -> tuple[str, ...]:
+        """Put an adapter beside its base, once; returns what is to be said about it.
 
         Raises:
             AdapterMismatch: it belongs to another base.
         """
         if name not in engine.adapters:
-            info, base = await asyncio.gather(
-                asyncio.to_thread(resolve_adapter, name, self.workspace),
-                asyncio.to_thread(resolve_model, engine.model, self.workspace),
-            )
-            check_adapter(info, base)
-            engine.adapters[name] = await engine.client.load_adapter(name, str(info.path))
+            path, warnings = await asyncio.to_thread(self._checked_adapter, engine.model, name)
+            loaded = await engine.client.load_adapter(name, path)
+            engine.adapters[name] = (*warnings, *loaded.warnings)
         return engine.adapters[name]
+
+    def _checked_adapter(self, model: str, name: str) -> tuple[Path, tuple[str, ...]]:
+        adapter = resolve_adapter(name, self.workspace)
+        return adapter.path, check_adapter(adapter, resolve_model(model, self.workspace))
 
     async def answer(
         self, asks: Sequence[Ask], sampling: Sampling, enable_thinking: bool | None = None

@@ -72,6 +72,8 @@ class Exchange:
     ) -> AsyncIterator[tuple[int, Update]]:
         """Yield (column, update); the last of each column is `Answered` or `NotAnswered`."""
         async for column, reply in driver.answer(self._asks, sampling, enable_thinking):
+            if column not in self._parts:  # kept already, because the app is leaving
+                continue
             match reply:
                 case Text():
                     self._parts[column].append(reply.text)
@@ -79,7 +81,7 @@ class Exchange:
                 case Finished():
                     yield column, Answered(self._keep(column, reply.finish_reason, reply.usage))
                 case FinetuiError():
-                    turn = self._keep(column, "error") if self._parts.get(column) else None
+                    turn = self._keep(column, "error") if self._parts[column] else None
                     yield column, NotAnswered(reply, turn)
                 case Started():
                     self._started = True
@@ -89,6 +91,7 @@ class Exchange:
         """Write the parts of unfinished answers, marked as stopped."""
         for column in [column for column, parts in self._parts.items() if parts]:
             self._keep(column, "stopped")
+        self._parts.clear()
 
     def _keep(self, column: int, finish_reason: FinishReason, usage: Usage | None = None) -> Turn:
         speaker = self.columns[column]

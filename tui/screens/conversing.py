@@ -238,10 +238,9 @@ class Conversing(Screen[None]):
         for column in columns:
             try:
                 engine = await self.driver.engine(column.model)
-                for warning in engine.loaded.warnings:
+                said = await self.driver.adapter(engine, column.adapter) if column.adapter else ()
+                for warning in (*engine.loaded.warnings, *said):
                     self.views[0].say(warning)
-                if column.adapter:
-                    await self.driver.adapter(engine, column.adapter)
             except FinetuiError as error:
                 self._end_phase()
                 if self.exchange is None:  # else the answer says it
@@ -251,6 +250,8 @@ class Conversing(Screen[None]):
         await self._tell_memory()
 
     def _on_phase(self, model: str, phase: PhaseChanged) -> None:
+        if not self.is_mounted:  # the app is leaving
+            return
         if self._phase is None:
             self._phase_since = time.monotonic() - phase.seconds
             self._phase_timer = self.set_interval(0.5, self._tell_phase)
@@ -279,6 +280,8 @@ class Conversing(Screen[None]):
             view.wait("…")
 
     def _on_death(self, model: str, death: WorkerDied) -> None:
+        if not self.is_mounted:
+            return
         self._end_phase()
         if self.exchange is None:
             self.notify(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
-from core.chat.export import append_to_dataset, exchange_at, export
+from core.chat.export import SUFFIXES, append_to_dataset, export
 from core.chat.preferences import append_preference
 from core.chat.session import Turn
 from core.errors import FinetuiError, UsageError
@@ -13,13 +13,12 @@ from core.i18n import _
 from core.untrusted import inert_line
 from tui import clipboard
 from tui.entries import speaker
+from tui.exchange import newest_question
 from tui.screens.conversing import Conversing
 from tui.widgets.column import KEPT_MARK, ColumnView
 
 PREFERENCES = "preferences.jsonl"
 """The data set, in the workspace's `data/`, that kept answers go to."""
-
-_EXPORT_ENDINGS = {"markdown": "md", "messages": "jsonl", "sharegpt": "json", "alpaca": "json"}
 
 
 class MessageActions(Conversing):
@@ -245,26 +244,18 @@ class MessageActions(Conversing):
     # --- elsewhere ---
 
     def action_export(self, words: str = "") -> None:
-        """Write the conversation to a file."""
+        """Write the conversation to a file: `[FORMAT] [FILE]`."""
         kind, _space, name = words.partition(" ")
-        kind = kind or "markdown"
-        if kind not in _EXPORT_ENDINGS:
-            raise UsageError(
-                _("no export format {kind!r}").format(kind=kind),
-                _("there are: {names}").format(names=", ".join(_EXPORT_ENDINGS)),
-            )
-        stem = self.conversation.path.stem if self.conversation.path else "conversation"
-        path = Path(name.strip()).expanduser() if name.strip() else Path(f"{stem}.{_EXPORT_ENDINGS[kind]}")
-        path = path if path.is_absolute() else Path.cwd() / path
-        if path.exists():
-            raise UsageError(
-                _("{path} is there already").format(path=path), _("name another: /export {kind} FILE").format(kind=kind)
-            )
+        text = export(self.conversation, kind or "markdown", self.view.column.index)
+        stem = self.conversation.path.stem if self.conversation.path else ""
+        path = Path.cwd() / (Path(name.strip()).expanduser() if name.strip() else stem + _suffix(kind or "markdown"))
         try:
-            path.write_text(export(self.conversation, kind, self.view.column.index), encoding="utf-8", errors="replace")
+            with path.open("x", encoding="utf-8", errors="replace") as file:
+                file.write(text)
         except OSError as error:
             raise UsageError(
-                f"{path}: {error.strerror}", _("name another: /export {kind} FILE").format(kind=kind)
+                _("{path}: {reason}").format(path=path, reason=error.strerror),
+                _("name another file: /export {format} FILE").format(format=kind or "markdown"),
             ) from error
         self.notify(_("written to {path}").format(path=path), markup=False)
 
@@ -274,10 +265,15 @@ class MessageActions(Conversing):
         if answer is None:
             self.notify(_("There is no exchange to append."))
             return
-        exchange = exchange_at(self.conversation, answer.id, history=not self.single_turn)
+        messages = self.conversation.messages(self.view.column.index)
+        exchange = (*newest_question(messages[:-1]), messages[-1]) if self.single_turn else messages
         path = await asyncio.to_thread(append_to_dataset, self.workspace.data, name, exchange)
         self.notify(_("appended to the data set {name}: {path}").format(name=inert_line(name), path=path), markup=False)
 
     def tell_error(self, error: FinetuiError) -> None:
         """Show an error where the conversation is."""
         self.view.say_error(error.message, error.hint)
+
+
+def _suffix(kind: str) -> str:
+    return next(suffix for name, suffix in SUFFIXES.items() if name == kind)

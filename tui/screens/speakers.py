@@ -12,7 +12,8 @@ from textual.css.query import NoMatches
 from core.chat.session import Column
 from core.errors import FinetuiError, UsageError
 from core.i18n import _
-from core.models.catalog import ModelInfo, list_models, resolve_adapter, resolve_model
+from core.models.adapters import resolve_adapter
+from core.models.catalog import ModelInfo, list_models, resolve_model
 from core.workspace import load_state, save_state
 from tui.messages import ModelChosen
 from tui.screens.message_actions import MessageActions

@@ -1,0 +1,92 @@
+"""The app in the test's own process, in a workspace with a model that only looks like one, a scripted worker behind."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from textual.pilot import Pilot
+
+from core.workspace import Workspace
+from fakes import fake_worker_command
+from folders import make_adapter, make_model
+from tui.app import FinetuiApp
+
+
+class Chat:
+    """The app under test, in the words of its user."""
+
+    def __init__(self, app: FinetuiApp, pilot: Pilot[None]) -> None:
+        self.app = app
+        self.pilot = pilot
+
+    @property
+    def screen(self) -> Any:
+        return self.app.chat
+
+    def texts(self, column: int = 0) -> list[str]:
+        """What the transcript of a column shows."""
+        return [entry.text for entry in self.screen.views[column].transcript.entries]
+
+    def entry(self, index: int, column: int = 0) -> Any:
+        return self.screen.views[column].transcript.entries[index]
+
+    async def until(self, true: Callable[[], object], what: str = "") -> None:
+        """Wait for something to become true, for at most some seconds of the app's time."""
+        for _turn in range(400):
+            if true():
+                return
+            await self.pilot.pause(0.02)
+        raise AssertionError(f"never came: {what}; shown: {self.texts()}")
+
+    async def ready(self) -> None:
+        """Wait for the model."""
+        await self.until(lambda: self.screen.driver.loaded(self.screen.conversation.columns[0].model), "a loaded model")
+
+    async def type(self, text: str) -> None:
+        """Put a line into the input and press enter."""
+        self.screen.input.text = text
+        self.screen.input.focus()
+        await self.pilot.press("enter")
+
+    async def answered(self) -> None:
+        """Wait for the end of the answer under way."""
+        await self.pilot.pause()
+        await self.until(lambda: self.screen.exchange is None, "the end of the answer")
+        await self.pilot.pause()
+
+    async def ask(self, text: str) -> None:
+        await self.type(text)
+        await self.answered()
+
+
+StartChat = Callable[..., Any]
+
+
+@pytest.fixture
+def chat_workspace(tmp_path: Path) -> Workspace:
+    """A workspace with the model `demo`, its adapter `tuned`, and another model, `other`."""
+    base = make_model(tmp_path / "models" / "demo")
+    make_adapter(tmp_path / "models" / "tuned", str(base))
+    make_model(tmp_path / "models" / "other")
+    return Workspace(tmp_path)
+
+
+@pytest.fixture
+def start_chat(chat_workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> StartChat:
+    """`async with start_chat(answers=[…]) as chat`: the app with a worker that behaves so."""
+
+    @asynccontextmanager
+    async def start(size: tuple[int, int] = (120, 36), **behaviour: Any) -> AsyncIterator[Chat]:
+        monkeypatch.setenv("FINETUI_WORKER_COMMAND", json.dumps(fake_worker_command(**behaviour)))
+        app = FinetuiApp(chat_workspace)
+        async with app.run_test(size=size) as pilot:
+            chat = Chat(app, pilot)
+            await chat.until(lambda: chat.screen.conversation.columns[0].model, "a chosen model")
+            yield chat
+
+    return start
