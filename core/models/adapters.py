@@ -9,7 +9,7 @@ from typing import Any
 
 from core.errors import AdapterMismatch, ModelError, ModelNotFound, did_you_mean
 from core.i18n import _
-from core.models.info import AdapterInfo, ModelInfo, read_json, read_weights
+from core.models.info import AdapterInfo, ModelInfo, is_file, read_json, read_weights, typed_path
 from core.models.safetensors_header import TensorHeader, read_header
 from core.untrusted import inert_line
 from core.workspace import Workspace
@@ -20,7 +20,7 @@ _WEIGHTS_FILE = "adapter_model.safetensors"
 
 def is_adapter_folder(path: Path) -> bool:
     """Whether a folder claims to be an adapter."""
-    return (path / CONFIG_FILE).is_file()
+    return is_file(path / CONFIG_FILE)
 
 
 def read_adapter(path: Path, name: str) -> AdapterInfo:
@@ -113,7 +113,7 @@ def resolve_adapter(name_or_path: str, workspace: Workspace) -> AdapterInfo:
 
 
 def _candidates(name_or_path: str, workspace: Workspace) -> Iterator[Path]:
-    path = Path(name_or_path).expanduser()
+    path = typed_path(name_or_path)
     yield path.absolute()
     if not path.is_absolute():
         yield workspace.root / path

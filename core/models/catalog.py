@@ -15,7 +15,7 @@ from core.errors import ModelNotFound, did_you_mean
 from core.i18n import _
 from core.models.adapters import belongs, find_adapters
 from core.models.hub_cache import cached_models, cached_snapshot, is_hub_id
-from core.models.info import AdapterInfo, ModelInfo, Source, is_model_folder, read_model
+from core.models.info import AdapterInfo, ModelInfo, Source, is_model_folder, read_model, typed_path
 from core.models.packaged import DEFAULT, PACKAGED_MODELS, packaged_model
 from core.untrusted import inert_line
 from core.workspace import Workspace
@@ -48,7 +48,7 @@ def resolve_model(name_or_path: str, workspace: Workspace) -> ModelInfo:
 
 def _candidates(name_or_path: str, workspace: Workspace) -> Iterator[tuple[Path, str, Source]]:
     packaged = packaged_model(name_or_path)
-    typed = Path(name_or_path).expanduser()
+    typed = typed_path(name_or_path)
     if name_or_path != DEFAULT:
         yield typed.absolute(), name_or_path, "folder"
         yield workspace.root / typed, name_or_path, "folder"

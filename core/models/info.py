@@ -64,15 +64,33 @@ class ModelInfo:
 
 def is_model_folder(path: Path) -> bool:
     """Whether a folder claims to be a base model."""
-    return (path / "config.json").is_file()
+    return is_file(path / "config.json")
+
+
+def is_file(path: Path) -> bool:
+    """Like `Path.is_file`, and False for names that no file can have, such as overlong ones."""
+    try:
+        return path.is_file()
+    except OSError:
+        return False
+
+
+def typed_path(text: str) -> Path:
+    """A path as the user typed it, `~` filled in where that is possible."""
+    try:
+        return Path(text).expanduser()
+    except RuntimeError:  # ~ of a user who does not exist
+        return Path(text)
 
 
 def read_model(path: Path, name: str, source: Source) -> ModelInfo:
     """Describe a model folder. Never fails for what is in it: that becomes a problem."""
+    config: dict[str, Any] = {}
+    problems: tuple[str, ...] = ()
     try:
-        config, problems = read_json(path / "config.json"), ()
+        config = read_json(path / "config.json")
     except ModelError as error:
-        config, problems = {}, (error.message,)
+        problems = (error.message,)
     weights, missing = _weights(path)
     return ModelInfo(
         name=name,

@@ -1,0 +1,48 @@
+"""How far a pull has come, as screens and commands show it, and how it is stopped."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+from core.errors import PullFailed
+from core.i18n import _
+
+Stage: TypeAlias = Literal["downloading", "checking", "converting", "done"]
+
+
+@dataclass(frozen=True, slots=True)
+class PullProgress:
+    """A step of a pull; `total_bytes` is 0 while it is not known."""
+
+    stage: Stage
+    done_bytes: int
+    total_bytes: int
+    text: str
+    """What is being done, for a person."""
+
+    @property
+    def fraction(self) -> float | None:
+        """The share of this stage that is done, where that is known."""
+        return min(1.0, self.done_bytes / self.total_bytes) if self.total_bytes else None
+
+
+OnProgress: TypeAlias = Callable[[PullProgress], None]
+
+
+def raise_if_cancelled(cancelled: threading.Event) -> None:
+    """End a pull between two steps when the user said so."""
+    if cancelled.is_set():
+        raise PullFailed(_("the pull was cancelled"), _("nothing half is left; pull again to start over"))
+
+
+def size_text(size: int) -> str:
+    """A size in bytes for people: `270 MB`."""
+    for unit, name in ((10**12, "TB"), (10**9, "GB"), (10**6, "MB"), (10**3, "kB")):
+        if size >= unit:
+            return (
+                f"{size / unit:.3g} {name}" if size < 1000 * unit and size / unit < 100 else f"{size / unit:.0f} {name}"
+            )
+    return f"{size} B"
