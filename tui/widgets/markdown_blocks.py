@@ -108,6 +108,7 @@ class BlockRenderer:
     def __init__(self, markdown: MarkdownIt, palette: Palette) -> None:
         self._markdown = markdown
         self._palette = palette
+        self._cells: dict[tuple[str, str, str], TableCell] = {}
 
     def block(self, block: Block, source_lines: Sequence[str], width: int, base: Style) -> list[Line]:
         """The rows of one block."""
@@ -166,8 +167,14 @@ class BlockRenderer:
             if token.type == "tr_open":
                 rows.append([])
             elif token.type in ("th_open", "td_open"):
-                style = self._palette.subheading if token.type == "th_open" else self._palette.body
-                spans = [span for each in self._inline(tokens[index + 1], style) for span in each]
-                align = str(token.attrs.get("style", "")).removeprefix("text-align:")
-                rows[-1].append(TableCell(spans, align or "left"))
+                rows[-1].append(self._cell(token, tokens[index + 1]))
         return table_lines(rows[0], rows[1:], width, self._palette)
+
+    def _cell(self, opening: Token, inline: Token) -> TableCell:
+        align = str(opening.attrs.get("style", "")).removeprefix("text-align:") or "left"
+        known = (opening.type, align, inline.content)
+        if known not in self._cells:
+            style = self._palette.subheading if opening.type == "th_open" else self._palette.body
+            spans = [span for line in self._inline(inline, style) for span in line]
+            self._cells[known] = TableCell(spans, align)
+        return self._cells[known]

@@ -7,9 +7,9 @@ each row is written below the other as `header: value`.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import zip_longest
 
+from rich.cells import cell_len
 from rich.segment import Segment
 from rich.style import Style
 
@@ -20,16 +20,23 @@ _NARROWEST = 4
 _GAP = " │ "
 
 
-@dataclass(frozen=True)
 class TableCell:
-    """The spans of a cell (one logical line) and how it is aligned: left, center or right."""
+    """The spans of a cell (one logical line) and how it is aligned: left, center or right.
 
-    spans: list[Span]
-    align: str = "left"
+    A table that streams is drawn at every tick; its cells remember their width and how they were last wrapped.
+    """
 
-    @property
-    def width(self) -> int:
-        return sum(Segment(text).cell_length for text, _style in self.spans)
+    def __init__(self, spans: list[Span], align: str = "left") -> None:
+        self.spans = spans
+        self.align = align
+        self.width = sum(cell_len(text) for text, _style in spans)
+        self._wrapped: tuple[int, list[Line]] = (0, [])
+
+    def wrapped(self, width: int) -> list[Line]:
+        """The rows of the cell in a column of `width` cells."""
+        if self._wrapped[0] != width:
+            self._wrapped = width, wrap(self.spans, width)
+        return self._wrapped[1]
 
 
 Row = list[TableCell]
@@ -72,7 +79,7 @@ def _rule(columns: list[int], palette: Palette) -> Line:
 
 
 def _row_lines(row: Row, columns: list[int], palette: Palette) -> list[Line]:
-    wrapped = [wrap(cell.spans, column) for cell, column in zip(row, columns, strict=True)]
+    wrapped = [cell.wrapped(column) for cell, column in zip(row, columns, strict=True)]
     lines: list[Line] = []
     for parts in zip_longest(*wrapped, fillvalue=BLANK):
         segments: list[Segment] = [Segment(" ", palette.body)]

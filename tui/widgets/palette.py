@@ -63,9 +63,9 @@ PALETTE_CSS = """
 & .text--muted { color: $text-muted; }
 & .text--heading { color: $text-primary; text-style: bold; }
 & .text--subheading { text-style: bold; }
-& .text--inline-code { color: $text-accent; background: $boost; }
-& .text--code { background: $boost; }
-& .text--code-label { color: $text-muted; background: $boost; }
+& .text--inline-code { color: $text-accent; background: $foreground 7%; }
+& .text--code { background: $foreground 7%; }
+& .text--code-label { color: $text-muted; background: $foreground 7%; }
 & .text--link { color: $text-primary; text-style: underline; }
 & .text--marker { color: $text-primary; }
 & .text--quote { color: $text-muted; text-style: italic; }
@@ -79,10 +79,11 @@ PALETTE_CSS = """
 & .text--by-error { color: $text-error; text-style: bold; }
 & .text--bar { color: $foreground 20%; }
 & .text--cursor-bar { color: $text-warning; text-style: bold; }
-& .text--keyword { color: $text-accent; background: $boost; }
-& .text--string { color: $text-success; background: $boost; }
-& .text--number { color: $text-warning; background: $boost; }
-& .text--comment { color: $text-muted; background: $boost; text-style: italic; }
-& .text--function { color: $text-primary; background: $boost; }
-& .text--kind { color: $text-secondary; background: $boost; }
+& .text--keyword { color: $text-accent; background: $foreground 7%; }
+& .text--string { color: $text-success; background: $foreground 7%; }
+& .text--number { color: $text-warning; background: $foreground 7%; }
+& .text--comment { color: $text-muted; background: $foreground 7%; text-style: italic; }
+& .text--function { color: $text-primary; background: $foreground 7%; }
+& .text--kind { color: $text-secondary; background: $foreground 7%; }
+&:ansi .text--muted, &:ansi .text--rule, &:ansi .text--bar, &:ansi .text--code-label { text-style: dim; }
 """
