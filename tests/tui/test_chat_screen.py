@@ -224,7 +224,7 @@ async def test_the_chosen_model_is_remembered(start_chat: StartChat, chat_worksp
     async with start_chat() as chat:
         await chat.type("/model other")
         await chat.until(lambda: chat.screen.conversation.columns[0].model == "other", "the other model")
-    assert load_state(chat_workspace)["speaker"] == {"model": "other", "adapter": None}
+    assert load_state(chat_workspace)["speaker"] == {"model": "other"}
     async with start_chat() as chat:
         assert chat.screen.conversation.columns[0].model == "other"
 
