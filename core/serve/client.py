@@ -22,7 +22,7 @@ from core.errors import FinetuiError, PromptTooLong, RecordError, UsageError, Wo
 from core.i18n import _
 from core.jsonl import dump_line
 from core.records import from_record, to_record
-from core.serve.process import WorkerProcess, exit_story
+from core.serve.process import WorkerProcess
 from core.serve.protocol import (
     PROTOCOL_VERSION,
     REPLIES,
@@ -75,7 +75,6 @@ class WorkerClient:
         self._hello: asyncio.Future[Hello] = asyncio.get_running_loop().create_future()
         self._stop_grace = stop_grace
         self._stopping: set[asyncio.Task[None]] = set()
-        self._cause = ""
         self.on_exit = on_exit
         """Called once when the worker ends without having been asked to by `close`."""
 
@@ -200,7 +199,7 @@ class WorkerClient:
     async def close(self, grace: float = _CLOSE_SECONDS) -> None:
         """End the worker: its input ends, then it is asked, then killed. Safe to call again."""
         self.on_exit = None
-        self._cause = self._cause or _("the model's process was closed")
+        self._process.blame(_("the model's process was closed"))
         self._process.close_input()
         for ask in (signal.SIGTERM, signal.SIGKILL):
             if await self._process.wait(grace):
@@ -214,8 +213,10 @@ class WorkerClient:
         try:
             hello = await asyncio.wait_for(asyncio.shield(self._hello), seconds)
         except TimeoutError:
-            self._cause = _("the model's process gave no sign of life within {seconds:g} s").format(seconds=seconds)
-            raise self._death() from None
+            self._process.kill(
+                _("the model's process gave no sign of life within {seconds:g} s").format(seconds=seconds)
+            )
+            raise self._process.death() from None
         if hello.protocol != PROTOCOL_VERSION:
             raise WorkerError(
                 _("the model's process speaks protocol {theirs}, this finetui {ours}").format(
@@ -238,7 +239,7 @@ class WorkerClient:
 
     def _open(self, request: Request) -> _Exchange:
         if not self.alive:
-            raise self._death()
+            raise self._process.death()
         exchange = self._exchanges[request.id] = _Exchange(request)
         self._send(request)
         return exchange
@@ -254,8 +255,9 @@ class WorkerClient:
                 for exchange in running:
                     await exchange.ended.wait()
         except TimeoutError:
-            self._cause = _("the model's process did not stop within {seconds:g} s and was ended").format(seconds=grace)
-            self._process.signal(signal.SIGKILL)
+            self._process.kill(
+                _("the model's process did not stop within {seconds:g} s and was ended").format(seconds=grace)
+            )
             await self._process.wait()
 
     def _on_line(self, line: bytes) -> None:
@@ -277,18 +279,15 @@ class WorkerClient:
 
     def _on_exit(self) -> None:
         if not self._hello.done():
-            self._hello.set_exception(self._death())
-        self._fail_all(self._death)
+            self._hello.set_exception(self._process.death())
+        self._fail_all(self._process.death)
         if self.on_exit is not None:
-            self.on_exit(self._death())
+            self.on_exit(self._process.death())
 
     def _fail_all(self, error: Callable[[], FinetuiError]) -> None:
         exchanges, self._exchanges = self._exchanges, {}
         for exchange in exchanges.values():
             exchange.put(error())
-
-    def _death(self) -> WorkerDied:
-        return WorkerDied(self._cause or exit_story(self._process.exit_code), self._process.log_tail())
 
 
 class _Exchange:

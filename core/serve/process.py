@@ -22,6 +22,7 @@ from core.untrusted import inert
 
 LONGEST_LINE = 64 << 20
 _DRAIN_SECONDS = 0.2
+_LONGEST_LOG = 4 << 20
 _TAIL_BYTES, _TAIL_LINES = 4096, 12
 
 
@@ -35,6 +36,7 @@ class WorkerProcess(asyncio.SubprocessProtocol):
         self._held = 0
         self._transport: asyncio.SubprocessTransport | None = None
         self._ended = asyncio.Event()
+        self._cause = ""
         self.pid = 0
         self.exit_code: int | None = None
         """As `subprocess` has it: negative for a signal; None while it runs."""
@@ -50,6 +52,8 @@ class WorkerProcess(asyncio.SubprocessProtocol):
             self._log_path.parent.mkdir(parents=True, exist_ok=True)
             log = os.open(self._log_path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
             try:
+                if os.fstat(log).st_size > _LONGEST_LOG:
+                    os.ftruncate(log, 0)
                 self._log_start = os.fstat(log).st_size
                 await loop.subprocess_exec(
                     lambda: self, *command, env={**os.environ, **env}, stderr=log, start_new_session=True
@@ -85,8 +89,20 @@ class WorkerProcess(asyncio.SubprocessProtocol):
             await asyncio.wait_for(self._ended.wait(), seconds)
         return self._ended.is_set()
 
-    def log_tail(self) -> str:
-        """The last lines that this worker left in its log."""
+    def kill(self, cause: str) -> None:
+        """End it at once, for a reason that its callers are told."""
+        self.blame(cause)
+        self.signal(signal.SIGKILL)
+
+    def blame(self, cause: str) -> None:
+        """Why it will have ended; the first reason counts."""
+        self._cause = self._cause or cause
+
+    def death(self) -> WorkerDied:
+        """Why it ended, with the last lines of its log."""
+        return WorkerDied(self._cause or _exit_story(self.exit_code), self._log_tail())
+
+    def _log_tail(self) -> str:
         try:
             with self._log_path.open("rb") as log:
                 size = os.fstat(log.fileno()).st_size
@@ -113,7 +129,7 @@ class WorkerProcess(asyncio.SubprocessProtocol):
             self._parts, self._held = [others[-1]], len(others[-1])
         if self._held > LONGEST_LINE:
             self._parts, self._held = [], 0
-            self.signal(signal.SIGKILL)
+            self.kill(_("the model's process wrote a line without an end"))
 
     def pipe_connection_lost(self, fd: int, exc: Exception | None) -> None:
         if fd == 1 and self.exit_code is not None:
@@ -140,7 +156,7 @@ class WorkerProcess(asyncio.SubprocessProtocol):
             self._on_exit()
 
 
-def exit_story(code: int | None) -> str:
+def _exit_story(code: int | None) -> str:
     """What an exit code says, for a person."""
     if code is None or code >= 0:
         return _("the model's process ended by itself with exit code {code}").format(code=code)

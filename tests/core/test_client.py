@@ -229,6 +229,17 @@ async def test_only_this_workers_part_of_the_log_is_told(start: Start, tmp_path:
     assert log.read_text().startswith("yesterday\nline 0\n")
 
 
+async def test_a_log_that_has_grown_long_begins_anew(
+    start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = tmp_path / "logs" / "worker.log"
+    log.parent.mkdir()
+    log.write_text("yesterday\n" * 20)
+    monkeypatch.setattr("core.serve.process._LONGEST_LOG", 100)
+    await start(stderr="today\n")
+    assert log.read_text() == "today\n"
+
+
 async def test_a_failure_is_an_error_of_its_kind_and_the_worker_lives(start: Start) -> None:
     client = await start(fail={"decode": ["out_of_memory", "the device is full", "ask for fewer tokens"]})
     with pytest.raises(WorkerError, match="the device is full") as raised:
@@ -262,6 +273,13 @@ async def test_a_line_that_is_no_reply_is_told(start: Start, line: str, told: st
     assert raised.value.kind == "internal"
     assert "\x1b" not in str(raised.value)
     assert (await client.render(QUESTION)).template == "tokenizer"
+
+
+async def test_a_line_without_an_end_is_not_collected_for_ever(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("core.serve.process.LONGEST_LINE", 100_000)
+    client = await start(garbage={"decode": ["x" * 1_000_000]})
+    with pytest.raises(WorkerDied, match="wrote a line without an end"):
+        await answer(client)
 
 
 async def test_a_reply_to_another_question_is_told(start: Start) -> None:
