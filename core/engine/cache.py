@@ -48,7 +48,7 @@ class KeyValueRow:
     def __init__(self, geometry: Geometry) -> None:
         self._geometry = geometry
         self.tokens: list[int] = []
-        self.storage = self._empty(0)
+        self._put(self._empty(0))
 
     def _empty(self, capacity: int) -> Tensor:
         g = self._geometry
@@ -62,7 +62,14 @@ class KeyValueRow:
         grown = self._empty(max(length, 2 * capacity, _SMALLEST))
         kept = len(self.tokens)
         grown[:, :, :kept] = self.storage[:, :, :kept]
-        self.storage = grown
+        self._put(grown)
+
+    def _put(self, storage: Tensor) -> None:
+        self.storage = storage
+        kv_heads = self._geometry.kv_heads
+        self.keys = [layer[:kv_heads] for layer in storage]
+        """Per layer [kv_heads, capacity, head_dim]; made once, for decoding takes views of them for every token."""
+        self.values = [layer[kv_heads:] for layer in storage]
 
     def crop(self, length: int) -> None:
         del self.tokens[length:]

@@ -17,10 +17,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from core.engine.cache import Geometry, KeyValueRow
-from core.engine.fused_layer import FusedLayer, FusedLinear, Module, fuse, heads_norm, norm_weight
+from core.engine.fused_layer import FusedLayer, FusedLinear, Module, fuse_decoder
 from core.engine.lora import LoraAdapter
 from core.engine.rotary import RotaryTables, has_fixed_angles
 from core.engine.segment import Segment
+from core.engine.single_token import SingleToken
 
 _FAMILIES = {
     "llama": "LlamaForCausalLM",
@@ -66,48 +67,16 @@ class FusedModel:
     batches = True
 
     def __init__(self, model: Module) -> None:
-        config = model.config
-        is_gemma = config.model_type == "gemma3_text"
-        decoder = model.model
-        attention = decoder.layers[0].self_attn
-        self._heads, self._kv_heads = config.num_attention_heads, config.num_key_value_heads
-        self._head_dim, self._scaling = attention.head_dim, attention.scaling
-        self._epsilon = config.rms_norm_eps
-        self._activation = decoder.layers[0].mlp.act_fn
-        self._softcap = getattr(config, "final_logit_softcapping", None)
-        self._embedding: Tensor = decoder.embed_tokens.weight.detach()
-        self._embedding_scale = decoder.embed_tokens.embed_scale.to(self._embedding.dtype) if is_gemma else None
-        self._head = FusedLinear(model.lm_head.weight.detach(), None, ())
-        self._norm = norm_weight(decoder.norm, is_gemma)
-        self._rotary = RotaryTables(decoder.rotary_emb, config, self._embedding.dtype)
-        self.layers = [self._layer(layer, config, i, is_gemma) for i, layer in enumerate(decoder.layers)]
+        decoder = self._decoder = fuse_decoder(model)
+        weight = decoder.embedding
         self.adapters: dict[str, LoraAdapter] = {}
-        weight = self._embedding
-        self._geometry = Geometry(len(self.layers), self._kv_heads, self._head_dim, weight.dtype, weight.device)
-        self._on_cpu_in_float32 = weight.device.type == "cpu" and weight.dtype == torch.float32
+        self._geometry = Geometry(len(decoder.layers), decoder.kv_heads, decoder.head_dim, weight.dtype, weight.device)
+        self._rotary = RotaryTables(model.model.rotary_emb, model.config, weight.dtype)
+        self._single = SingleToken(decoder) if decoder.is_float32_on_cpu else None
 
-    def _layer(self, layer: Module, config: Module, index: int, is_gemma: bool) -> FusedLayer:
-        attention, mlp = layer.self_attn, layer.mlp
-        types: list[str] | None = getattr(config, "layer_types", None)
-        slides = types is None or types[index] == "sliding_attention"  # mistral slides everywhere or nowhere
-        behind = norm_weight(layer.post_attention_layernorm, is_gemma)
-        before_mlp = norm_weight(layer.pre_feedforward_layernorm, True) if is_gemma else behind
-        before = norm_weight(layer.input_layernorm, is_gemma)
-        assert before is not None
-        assert before_mlp is not None
-        return FusedLayer(
-            qkv=fuse(attention.q_proj, attention.k_proj, attention.v_proj),
-            out=fuse(attention.o_proj),
-            gate_up=fuse(mlp.gate_proj, mlp.up_proj),
-            down=fuse(mlp.down_proj),
-            norm_before_attention=before,
-            norm_after_attention=behind if is_gemma else None,
-            norm_before_mlp=before_mlp,
-            norm_after_mlp=norm_weight(layer.post_feedforward_layernorm, True) if is_gemma else None,
-            norm_of_heads=heads_norm(attention, self._heads, self._kv_heads, is_gemma),
-            window=getattr(config, "sliding_window", None) if slides else None,
-            rope=types[index] if is_gemma and types is not None else "",
-        )
+    @property
+    def layers(self) -> list[FusedLayer]:
+        return self._decoder.layers
 
     def new_row(self) -> KeyValueRow:
         return KeyValueRow(self._geometry)
@@ -119,13 +88,15 @@ class FusedModel:
     @torch.inference_mode()
     def forward(self, segments: Sequence[Segment]) -> Tensor:
         """See `Runner.forward`."""
+        if self._single is not None and len(segments) == 1 and len(segments[0].ids) == 1:
+            return self._forward_single(self._single, segments[0])
         spans = self._spans(segments)
         device = self._geometry.device
         ids = torch.tensor([i for segment in segments for i in segment.ids], device=device)
         positions = torch.cat([torch.arange(span.start, span.end) for span in spans]).to(device)
-        x = F.embedding(ids, self._embedding)
-        if self._embedding_scale is not None:
-            x = x * self._embedding_scale
+        x = F.embedding(ids, self._decoder.embedding)
+        if self._decoder.embedding_scale is not None:
+            x = x * self._decoder.embedding_scale
         angles = self._rotary.at(positions, max(span.end for span in spans))
         adapted = [
             (span.rows, self.adapters[segment.adapter])
@@ -138,6 +109,15 @@ class FusedModel:
         for segment in segments:
             segment.row.tokens.extend(segment.ids)
         return self._logits(x, spans, segments)
+
+    def _forward_single(self, single: SingleToken, segment: Segment) -> Tensor:
+        row, (token,) = segment.row, segment.ids
+        position = len(row.tokens)
+        row.reserve(position + 1)
+        adapter = None if segment.adapter is None else self.adapters[segment.adapter]
+        logits = single.read(token, row, self._rotary.of(position), adapter, segment.wants_logits)
+        row.tokens.append(token)
+        return logits
 
     def _spans(self, segments: Sequence[Segment]) -> list[_Span]:
         spans, at = [], 0
@@ -152,14 +132,12 @@ class FusedModel:
 
     def _logits(self, x: Tensor, spans: list[_Span], segments: Sequence[Segment]) -> Tensor:
         last = [span.rows.stop - 1 for span, segment in zip(spans, segments, strict=True) if segment.wants_logits]
-        assert self._norm is not None
+        decoder = self._decoder
         if not last:
-            return x.new_empty(0, len(self._head.weight))
+            return x.new_empty(0, len(decoder.head.weight), dtype=torch.float32)
         x = x if len(last) == len(x) else x[last]
-        logits = self._project(self._normed(x, self._norm), self._head).float()
-        if self._softcap is not None:
-            logits = torch.tanh(logits / self._softcap) * self._softcap
-        return logits
+        logits = F.linear(self._normed(x, decoder.norm), decoder.head.weight).float()
+        return logits if decoder.softcap is None else torch.tanh(logits / decoder.softcap) * decoder.softcap
 
     def _attention(
         self,
@@ -170,17 +148,17 @@ class FusedModel:
         spans: list[_Span],
         adapted: list[tuple[slice, LoraAdapter]],
     ) -> Tensor:
-        heads, kv_heads = self._heads, self._kv_heads
+        heads, kv_heads, head_dim = self._decoder.heads, self._decoder.kv_heads, self._decoder.head_dim
         inputs = self._normed(x, layer.norm_before_attention)
-        qkv = self._project(inputs, layer.qkv)
+        qkv = F.linear(inputs, layer.qkv.weight, layer.qkv.bias)
         _add_adapters(qkv, inputs, adapted, index, "qkv")
-        qkv = qkv.view(len(x), heads + 2 * kv_heads, self._head_dim)
+        qkv = qkv.view(len(x), heads + 2 * kv_heads, head_dim)
         qk = qkv[:, : heads + kv_heads]
         if layer.norm_of_heads is not None:
             qk = self._normed(qk, layer.norm_of_heads)
         qk = _rotated(qk, *angles)
         new_kv = torch.cat((qk[:, heads:], qkv[:, heads + kv_heads :]), 1).transpose(0, 1)
-        mixed = x.new_empty(len(x), heads * self._head_dim) if len(spans) > 1 else None
+        mixed = x.new_empty(len(x), heads * head_dim) if len(spans) > 1 else None
         for span in spans:
             stored = span.row.storage[index]
             stored[:, span.start : span.end] = new_kv[:, span.rows]
@@ -195,31 +173,31 @@ class FusedModel:
     def _attend(self, query: Tensor, stored: Tensor, span: _Span, window: int | None) -> Tensor:
         """Attention of one row: query [tokens, heads, head_dim], stored [2 · kv_heads, capacity, head_dim]."""
         first, mask = span.masks[window]
-        keys, values = stored[: self._kv_heads, first : span.end], stored[self._kv_heads :, first : span.end]
-        if len(query) > 1:
-            seen = F.scaled_dot_product_attention(
-                query.transpose(0, 1)[None],
-                keys[None],
-                values[None],
-                attn_mask=mask,
-                is_causal=mask is None,
-                scale=self._scaling,
-                enable_gqa=True,
-            )
-            return seen[0].transpose(0, 1).reshape(len(query), -1)
-        grouped = query.view(self._kv_heads, -1, self._head_dim)  # the query heads of one key head are its batch
-        if self._on_cpu_in_float32:  # plain products: 1.3–2.5× faster here than the library's attention
-            weights = torch.softmax(torch.bmm(grouped * self._scaling, keys.transpose(1, 2)), -1)
-            return torch.bmm(weights, values).view(1, -1)
-        seen = F.scaled_dot_product_attention(grouped[None], keys[None], values[None], scale=self._scaling)
-        return seen.reshape(1, -1)
+        kv_heads = self._decoder.kv_heads
+        keys, values = stored[None, :kv_heads, first : span.end], stored[None, kv_heads:, first : span.end]
+        scale = self._decoder.attention_scale
+        if len(query) == 1:  # the query heads of one key head stand where its tokens would
+            query = query.view(1, kv_heads, -1, self._decoder.head_dim)
+            return F.scaled_dot_product_attention(query, keys, values, scale=scale).reshape(1, -1)
+        seen = F.scaled_dot_product_attention(
+            query.transpose(0, 1)[None],
+            keys,
+            values,
+            attn_mask=mask,
+            is_causal=mask is None,
+            scale=scale,
+            enable_gqa=True,
+        )
+        return seen[0].transpose(0, 1).reshape(len(query), -1)
 
     def _mlp(self, x: Tensor, layer: FusedLayer, index: int, adapted: list[tuple[slice, LoraAdapter]]) -> Tensor:
         inputs = self._normed(x, layer.norm_before_mlp)
-        both = self._project(inputs, layer.gate_up)
+        both = F.linear(inputs, layer.gate_up.weight, layer.gate_up.bias)
         _add_adapters(both, inputs, adapted, index, "gate_up")
         gate, up = (both[:, part] for part in layer.gate_up.parts)
-        return self._onto(x, self._activation(gate) * up, layer.down, layer.norm_after_mlp, adapted, index, "down")
+        return self._onto(
+            x, self._decoder.activation(gate) * up, layer.down, layer.norm_after_mlp, adapted, index, "down"
+        )
 
     def _onto(
         self,
@@ -233,30 +211,21 @@ class FusedModel:
     ) -> Tensor:
         """The residual stream plus a projection."""
         if norm is None and linear.bias is None and not adapted:  # one kernel for product and sum
-            if len(x) == 1:
-                return torch.addmv(x[0], linear.weight, inputs[0])[None]
             return torch.addmm(x, inputs, linear.weight.t())
-        output = self._project(inputs, linear)
+        output = F.linear(inputs, linear.weight, linear.bias)
         _add_adapters(output, inputs, adapted, index, place)
         return x + (output if norm is None else self._normed(output, norm))
 
     def _normed(self, x: Tensor, weight: Tensor) -> Tensor:
-        shape = (x.shape[-1],)
+        shape, epsilon = (x.shape[-1],), self._decoder.epsilon
         if x.dtype == torch.float32:
             if weight.dim() == 1:
-                return F.rms_norm(x, shape, weight, self._epsilon)
-            return F.rms_norm(x, shape, None, self._epsilon) * weight
+                return F.rms_norm(x, shape, weight, epsilon)
+            return F.rms_norm(x, shape, None, epsilon) * weight
+        normed = F.rms_norm(x.float(), shape, None, epsilon)
         if weight.dtype == torch.float32:  # gemma: rounded after the factor, not before
-            return (F.rms_norm(x.float(), shape, None, self._epsilon) * weight).type_as(x)
-        return F.rms_norm(x.float(), shape, None, self._epsilon).type_as(x) * weight
-
-    def _project(self, x: Tensor, linear: FusedLinear) -> Tensor:
-        if len(x) == 1 and self._on_cpu_in_float32:  # a matrix times a vector: 5 % faster than a product of matrices
-            product = (
-                torch.mv(linear.weight, x[0]) if linear.bias is None else torch.addmv(linear.bias, linear.weight, x[0])
-            )
-            return product[None]
-        return F.linear(x, linear.weight, linear.bias)
+            return (normed * weight).type_as(x)
+        return normed.type_as(x) * weight
 
 
 def _add_adapters(

@@ -48,6 +48,72 @@ class FusedLayer:
     """Which of the model's rotary tables."""
 
 
+@dataclass(frozen=True)
+class FusedDecoder:
+    """A whole dense decoder: its weights and the few numbers that its arithmetic needs."""
+
+    layers: list[FusedLayer]
+    embedding: Tensor
+    embedding_scale: Tensor | None
+    norm: Tensor
+    head: FusedLinear
+    softcap: float | None
+    """Of the last logits."""
+    activation: Module
+    heads: int
+    kv_heads: int
+    head_dim: int
+    attention_scale: float
+    epsilon: float
+
+    @property
+    def is_float32_on_cpu(self) -> bool:
+        return self.embedding.device.type == "cpu" and self.embedding.dtype == torch.float32
+
+
+def fuse_decoder(model: Module) -> FusedDecoder:
+    """Fuse the weights of a transformers model, whose modules get views of them."""
+    config, decoder = model.config, model.model
+    is_gemma = config.model_type == "gemma3_text"
+    attention = decoder.layers[0].self_attn
+    embedding: Tensor = decoder.embed_tokens.weight.detach()
+    norm = norm_weight(decoder.norm, is_gemma)
+    return FusedDecoder(
+        layers=[_fuse_layer(layer, config, index, is_gemma) for index, layer in enumerate(decoder.layers)],
+        embedding=embedding,
+        embedding_scale=decoder.embed_tokens.embed_scale.to(embedding.dtype) if is_gemma else None,
+        norm=norm,
+        head=FusedLinear(model.lm_head.weight.detach(), None, ()),
+        softcap=getattr(config, "final_logit_softcapping", None),
+        activation=decoder.layers[0].mlp.act_fn,
+        heads=config.num_attention_heads,
+        kv_heads=config.num_key_value_heads,
+        head_dim=attention.head_dim,
+        attention_scale=attention.scaling,
+        epsilon=config.rms_norm_eps,
+    )
+
+
+def _fuse_layer(layer: Module, config: Module, index: int, is_gemma: bool) -> FusedLayer:
+    attention, mlp = layer.self_attn, layer.mlp
+    types: list[str] | None = getattr(config, "layer_types", None)
+    slides = types is None or types[index] == "sliding_attention"  # mistral slides everywhere or nowhere
+    behind_attention = norm_weight(layer.post_attention_layernorm, is_gemma)
+    return FusedLayer(
+        qkv=fuse(attention.q_proj, attention.k_proj, attention.v_proj),
+        out=fuse(attention.o_proj),
+        gate_up=fuse(mlp.gate_proj, mlp.up_proj),
+        down=fuse(mlp.down_proj),
+        norm_before_attention=norm_weight(layer.input_layernorm, is_gemma),
+        norm_after_attention=behind_attention if is_gemma else None,
+        norm_before_mlp=norm_weight(layer.pre_feedforward_layernorm, True) if is_gemma else behind_attention,
+        norm_after_mlp=norm_weight(layer.post_feedforward_layernorm, True) if is_gemma else None,
+        norm_of_heads=_heads_norm(attention, config, is_gemma),
+        window=getattr(config, "sliding_window", None) if slides else None,
+        rope=types[index] if is_gemma and types is not None else "",
+    )
+
+
 def fuse(*linears: nn.Linear) -> FusedLinear:
     """Lay linear layers of one input in one storage, of which their weights become views."""
     first = linears[0]
@@ -66,18 +132,15 @@ def fuse(*linears: nn.Linear) -> FusedLinear:
     return FusedLinear(weight, bias, parts)
 
 
-def norm_weight(norm: Module | None, is_offset: bool) -> Tensor | None:
+def norm_weight(norm: Module, is_offset: bool) -> Tensor:
     """A norm's weight as a plain factor. Gemma stores its distance from 1 and multiplies in float32."""
-    if norm is None:
-        return None
     weight: Tensor = norm.weight.detach()
     return 1.0 + weight.float() if is_offset else weight
 
 
-def heads_norm(attention: Module, heads: int, kv_heads: int, is_offset: bool) -> Tensor | None:
+def _heads_norm(attention: Module, config: Module, is_offset: bool) -> Tensor | None:
     """The norms of queries and keys as one factor."""
-    query = norm_weight(getattr(attention, "q_norm", None), is_offset)
-    key = norm_weight(getattr(attention, "k_norm", None), is_offset)
-    if query is None or key is None:
+    if not hasattr(attention, "q_norm"):
         return None
-    return torch.cat((query.expand(heads, -1), key.expand(kv_heads, -1)))
+    query, key = norm_weight(attention.q_norm, is_offset), norm_weight(attention.k_norm, is_offset)
+    return torch.cat((query.expand(config.num_attention_heads, -1), key.expand(config.num_key_value_heads, -1)))

@@ -44,6 +44,12 @@ class RotaryTables:
             self._grow(max(longest, 2 * self._length, _SMALLEST), positions.device)
         return {kind: (cos[positions], sin[positions]) for kind, (cos, sin) in self._tables.items()}
 
+    def of(self, position: int) -> dict[str, tuple[Tensor, Tensor]]:
+        """The same for one position, [1, head_dim], without a copy. Tables on the CPU only."""
+        if position >= self._length:
+            self._grow(max(position + 1, 2 * self._length, _SMALLEST), torch.device("cpu"))
+        return {kind: (cos[position], sin[position]) for kind, (cos, sin) in self._tables.items()}
+
     def _grow(self, length: int, device: torch.device) -> None:
         positions = torch.arange(length, device=device)[None]
         sample = torch.empty(0, dtype=self._dtype, device=device)
