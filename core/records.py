@@ -11,6 +11,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import math
+import sys
 import types
 import typing
 from collections.abc import Callable, Mapping
@@ -21,6 +22,7 @@ from core.jsonl import Json
 
 T = TypeVar("T")
 _Reader = Callable[[Any, str], Any]
+_LARGEST_FLOAT = int(sys.float_info.max)
 _NAMES = {str: "a text", int: "a whole number", float: "a number", bool: "true or false"}
 
 
@@ -144,7 +146,7 @@ def _mapping_reader(inner: _Reader) -> _Reader:
 
 def _scalar_reader(kind: Any) -> _Reader:
     def read(value: Any, where: str) -> Any:
-        if kind is float and isinstance(value, int) and not isinstance(value, bool):
+        if kind is float and type(value) is int and abs(value) < _LARGEST_FLOAT:
             return float(value)
         if type(value) is not kind or (kind is float and not math.isfinite(value)):
             raise RecordError(f"{where}: expected {_NAMES[kind]}, not {value!r:.80}")
