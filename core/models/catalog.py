@@ -20,6 +20,8 @@ from core.models.packaged import DEFAULT, PACKAGED_MODELS, packaged_model
 from core.untrusted import inert_line
 from core.workspace import Workspace
 
+__all__ = ["AdapterInfo", "ModelInfo", "adapters_without_base", "list_models", "resolve_model"]
+
 _GENERATES = ("CausalLM", "LMHead", "ConditionalGeneration", "ChatGLM")
 
 

@@ -25,6 +25,8 @@ from core.models.pull_packaged import pull_packaged
 from core.untrusted import inert_line
 from core.workspace import Workspace
 
+__all__ = ["OnProgress", "PullProgress", "check_license", "pull", "remove"]
+
 
 def pull(
     name: str,

@@ -1,0 +1,125 @@
+"""Models and adapters as lines for people and as records for machines."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from rich.cells import cell_len
+
+from core.i18n import _
+from core.models.info import AdapterInfo, ModelInfo
+from core.models.progress import size_text
+from core.untrusted import inert_line
+
+Row = tuple[str, ...]
+
+
+def count_text(count: int) -> str:
+    """A number of parameters: `135M`."""
+    for unit, name in ((10**9, "B"), (10**6, "M"), (10**3, "k")):
+        if count >= unit:
+            return f"{count / unit:.3g}{name}"
+    return str(count)
+
+
+def model_rows(models: Sequence[ModelInfo], orphans: Sequence[AdapterInfo]) -> Iterator[Row]:
+    """A table's rows, its titles first; adapters stand below their base."""
+    if models or orphans:
+        yield _("MODEL"), _("PARAMETERS"), _("DTYPE"), _("SIZE"), _("CONTEXT"), _("LICENCE"), _("WHERE"), ""
+    for model in models:
+        yield (
+            inert_line(model.name),
+            count_text(model.parameters),
+            model.dtype,
+            size_text(model.size_bytes),
+            str(model.context_length or "?"),
+            model.license or "?",
+            {"workspace": _("workspace"), "huggingface": _("HF cache"), "folder": _("folder")}[model.source],
+            _problem_text(model.problems),
+        )
+        for adapter in model.adapters:
+            yield ("  └ " + inert_line(adapter.name), *_adapter_cells(adapter), _problem_text(adapter.problems))
+    for adapter in orphans:
+        base = _("(its base {name} is not here)").format(name=adapter.base_model or "?")
+        yield (inert_line(adapter.name), *_adapter_cells(adapter), _problem_text((*adapter.problems, base)))
+
+
+def _adapter_cells(adapter: AdapterInfo) -> Row:
+    return count_text(adapter.parameters), method_text(adapter), "", "", "", _("adapter")
+
+
+def method_text(adapter: AdapterInfo) -> str:
+    """`lora 8`: the method and, where it has one, its rank."""
+    return f"{adapter.method} {adapter.rank}" if adapter.rank is not None else adapter.method
+
+
+def _problem_text(problems: Sequence[str]) -> str:
+    return "! " + "; ".join(problems) if problems else ""
+
+
+def table(rows: Iterator[Row]) -> Iterator[str]:
+    """Rows as lines with columns in line, wide characters counted as such."""
+    rows_read = list(rows)
+    widths = [max(map(cell_len, column)) for column in zip(*rows_read, strict=True)]
+    for row in rows_read:
+        cells = (cell + " " * (width - cell_len(cell)) for cell, width in zip(row, widths, strict=True))
+        yield "  ".join(cells).rstrip()
+
+
+def facts(model: ModelInfo) -> Iterator[str]:
+    """Everything known about a model, a line each."""
+    pairs = fact_pairs(model)
+    width = max(cell_len(label) for label, _value in pairs)
+    for label, value in pairs:
+        yield f"{label}{' ' * (width - cell_len(label))}  {value}"
+
+
+def fact_pairs(model: ModelInfo) -> list[tuple[str, str]]:
+    """Everything known about a model, label and value."""
+    pairs = [
+        (_("name"), inert_line(model.name)),
+        (_("folder"), inert_line(str(model.path))),
+        (_("architecture"), model.architecture or "?"),
+        (_("parameters"), f"{model.parameters:,}"),
+        (_("dtype"), model.dtype or "?"),
+        (_("size"), size_text(model.size_bytes)),
+        (_("context"), _("{count} tokens").format(count=model.context_length) if model.context_length else "?"),
+        (_("licence"), model.license or _("not stated")),
+        (_("template"), _("its own") if model.has_chat_template else _("none of its own: default is used")),
+    ]
+    pairs += [(_("adapter"), f"{inert_line(adapter.name)} ({method_text(adapter)})") for adapter in model.adapters]
+    pairs += [(_("problem"), problem) for problem in model.problems]
+    return pairs
+
+
+def model_record(model: ModelInfo) -> dict[str, Any]:
+    """A model for `--json`."""
+    return {
+        "kind": "model",
+        "name": model.name,
+        "path": str(model.path),
+        "source": model.source,
+        "architecture": model.architecture,
+        "parameters": model.parameters,
+        "dtype": model.dtype,
+        "size_bytes": model.size_bytes,
+        "context_length": model.context_length,
+        "license": model.license,
+        "has_chat_template": model.has_chat_template,
+        "adapters": [adapter_record(adapter) for adapter in model.adapters],
+        "problems": list(model.problems),
+    }
+
+
+def adapter_record(adapter: AdapterInfo) -> dict[str, Any]:
+    """An adapter for `--json`."""
+    return {
+        "name": adapter.name,
+        "path": str(adapter.path),
+        "method": adapter.method,
+        "base_model": adapter.base_model,
+        "rank": adapter.rank,
+        "parameters": adapter.parameters,
+        "problems": list(adapter.problems),
+    }
