@@ -335,7 +335,9 @@ def _garbled(line: bytes, reason: str) -> WorkerError:
 
 
 def _misunderstood(reply: Reply) -> WorkerError:
-    return WorkerError(_("the model's process gave an answer that was not asked for: {reply}").format(reply=reply))
+    return WorkerError(
+        _("the model's process gave an answer that was not asked for: {reply}").format(reply=repr(reply)[:200])
+    )
 
 
 def _worker_command() -> list[str]:
