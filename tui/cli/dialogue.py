@@ -46,7 +46,7 @@ def hold(settings: Settings) -> int:
             return 0
         history = History(settings[GenerationOptions].default_system, multi, kept)
         answerer.load()
-        print(banner(answerer))
+        print(banner(answerer, history.system))
         Dialogue(answerer, history).run()
         if history.kept_at:
             print(_("kept in {path}").format(path=inert_line(str(history.kept_at))))
@@ -107,9 +107,10 @@ class Dialogue:
 
     def _turn(self, question: str) -> None:
         asked = self.history.ask(question)
-        print(styled(_("Assistant: "), BOLD, sys.stdout), end="", flush=True)
         stream = InertStream()
         try:
+            self.answerer.load()
+            print(styled(_("Assistant: "), BOLD, sys.stdout), end="", flush=True)
             answer = self.answerer.answer(asked, lambda text: print(stream.feed(text), end="", flush=True))
         except (PromptTooLong, WorkerError) as error:
             self.history.drop()

@@ -32,7 +32,7 @@ class History:
         self._kept = kept
         if kept is not None and system:
             kept.set_system(system)
-        self._system = system or (kept.system if kept else "")
+        self.system = system or (kept.system if kept else "")
         self._past = [message for message in kept.messages() if message.role != "system"] if kept else []
         self._question = ""
         self._told_gone = 0
@@ -42,9 +42,6 @@ class History:
         """The file of a conversation that is kept and in which something was said."""
         return self._kept.path if self._kept else None
 
-    def __len__(self) -> int:
-        return len(self._past)
-
     def ask(self, question: str) -> tuple[Message, ...]:
         """What to put before the model; `take` or `drop` has to follow."""
         self._question = question
@@ -52,7 +49,7 @@ class History:
             if not self.multi:
                 self._kept.rewind(None)
             self._kept.append("user", question)
-        system = (Message("system", self._system),) if self._system else ()
+        system = (Message("system", self.system),) if self.system else ()
         return (*system, *(self._past if self.multi else ()), Message("user", question))
 
     def take(self, answer: Answer, model: str, adapter: str | None) -> None:

@@ -12,29 +12,25 @@ FORGOTTEN = "clear"
 LEAVING = ("stop", "exit", "quit")
 
 
-def banner(answerer: Answerer) -> str:
-    """Who answers, and what can be typed."""
+def banner(answerer: Answerer, system: str) -> str:
+    """Who answers, under which system prompt, and what can be typed."""
     loaded = answerer.load()
+    threads = plural("{count} thread", "{count} threads", loaded.threads)
     facts = [
         loaded.architecture,
-        _("{count} parameters").format(count=_short(loaded.parameters)),
+        _short(loaded.parameters),
         loaded.dtype,
-        loaded.device,
-        _("{count} threads").format(count=loaded.threads) if loaded.device == "cpu" else "",
+        f"{loaded.device}, {threads}" if loaded.device == "cpu" else loaded.device,
         _("context {count}").format(count=loaded.context_length),
         _("template {name}").format(name=loaded.template),
     ]
-    lines = [
-        _("model: {name} ({facts})").format(
-            name=inert_line(answerer.model.name), facts=inert_line(", ".join(filter(None, facts)))
-        ),
-        adapter_line(answerer),
-        _("clear forgets the conversation; stop, exit or ctrl+d ends it; ctrl+c stops an answer"),
-    ]
-    if loaded.injected_system:
-        said = _("system prompt, put in by the template: {text}").format(text=inert_line(loaded.injected_system))
-        lines.insert(2, said)
-    return "\n".join(lines)
+    lines = [f"{answerer.model.name} ({', '.join(facts)})", adapter_line(answerer)]
+    if system:
+        lines.append(_("system prompt: {text}").format(text=system))
+    elif loaded.injected_system:
+        lines.append(_("system prompt, put in by the template: {text}").format(text=loaded.injected_system))
+    lines.append(_("clear forgets the conversation; stop, exit or ctrl+d ends it; ctrl+c stops an answer"))
+    return "\n".join(map(inert_line, lines))
 
 
 def adapter_line(answerer: Answerer) -> str:
