@@ -23,6 +23,7 @@ Span: TypeAlias = tuple[str, Style]
 _WIDE = (
     "\u1100-\u115f\u2e80-\u9fff\ua000-\ua4cf\uac00-\ud7a3\uf900-\ufaff\ufe30-\ufe4f\uff00-\uffe6\U00020000-\U0003fffd"
 )
+_TAB = "    "
 _OPENING = "（「『【《〈〔［｛“‘"
 _CLOSING = "）」』】》〉〕］｝”’、。，．！？：；…·～"
 _PIECE = re.compile(
@@ -141,7 +142,7 @@ class PlainDocument:
 
     def feed(self, text: str) -> None:
         """Adds text (already inert) at the end."""
-        *whole, last = (self._tail + text.expandtabs(4)).split("\n")
+        *whole, last = (self._tail + text.replace("\t", _TAB)).split("\n")
         for each in whole:
             self._done += wrap([(each, self._style)], self._width)
         # Greedy breaking: only the last row can still change.

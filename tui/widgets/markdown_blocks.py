@@ -16,13 +16,14 @@ from rich.style import Style
 
 from core.untrusted import inert_line
 from tui.widgets.code_panel import code_panel
-from tui.widgets.lines import BLANK, Line, Span, hang, wrap
+from tui.widgets.lines import BLANK, Line, Span, hang, line, wrap
 from tui.widgets.markdown_inline import InlineSpans
 from tui.widgets.markdown_table import Row, TableCell, table_lines
 from tui.widgets.palette import Palette
 
 _LONGEST_PARAGRAPH = 12_000  # characters; inline parsing of more would be felt while an answer streams
 _MOST_BRACKETS = 400  # nested link brackets are quadratic in the parser
+_NARROW = 16  # below this, nesting deeper costs no more cells
 _ALWAYS_APART = {"fence", "code_block", "table_open", "hr", "blockquote_open"}
 
 
@@ -113,7 +114,6 @@ class BlockRenderer:
     def block(self, block: Block, source_lines: Sequence[str], width: int, base: Style) -> list[Line]:
         """The rows of one block."""
         first, inner = block.tokens[0], block.tokens[1:-1]
-        width = max(width, 8)
         match first.type:
             case "heading_open":
                 level = int(first.tag[1:])
@@ -125,8 +125,7 @@ class BlockRenderer:
             case "list_item_open":
                 return self._item(block, source_lines, width, base)
             case "blockquote_open":
-                bar = Segment("│ ", self._palette.rule)
-                return hang(self._inside(block, source_lines, width - 2, base + self._palette.quote), bar, bar)
+                return self._quote(block, source_lines, width, base + self._palette.quote)
             case "table_open":
                 return self._table(inner, width)
             case _:
@@ -143,9 +142,17 @@ class BlockRenderer:
             above = each.kind
         return lines or [BLANK]
 
+    def _quote(self, block: Block, source_lines: Sequence[str], width: int, base: Style) -> list[Line]:
+        if width < _NARROW:
+            return self._inside(block, source_lines, width, base)
+        bar = Segment("│ ", self._palette.rule)
+        return hang(self._inside(block, source_lines, width - 2, base), bar, bar)
+
     def _item(self, block: Block, source_lines: Sequence[str], width: int, base: Style) -> list[Line]:
         item = block.tokens[0]
         marker = f"{item.info}{item.markup} " if item.info else "• "
+        if width < _NARROW:
+            return [line(marker, self._palette.marker), *self._inside(block, source_lines, width, base)]
         rest = Segment(" " * len(marker), base)
         lines = self._inside(block, source_lines, width - len(marker), base)
         return hang(lines, Segment(marker, self._palette.marker), rest, copy_first=True)
@@ -175,6 +182,6 @@ class BlockRenderer:
         known = (opening.type, align, inline.content)
         if known not in self._cells:
             style = self._palette.subheading if opening.type == "th_open" else self._palette.body
-            spans = [span for line in self._inline(inline, style) for span in line]
+            spans = [span for each in self._inline(inline, style) for span in each]
             self._cells[known] = TableCell(spans, align)
         return self._cells[known]
