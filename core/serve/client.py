@@ -1,6 +1,6 @@
 """The app's end of the pipe: asks the chat worker and hands on what it answers.
 
-Every request gets an `_Exchange`, a queue that the replies with its id go to; a worker that dies, or that writes what
+Every request gets an `Exchange`, a queue that the replies with its id go to; a worker that dies, or that writes what
 nobody understands, ends all of them with an error, so no caller can wait for ever. A worker that does not stop when
 told is killed: the user's Esc has to work also while a kernel hangs.
 """
@@ -13,15 +13,16 @@ import json
 import os
 import signal
 import sys
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Literal, TypeVar, cast
 
 from core.chat.message import Message
-from core.errors import FinetuiError, PromptTooLong, RecordError, UsageError, WorkerDied, WorkerError
+from core.errors import FinetuiError, RecordError, UsageError, WorkerDied, WorkerError
 from core.i18n import _
 from core.jsonl import dump_line
 from core.records import from_record, to_record
+from core.serve.exchange import Exchange, closes, failure, garbled, misunderstood
 from core.serve.process import WorkerProcess
 from core.serve.protocol import (
     PROTOCOL_VERSION,
@@ -50,7 +51,6 @@ from core.serve.protocol import (
     Unload,
     UnloadAdapter,
 )
-from core.untrusted import inert_line
 
 R = TypeVar("R", Loaded, AdapterLoaded, Rendered, StatusReport, Done)
 
@@ -70,7 +70,7 @@ class WorkerClient:
 
     def __init__(self, log_path: Path, stop_grace: float, on_exit: Callable[[WorkerDied], None] | None) -> None:
         self._process = WorkerProcess(log_path, self._on_line, self._on_exit)
-        self._exchanges: dict[int, _Exchange] = {}
+        self._exchanges: dict[int, Exchange] = {}
         self._ids = itertools.count(1)
         self._hello: asyncio.Future[Hello] = asyncio.get_running_loop().create_future()
         self._stop_grace = stop_grace
@@ -175,7 +175,7 @@ class WorkerClient:
         try:
             async for reply in exchange.replies():
                 if not isinstance(reply, Started | Text | Finished):
-                    raise _misunderstood(reply)
+                    raise misunderstood(reply)
                 yield reply
         finally:
             if not exchange.ended.is_set():
@@ -232,22 +232,22 @@ class WorkerClient:
             if isinstance(reply, expected):
                 return reply
             if not isinstance(reply, PhaseChanged):
-                raise _misunderstood(reply)
+                raise misunderstood(reply)
             if on_phase is not None:
                 on_phase(reply)
         raise AssertionError("an exchange ends in a closing reply or an error")
 
-    def _open(self, request: Request) -> _Exchange:
+    def _open(self, request: Request) -> Exchange:
         if not self.alive:
             raise self._process.death()
-        exchange = self._exchanges[request.id] = _Exchange(request)
+        exchange = self._exchanges[request.id] = Exchange(request)
         self._send(request)
         return exchange
 
     def _send(self, request: Request) -> None:
         self._process.write(dump_line(to_record(request)))
 
-    async def _stop(self, running: Sequence[_Exchange], grace: float) -> None:
+    async def _stop(self, running: Sequence[Exchange], grace: float) -> None:
         for exchange in running:
             self._send(Stop(next(self._ids), exchange.request.id))
         try:
@@ -265,15 +265,17 @@ class WorkerClient:
             reply = cast(Reply, from_record(REPLIES, json.loads(line)))
         except (ValueError, RecursionError, RecordError) as error:
             reason = str(error)
-            self._fail_all(lambda: _garbled(line, reason))
+            if self.generating:  # nobody will listen to the rest
+                self._send(Stop(next(self._ids)))
+            self._fail_all(lambda: garbled(line, reason))
             return
         if isinstance(reply, Hello):
             if not self._hello.done():
                 self._hello.set_result(reply)
         elif isinstance(reply, Failed) and reply.id == 0:
-            self._fail_all(lambda: _failure(reply))
+            self._fail_all(lambda: failure(reply))
         elif exchange := self._exchanges.get(reply.id):
-            if _closes(reply):
+            if closes(reply):
                 del self._exchanges[reply.id]
             exchange.put(reply)
 
@@ -288,56 +290,6 @@ class WorkerClient:
         exchanges, self._exchanges = self._exchanges, {}
         for exchange in exchanges.values():
             exchange.put(error())
-
-
-class _Exchange:
-    """A request and the replies to it, as they come."""
-
-    def __init__(self, request: Request) -> None:
-        self.request = request
-        self.ended = asyncio.Event()
-        self._replies: asyncio.Queue[Reply | FinetuiError] = asyncio.Queue()
-
-    def put(self, reply: Reply | FinetuiError) -> None:
-        self._replies.put_nowait(reply)
-        if isinstance(reply, FinetuiError) or _closes(reply):
-            self.ended.set()
-
-    async def replies(self) -> AsyncIterator[Reply]:
-        while True:
-            reply = await self._replies.get()
-            if isinstance(reply, FinetuiError):
-                raise reply
-            if isinstance(reply, Failed):
-                raise _failure(reply)
-            yield reply
-            if _closes(reply):
-                return
-
-
-def _closes(reply: Reply) -> bool:
-    return reply.last if isinstance(reply, Finished) else not isinstance(reply, PhaseChanged | Started | Text)
-
-
-def _failure(reply: Failed) -> FinetuiError:
-    if reply.kind == "prompt_too_long":
-        return PromptTooLong(reply.message, reply.hint)
-    return WorkerError(reply.message, reply.hint, reply.kind)
-
-
-def _garbled(line: bytes, reason: str) -> WorkerError:
-    return WorkerError(
-        _("the model's process wrote a line that is no reply: {line}").format(
-            line=inert_line(line[:120].decode(errors="replace"))
-        ),
-        inert_line(reason[:300]),
-    )
-
-
-def _misunderstood(reply: Reply) -> WorkerError:
-    return WorkerError(
-        _("the model's process gave an answer that was not asked for: {reply}").format(reply=repr(reply)[:200])
-    )
 
 
 def _worker_command() -> list[str]:

@@ -275,6 +275,13 @@ async def test_a_line_that_is_no_reply_is_told(start: Start, line: str, told: st
     assert (await client.render(QUESTION)).template == "tokenizer"
 
 
+async def test_an_answer_with_garbage_in_it_is_stopped(start: Start) -> None:
+    client = await start(answers=[LONG, "short"], pace=0.05, garbage={"decode": ["?"]})
+    with pytest.raises(WorkerError, match="a line that is no reply"):
+        await answer(client)
+    assert text_of(await answer(client)) == "short"
+
+
 async def test_a_line_without_an_end_is_not_collected_for_ever(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("core.serve.process.LONGEST_LINE", 100_000)
     client = await start(garbage={"decode": ["x" * 1_000_000]})
