@@ -76,16 +76,16 @@ class Bounds:
     open_high: bool = False
 
     def __str__(self) -> str:
-        """`from 0 to 1`, `above 0 and at most 1`, or nothing."""
+        """`from 0 to 1`, `above 0, up to 1`, or nothing."""
         low, high = _plain(self.low), _plain(self.high)
         if self.low is not None and self.high is not None and not self.open_low and not self.open_high:
             return _("from {low} to {high}").format(low=low, high=high)
         said = []
         if self.low is not None:
-            said.append((_("above {bound}") if self.open_low else _("at least {bound}")).format(bound=low))
+            said.append((_("above {bound}") if self.open_low else _("from {bound} up")).format(bound=low))
         if self.high is not None:
-            said.append((_("below {bound}") if self.open_high else _("at most {bound}")).format(bound=high))
-        return _(" and ").join(said)
+            said.append((_("below {bound}") if self.open_high else _("up to {bound}")).format(bound=high))
+        return ", ".join(said)
 
 
 @dataclass(frozen=True, slots=True)

@@ -86,14 +86,16 @@ def _json_items(text: str, shown: str) -> list[tuple[str, Any, int]]:
         return text.count("\n", 0, found.start()) + 1 if found else 1
 
     try:
-        root = json.loads(text, parse_int=str, parse_float=str, parse_constant=str)
+        # Objects as tuples of pairs: a key that stands twice must not be lost.
+        root = json.loads(text, object_pairs_hook=tuple, parse_int=str, parse_float=str, parse_constant=str)
     except json.JSONDecodeError as error:
-        raise ConfigError(
-            [Problem(f"{shown}:{error.lineno}", _("is no JSON: {error}").format(error=error.msg))]
-        ) from error
-    if not isinstance(root, dict):
+        problem = Problem(f"{shown}:{error.lineno}", _("is no JSON: {error}").format(error=error.msg))
+        raise ConfigError([problem]) from error
+    except RecursionError as error:
+        raise ConfigError([Problem(shown, _("is no JSON: {error}").format(error=error))]) from error
+    if not isinstance(root, tuple):
         raise ConfigError([_no_mapping(shown)])
-    return [(key, value, first_line(key)) for key, value in root.items()]
+    return [(key, value, first_line(key)) for key, value in root]
 
 
 def _no_mapping(shown: str) -> Problem:

@@ -164,7 +164,7 @@ def _value(entry: Entry, spec: FieldSpec) -> Any:
 def _items(text: str, separator: str) -> list[str]:
     """The items in one text: a JSON list, since an item may hold anything; else parts between separators."""
     if text.startswith("["):
-        with contextlib.suppress(ValueError):
+        with contextlib.suppress(ValueError, RecursionError):
             items = json.loads(text)
             if isinstance(items, list) and all(isinstance(item, str) for item in items):
                 return items
