@@ -100,19 +100,21 @@ def _reader(kind: Any) -> _Reader:
 
 def _dataclass_reader(cls: type) -> _Reader:
     hints = get_type_hints(cls)
-    fields = [(field, _reader(hints[field.name])) for field in dataclasses.fields(cls)]
+    fields = [(field.name, _reader(hints[field.name])) for field in dataclasses.fields(cls)]
     required = {
         field.name
-        for field, _ in fields
+        for field in dataclasses.fields(cls)
         if field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
     }
 
     def read(value: Any, where: str) -> Any:
         if not isinstance(value, dict):
             raise RecordError(f"{where or 'record'}: expected an object")
-        for name in required - value.keys():
-            raise RecordError(f"{_join(where, name)}: missing")
-        return cls(**{f.name: r(value[f.name], _join(where, f.name)) for f, r in fields if f.name in value})
+        if not required <= value.keys():
+            missing = next(name for name, _ in fields if name in required - value.keys())
+            raise RecordError(f"{_join(where, missing)}: missing")
+        above = f"{where}." if where else ""
+        return cls(**{name: reader(value[name], above + name) for name, reader in fields if name in value})
 
     return read
 
@@ -146,11 +148,11 @@ def _mapping_reader(inner: _Reader) -> _Reader:
 
 def _scalar_reader(kind: Any) -> _Reader:
     def read(value: Any, where: str) -> Any:
+        if type(value) is kind and (kind is not float or math.isfinite(value)):
+            return value
         if kind is float and type(value) is int and abs(value) < _LARGEST_FLOAT:
             return float(value)
-        if type(value) is not kind or (kind is float and not math.isfinite(value)):
-            raise RecordError(f"{where}: expected {_NAMES[kind]}, not {value!r:.80}")
-        return value
+        raise RecordError(f"{where}: expected {_NAMES[kind]}, not {value!r:.80}")
 
     return read
 
