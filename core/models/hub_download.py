@@ -16,8 +16,8 @@ from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, LocalEntryNot
 
 from core.errors import FinetuiError, PullFailed
 from core.i18n import _
+from core.models.figures import size_text
 from core.models.hub_cache import cache_folder
-from core.models.progress import size_text
 
 _WANTED = ["*.safetensors", "*.json", "*.jinja", "*.model", "merges.txt", "vocab.txt", "README.md", "LICENSE*"]
 _NOT_WANTED = ["*/*"]  # originals, ONNX and other precisions lie in folders of their own

@@ -36,13 +36,3 @@ def raise_if_cancelled(cancelled: threading.Event) -> None:
     """End a pull between two steps when the user said so."""
     if cancelled.is_set():
         raise PullFailed(_("the pull was cancelled"), _("nothing half is left; pull again to start over"))
-
-
-def size_text(size: int) -> str:
-    """A size in bytes for people: `270 MB`."""
-    for unit, name in ((10**12, "TB"), (10**9, "GB"), (10**6, "MB"), (10**3, "kB")):
-        if size >= unit:
-            return (
-                f"{size / unit:.3g} {name}" if size < 1000 * unit and size / unit < 100 else f"{size / unit:.0f} {name}"
-            )
-    return f"{size} B"

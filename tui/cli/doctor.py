@@ -22,8 +22,8 @@ import typer
 from core.hardware import Accelerator, accelerators, free_physical_cores, memory, physical_cores
 from core.i18n import _, plural
 from core.models.catalog import list_models
+from core.models.figures import size_text
 from core.models.hub_cache import cache_folder
-from core.models.progress import size_text
 from core.untrusted import inert_line
 from core.workspace import Workspace, find_workspace
 from tui.cli.console import print_json

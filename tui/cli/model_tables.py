@@ -8,19 +8,11 @@ from typing import Any
 from rich.cells import cell_len
 
 from core.i18n import _
+from core.models.figures import count_text, method_text, size_text
 from core.models.info import AdapterInfo, ModelInfo
-from core.models.progress import size_text
 from core.untrusted import inert_line
 
 Row = tuple[str, ...]
-
-
-def count_text(count: int) -> str:
-    """A number of parameters: `135M`."""
-    for unit, name in ((10**9, "B"), (10**6, "M"), (10**3, "k")):
-        if count >= unit:
-            return f"{count / unit:.3g}{name}"
-    return str(count)
 
 
 def model_rows(models: Sequence[ModelInfo], orphans: Sequence[AdapterInfo]) -> Iterator[Row]:
@@ -47,11 +39,6 @@ def model_rows(models: Sequence[ModelInfo], orphans: Sequence[AdapterInfo]) -> I
 
 def _adapter_cells(adapter: AdapterInfo) -> Row:
     return count_text(adapter.parameters), method_text(adapter), "", "", "", _("adapter")
-
-
-def method_text(adapter: AdapterInfo) -> str:
-    """`lora 8`: the method and, where it has one, its rank."""
-    return f"{adapter.method} {adapter.rank}" if adapter.rank is not None else adapter.method
 
 
 def _problem_text(problems: Sequence[str]) -> str:

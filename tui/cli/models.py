@@ -14,9 +14,10 @@ import typer
 from core.i18n import _
 from core.models.adapters import find_adapters
 from core.models.catalog import adapters_without_base, list_models, resolve_model
+from core.models.figures import size_text
 from core.models.info import AdapterInfo, ModelInfo
 from core.models.packaged import PACKAGED_MODELS, PackagedModel
-from core.models.progress import OnProgress, PullProgress, size_text
+from core.models.progress import OnProgress, PullProgress
 from core.models.pull import pull as pull_model
 from core.models.pull import remove as remove_model
 from core.untrusted import inert_line

@@ -1,0 +1,26 @@
+"""Figures about models as people read them; the same in lists, screens and messages."""
+
+from __future__ import annotations
+
+from core.models.info import AdapterInfo
+
+
+def size_text(size: int) -> str:
+    """A size in bytes: `270 MB`."""
+    for unit, name in ((10**12, "TB"), (10**9, "GB"), (10**6, "MB"), (10**3, "kB")):
+        if size >= unit:
+            return f"{size / unit:.3g} {name}" if size < 100 * unit else f"{size / unit:.0f} {name}"
+    return f"{size} B"
+
+
+def count_text(count: int) -> str:
+    """A number of parameters: `135M`."""
+    for unit, name in ((10**9, "B"), (10**6, "M"), (10**3, "k")):
+        if count >= unit:
+            return f"{count / unit:.3g}{name}"
+    return str(count)
+
+
+def method_text(adapter: AdapterInfo) -> str:
+    """`lora 8`: the method and, where it has one, its rank."""
+    return f"{adapter.method} {adapter.rank}" if adapter.rank is not None else adapter.method
