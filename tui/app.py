@@ -7,10 +7,12 @@ end with their input, and the terminal is as it was.
 from __future__ import annotations
 
 import asyncio
+import importlib
 import signal
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
+from textual import work
 from textual.app import App
 from textual.binding import Binding, BindingType
 from textual.dom import DOMNode
@@ -22,11 +24,13 @@ from core.errors import FinetuiError
 from core.i18n import _
 from core.untrusted import inert
 from core.workspace import Workspace, find_workspace, load_state, save_state
+from tui import clipboard
 from tui.actions import bindings
 from tui.messages import ModelChosen
-from tui.screens.chat import ChatScreen
-from tui.screens.help import HelpScreen
-from tui.widgets.dialogs import Chord
+from tui.screens.opening import OpeningScreen
+
+if TYPE_CHECKING:
+    from tui.screens.chat import ChatScreen
 
 DARK = Theme(
     name="finetui-dark",
@@ -78,25 +82,40 @@ class FinetuiApp(App[None]):
     def __init__(self, workspace: Workspace) -> None:
         super().__init__()
         self.workspace = workspace
-        self.chat = ChatScreen(workspace)
+        self.chat: ChatScreen | None = None
+        """The chat, once it has been imported."""
         for theme in (DARK, LIGHT):
             self.register_theme(theme)
         self.theme = LIGHT.name if load_state(workspace).get("theme") == "light" else DARK.name
 
     def get_default_screen(self) -> Screen[Any]:
-        return self.chat
+        return OpeningScreen()
 
     def on_mount(self) -> None:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGHUP):
             loop.add_signal_handler(number, self.leave, 128 + number)
+        self.call_after_refresh(self._open_chat)
+
+    @work
+    async def _open_chat(self) -> None:
+        """The first frame stands: import the chat (130 ms) and go on in it."""
+        module = await asyncio.to_thread(importlib.import_module, "tui.screens.chat")
+        chat: ChatScreen = module.ChatScreen(self.workspace)
+        opening = self.screen_stack[0]
+        assert isinstance(opening, OpeningScreen)
+        chat.take_over(opening)
+        self.chat = chat
+        await self.push_screen(chat)
 
     async def on_unmount(self) -> None:
-        await self.chat.driver.close()
+        if self.chat is not None:
+            await self.chat.driver.close()
 
     def leave(self, return_code: int = 0) -> None:
         """End the app; what has been generated of unfinished answers is kept."""
-        self.chat.keep_parts()
+        if self.chat is not None:
+            self.chat.keep_parts()
         self.exit(return_code=return_code)
 
     # --- actions ---
@@ -122,14 +141,16 @@ class FinetuiApp(App[None]):
         selected = focused.selected_text if isinstance(focused, TextArea) else ""
         selected = selected or self.screen.get_selected_text() or ""
         if selected:
-            self.run_worker(self.chat.copy(selected))
+            self.run_worker(clipboard.copy(self, selected, self.workspace.state))
             self.screen.clear_selection()
-        elif self.chat.exchange is not None:
+        elif self.chat is not None and self.chat.exchange is not None:
             self.run_worker(self.chat.stop_answer())
         else:
             self.notify(_("ctrl+q ends finetui"))
 
     def action_help(self) -> None:
+        from tui.screens.help import HelpScreen
+
         self.push_screen(HelpScreen())
 
     def action_theme(self) -> None:
@@ -140,23 +161,25 @@ class FinetuiApp(App[None]):
 
     def action_mode(self, mode: str) -> None:
         """Go to one of the main screens."""
-        while isinstance(self.screen, Screen) and self.screen.is_modal:
+        if self.chat is None:
+            return
+        while self.screen is not self.chat:
             self.pop_screen()
-        if mode == "models" and self.screen is self.chat:
-            from tui.screens.models import ModelsScreen
+        if mode == "models":
+            from tui.screens.models import ModelsScreen  # not before it is wanted, for the first frame's sake
 
             self.push_screen(ModelsScreen(self.workspace))
-        elif mode == "chat":
-            while self.screen is not self.chat:
-                self.pop_screen()
 
     def action_chord(self) -> None:
         """ctrl+o, then a letter: the screens where function keys do not arrive."""
+        from tui.widgets.dialogs import Chord
+
         self.push_screen(Chord(), lambda mode: self.action_mode(mode) if mode else None)
 
     def on_model_chosen(self, event: ModelChosen) -> None:
         self.action_mode("chat")
-        self.chat.post_message(event)
+        if self.chat is not None:
+            self.chat.post_message(event)
 
 
 def _palette_provider() -> Any:

@@ -8,25 +8,29 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable
 from pathlib import Path
+from typing import Any
+
+from textual.app import App
 
 from core.i18n import _
 
 
-async def copy(text: str, *, folder: Path, osc52: Callable[[str], None]) -> str:
-    """Copy a text; returns how, as a sentence for the user.
+async def copy(app: App[Any], text: str, folder: Path) -> None:
+    """Copy a text, and tell the user by which way it went.
 
     Args:
+        app: the app whose terminal it is.
         text: what to copy.
         folder: where the file copy goes (`clipboard.txt`, mode 0600).
-        osc52: writes the text to the terminal as an OSC 52 sequence.
     """
     path = write_file(text, folder)
     if os.environ.get("TMUX") and await _load_tmux_buffer(text):
-        return _("copied through tmux, and into {path}").format(path=path)
-    osc52(text)
-    return _("sent to the terminal's clipboard, and into {path}").format(path=path)
+        told = _("{n} characters copied through tmux, and into {path}")
+    else:
+        app.copy_to_clipboard(text)
+        told = _("{n} characters sent to the terminal's clipboard, and into {path}")
+    app.notify(told.format(n=len(text), path=path), markup=False)
 
 
 def write_file(text: str, folder: Path) -> Path:

@@ -41,7 +41,7 @@ class Chat:
             if true():
                 return
             await self.pilot.pause(0.02)
-        raise AssertionError(f"never came: {what}; shown: {self.texts()}")
+        raise AssertionError(f"never came: {what}")
 
     async def ready(self) -> None:
         """Wait for the model."""
@@ -86,6 +86,7 @@ def start_chat(chat_workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> St
         app = FinetuiApp(chat_workspace)
         async with app.run_test(size=size) as pilot:
             chat = Chat(app, pilot)
+            await chat.until(lambda: chat.screen, "the chat")
             await chat.until(lambda: chat.screen.conversation.columns[0].model, "a chosen model")
             yield chat
 

@@ -280,10 +280,11 @@ async def test_without_a_model_the_welcome_offers_one(tmp_path: Any) -> None:
     app = FinetuiApp(Workspace(tmp_path))
     async with app.run_test(size=(80, 24)) as pilot:
         for _turn in range(100):
-            if app.screen.query(Welcome):
+            if app.screen.query("Welcome:focus"):
                 break
             await pilot.pause(0.02)
         assert app.screen.query_one(Welcome).has_focus
+        assert app.chat is not None
         assert not app.chat.input.display
 
 

@@ -9,14 +9,14 @@ from tui.actions import ACTIONS, bindings, slash_commands
 from tui.screens.help import help_text
 from tui.slash import Command, complete, parse
 
-ISSUE_COMMANDS = (
-    "model adapter base compare system set single multi retry edit clear new resume save export copy raw tokens rate "
-    "help quit"
-).split()
+ISSUE_COMMANDS = """
+    model adapter base compare system set single multi retry edit clear new resume save export copy raw tokens rate
+    help quit
+"""
 
 
 def test_every_command_of_the_issue_is_in_the_table() -> None:
-    assert set(ISSUE_COMMANDS) <= set(slash_commands())
+    assert slash_commands().keys() >= set(ISSUE_COMMANDS.split())
 
 
 def test_a_command_and_its_argument() -> None:

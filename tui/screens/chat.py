@@ -19,8 +19,9 @@ from core.chat.store import SessionSummary
 from core.errors import FinetuiError
 from core.i18n import _
 from core.untrusted import inert_line
-from core.workspace import load_state
+from core.workspace import Workspace, load_state
 from tui.actions import bindings
+from tui.screens.opening import OpeningScreen, make_input, make_status_bar
 from tui.screens.picker import Choice
 from tui.screens.prompt import PromptScreen
 from tui.screens.speakers import Speakers
@@ -29,7 +30,6 @@ from tui.widgets.column import ColumnView
 from tui.widgets.completion import Completion
 from tui.widgets.prompt_input import PromptInput
 from tui.widgets.session_list import SessionList
-from tui.widgets.status_bar import Status, StatusBar
 from tui.widgets.transcript import Transcript
 from tui.widgets.welcome import Welcome
 
@@ -43,17 +43,29 @@ class ChatScreen(Speakers):
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("chat"), ("escape", "back")]
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (WIDE, "-wide")]  # noqa: RUF012  Textual declares no class variable
 
+    def __init__(self, workspace: Workspace) -> None:
+        super().__init__(workspace)
+        self._opening: OpeningScreen | None = None
+
+    def take_over(self, opening: OpeningScreen) -> None:
+        """Go on from the first frame, with whatever was typed there."""
+        self._opening = opening
+
     def compose(self) -> ComposeResult:
         with Horizontal(id="body"), Vertical(id="chat"):
             yield Horizontal(ColumnView(self.conversation, self.conversation.columns[0]), id="columns")
             yield Completion()
-            yield PromptInput(placeholder=_("message   enter sends · ctrl+j new line · / commands · F1 help"))
-        bar = StatusBar()
-        bar.status = Status(hint=_("F1 help"))
-        yield bar
+            yield make_input()
+        yield make_status_bar()
 
     def on_mount(self) -> None:
         self.input.focus()
+        if self._opening is not None:
+            typed = self._opening.query_one(PromptInput)
+            self.input.text = typed.text
+            self.input.cursor_location = typed.cursor_location
+            if self._opening.sent:
+                self.post_message(PromptInput.Submitted(self.input, self._opening.sent))
         self.call_after_refresh(self._start)
 
     # --- the start ---

@@ -143,11 +143,10 @@ class MessageActions(Conversing):
 
     async def copy(self, text: str) -> None:
         """Copy a text by the best way there is, and say which."""
-        if not text:
+        if text:
+            await clipboard.copy(self.app, text, self.workspace.state)
+        else:
             self.notify(_("There is nothing to copy."))
-            return
-        how = await clipboard.copy(text, folder=self.workspace.state, osc52=self.app.copy_to_clipboard)
-        self.notify(_("{n} characters {how}").format(n=len(text), how=how), markup=False)
 
     # --- judge ---
 
