@@ -258,8 +258,17 @@ def test_character_references_cannot_smuggle_controls() -> None:
     assert text == inert(text)
 
 
-@pytest.mark.parametrize("source", ["[" * 5000, "*a **b " * 2000, ">" * 5000, "- " * 3000, "`" * 5000, CORPUS["long_line"]],
-                         ids=["brackets", "stars", "quotes", "lists", "ticks", "megabyte"])  # fmt: skip
+PATHOLOGICAL = {
+    "brackets": "[" * 5000,
+    "stars": "*a **b " * 2000,
+    "quotes": ">" * 5000,
+    "lists": "- " * 3000,
+    "ticks": "`" * 5000,
+    "megabyte": CORPUS["long_line"],
+}
+
+
+@pytest.mark.parametrize("source", PATHOLOGICAL.values(), ids=list(PATHOLOGICAL))
 def test_pathological_sources_are_drawn(source: str) -> None:
     lines = render_markdown(source, 80, PALETTE)
     assert max(line.width for line in lines) <= 80

@@ -96,7 +96,7 @@ class Completion(Widget, can_focus=False):
         if index >= len(self.options):
             return Strip.blank(width, self.rich_style)
         value, help_text = map(inert_line, self.options[index])
-        column = min(width, max(cell_len(inert_line(option)) for option, _help in self.options) + 4)
+        column = min(width, max(cell_len(inert_line(option.rstrip())) for option, _help in self.options) + 4)
         names = ["highlight", "highlight"] if index == self.highlighted else ["value", "help"]
         styles = [self.get_component_rich_style(f"completion--{name}") for name in names]
         mark = "› " if index == self.highlighted else "  "

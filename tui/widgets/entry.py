@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 
 from core.i18n import _, plural
 from core.untrusted import inert, inert_line
@@ -98,7 +98,7 @@ class EntryView:
         """Guesses the height without drawing: bytes beyond ASCII stand for wide characters."""
         text = self.entry.text
         if self.entry.role == "assistant":
-            text = text[thinking_bounds(text, False)[2] :]
+            text = text[thinking_in(text, False).answer :]
         cells = (len(text) + len(text.encode(errors="replace"))) // 2
         self.height = 2 + bool(self.entry.footer) + text.count("\n") + cells // max(1, width)
         self.measured = False
@@ -151,11 +151,11 @@ class EntryView:
         # 40 ms for the parser: paid at the first answer, not before the first frame.
         from tui.widgets.markdown import MarkdownDocument
 
-        thought_start, thought_end, start = thinking_bounds(self.entry.text, self.entry.streaming)
-        rows = self._thinking(frame, thought_start, thought_end, start, row)
+        thinking = thinking_in(self.entry.text, self.entry.streaming)
+        rows = self._thinking(frame, thinking, row)
         if not isinstance(self._body, MarkdownDocument):
             self._body = MarkdownDocument(frame.width, frame.palette)
-        begin, end = max(start, self._fed_body), self._settled_end()
+        begin, end = max(thinking.answer, self._fed_body), self._settled_end()
         if not self._fed_body:
             begin += len(self.entry.text[begin:end]) - len(self.entry.text[begin:end].lstrip("\r\n"))
         if end > begin:
@@ -164,14 +164,14 @@ class EntryView:
         answer = self._body.lines if self._fed_body else []
         return [*rows, BLANK, *answer] if rows and answer else [*rows, *answer]
 
-    def _thinking(self, frame: Frame, start: int, end: int, answer: int, row: int) -> list[Line]:
+    def _thinking(self, frame: Frame, thinking: Thinking, row: int) -> list[Line]:
+        start, end = thinking.start, thinking.end
         if not self.entry.text[start:end].strip():
             return []
-        running = self.entry.streaming and answer >= len(self.entry.text) and end == len(self.entry.text)
-        shown = self.thinking_shown or running
+        shown = self.thinking_shown or thinking.open
         words = sum(1 for _word in _WORD.finditer(self.entry.text, start, end))
         done = plural("thought for {count} word", "thought for {count} words", words)
-        label = ("▾ " if shown else "▸ ") + (_("thinking…") if running else done)
+        label = ("▾ " if shown else "▸ ") + (_("thinking…") if thinking.open else done)
         self.fold_row = row
         rows = wrap([(label, frame.palette.muted)], frame.width)
         if not shown:
@@ -187,19 +187,27 @@ class EntryView:
         return [*rows, *thought]
 
 
-def thinking_bounds(text: str, streaming: bool) -> tuple[int, int, int]:
-    """Where the thinking at the start of an answer begins and ends, and where the answer itself begins."""
+class Thinking(NamedTuple):
+    """Where the thinking at the start of an answer begins and ends, where the answer begins; open: it goes on."""
+
+    start: int
+    end: int
+    answer: int
+    open: bool = False
+
+
+def thinking_in(text: str, streaming: bool) -> Thinking:
+    """Finds the thinking; while text is streaming, the beginning of a tag may become one."""
     opening = len(text) - len(text.lstrip())
     if streaming and len(text) - opening < len(_THINK) and _THINK.startswith(text[opening:]):
-        return len(text), len(text), len(text)
+        return Thinking(len(text), len(text), len(text))
     if not text.startswith(_THINK, opening):
-        return 0, 0, 0
+        return Thinking(0, 0, 0)
     start = opening + len(_THINK)
     end = text.find(_END_THINK, start)
     if end >= 0:
-        return start, end, end + len(_END_THINK)
-    cut = _half_tag(text, start) if streaming else len(text)
-    return start, cut, len(text)
+        return Thinking(start, end, end + len(_END_THINK))
+    return Thinking(start, _half_tag(text, start) if streaming else len(text), len(text), streaming)
 
 
 def _half_tag(text: str, start: int) -> int:

@@ -77,8 +77,8 @@ class Transcript(ScrollView, can_focus=True):
     ]
     ALLOW_SELECT = True
 
-    cursor: reactive[int | None] = reactive(None, repaint=False)
-    raw: reactive[bool] = reactive(False, repaint=False)
+    cursor: reactive[int | None] = reactive(None, init=False, repaint=False)
+    raw: reactive[bool] = reactive(False, init=False, repaint=False)
 
     class Selected(Message):
         """Another message is selected, or none (`key` is None)."""

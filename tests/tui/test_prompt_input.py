@@ -1,0 +1,241 @@
+"""The input and the list of completions above it."""
+
+from __future__ import annotations
+
+import pytest
+from textual import events
+from textual.app import App, ComposeResult
+from textual.binding import Binding
+from textual.widgets import Static
+
+from core.untrusted import inert
+from hostile import CORPUS, SHORT
+from tui.widgets.completion import Completion
+from tui.widgets.prompt_input import PromptInput
+
+COMMANDS = [("/model ", "load a model"), ("/multi", "several turns"), ("/help", "what can be done"), ("/helpful", "")]
+
+
+def complete(text: str) -> list[tuple[str, str]]:
+    return [command for command in COMMANDS if command[0].startswith(text)]
+
+
+class Host(App[None]):
+    """An input with completions, and what it said."""
+
+    CSS = "#above { height: 1fr; }"
+    BINDINGS = [Binding("ctrl+c", "interrupt", priority=False)]  # noqa: RUF012
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.submitted: list[str] = []
+        self.escaped = self.interrupted = 0
+
+    def compose(self) -> ComposeResult:
+        yield Static(id="above")
+        yield Completion()
+        yield PromptInput(placeholder="say something")
+
+    def on_mount(self) -> None:
+        self.input.focus()
+
+    @property
+    def input(self) -> PromptInput:
+        return self.query_one(PromptInput)
+
+    @property
+    def completion(self) -> Completion:
+        return self.query_one(Completion)
+
+    def on_text_area_changed(self) -> None:
+        self.completion.offer(self.input.text, complete)
+
+    def on_prompt_input_submitted(self, event: PromptInput.Submitted) -> None:
+        self.submitted.append(event.text)
+
+    def on_prompt_input_escaped(self) -> None:
+        self.escaped += 1
+
+    def action_interrupt(self) -> None:
+        self.interrupted += 1
+
+
+def option_rows(completion: Completion) -> list[str]:
+    return [completion.render_line(y).text.rstrip() for y in range(completion.size.height)]
+
+
+async def test_enter_sends_and_empties() -> None:
+    async with (app := Host()).run_test() as pilot:
+        await pilot.press(*"hi", "enter")
+        assert (app.submitted, app.input.text) == (["hi"], "")
+
+
+async def test_blank_text_is_not_sent() -> None:
+    async with (app := Host()).run_test() as pilot:
+        await pilot.press("enter", "space", "ctrl+j", "enter")
+        assert (app.submitted, app.input.text) == ([], " \n")
+
+
+@pytest.mark.parametrize("key", ["ctrl+j", "shift+enter"])
+async def test_a_new_line_key(key: str) -> None:
+    async with (app := Host()).run_test() as pilot:
+        await pilot.press("a", key, "b", "enter")
+        assert app.submitted == ["a\nb"]
+
+
+async def test_it_grows_to_ten_rows() -> None:
+    async with (app := Host()).run_test(size=(40, 30)) as pilot:
+        heights = []
+        for lines in (1, 2, 10, 11, 40, 3):
+            app.input.text = "\n" * (lines - 1)
+            await pilot.pause()
+            heights.append(app.input.size.height)
+        assert heights == [1, 2, 10, 10, 10, 3]
+
+
+async def test_up_and_down_walk_through_what_was_sent_and_keep_the_draft() -> None:
+    async with (app := Host()).run_test() as pilot:
+        app.input.remember("first", "second\nline", "second\nline")
+        await pilot.press(*"dra", "up")
+        assert app.input.text == "second\nline"
+        await pilot.press("up")  # to the row above
+        assert app.input.text == "second\nline"
+        await pilot.press("up", "up", "up")
+        assert app.input.text == "first"
+        await pilot.press("down", "down")
+        assert app.input.text == "dra"
+        await pilot.press("down", "f")
+        assert app.input.text == "draf"
+
+
+async def test_up_inside_a_wrapped_line_moves_the_cursor() -> None:
+    async with (app := Host()).run_test(size=(30, 20)) as pilot:
+        app.input.remember("before")
+        app.input.text = "word " * 12
+        await pilot.press("up")
+        assert app.input.text == "word " * 12
+        await pilot.press("up", "up")
+        assert app.input.text == "before"
+
+
+async def test_a_text_put_in_has_the_cursor_at_its_end() -> None:
+    async with (app := Host()).run_test() as pilot:
+        app.input.text = "one\ntwo"
+        await pilot.press("!")
+        assert app.input.text == "one\ntwo!"
+
+
+async def test_escape_is_told() -> None:
+    async with (app := Host()).run_test() as pilot:
+        await pilot.press("escape")
+        assert app.escaped == 1
+
+
+async def test_ctrl_c_is_the_apps_unless_something_is_selected() -> None:
+    async with (app := Host()).run_test() as pilot:
+        await pilot.press(*"abc", "ctrl+c")
+        assert app.interrupted == 1
+        await pilot.press("shift+left", "ctrl+c")
+        assert (app.interrupted, app.clipboard) == (1, "c")
+
+
+async def test_the_cursor_does_not_blink() -> None:
+    async with (app := Host()).run_test():
+        assert app.input.cursor_blink is False
+
+
+@pytest.mark.parametrize("name", SHORT)
+async def test_hostile_text_is_inert_however_it_comes(name: str) -> None:
+    async with (app := Host()).run_test(size=(60, 20)) as pilot:
+        app.post_message(events.Paste(SHORT[name]))
+        await pilot.pause()
+        pasted = app.input.text
+        assert pasted == inert(pasted)
+        app.input.text = SHORT[name]
+        assert app.input.text == inert(app.input.text)
+        await pilot.pause()
+        for y in range(app.input.size.height):
+            text = app.input.render_line(y).text
+            assert text == inert(text)
+
+
+async def test_a_megabyte_is_folded_and_sent_whole() -> None:
+    async with (app := Host()).run_test() as pilot:
+        await pilot.press(*"see ")
+        app.post_message(events.Paste(CORPUS["long_line"]))
+        await pilot.pause()
+        assert app.input.text == "see [pasted text 1: 1 lines, 1000000 characters]"
+        await pilot.press("!", "enter")
+        assert app.submitted == [f"see {CORPUS['long_line']}!"]
+        await pilot.press("up")
+        assert app.input.full_text == app.submitted[0]
+        assert len(app.input.text) < 100
+
+
+async def test_a_folded_paste_that_is_deleted_is_not_sent() -> None:
+    async with (app := Host()).run_test() as pilot:
+        app.post_message(events.Paste(CORPUS["long_line"]))
+        await pilot.pause()
+        app.input.text = ""
+        await pilot.press("x", "enter")
+        assert app.submitted == ["x"]
+
+
+async def test_completions_open_while_typing_and_close_when_nothing_fits() -> None:
+    async with (app := Host()).run_test(size=(60, 20)) as pilot:
+        assert not app.completion.display
+        await pilot.press("/", "m")
+        await pilot.pause()
+        assert option_rows(app.completion) == ["› /model  load a model", "  /multi  several turns"]
+        assert app.completion.region.bottom == app.input.region.y
+        await pilot.press("x")
+        await pilot.pause()
+        assert not app.completion.display
+
+
+async def test_tab_takes_the_highlighted_value() -> None:
+    async with (app := Host()).run_test() as pilot:
+        await pilot.press("/", "m", "down", "tab")
+        assert (app.input.text, app.completion.is_open, app.focused) == ("/multi", False, app.input)
+        app.input.text = ""
+        await pilot.press("/", "m", "up", "up", "tab", "x")
+        assert app.input.text == "/model x"
+
+
+async def test_enter_sends_a_value_that_is_complete_and_waits_for_an_argument() -> None:
+    async with (app := Host()).run_test() as pilot:
+        await pilot.press("/", "m", "enter")
+        assert (app.input.text, app.submitted) == ("/model ", [])
+        app.input.text = ""
+        await pilot.press("/", "m", "u", "enter")
+        assert app.submitted == ["/multi"]
+        await pilot.press(*"/help", "enter")  # typed in full, though a longer one fits too
+        assert app.submitted == ["/multi", "/help"]
+
+
+async def test_escape_closes_the_list_first() -> None:
+    async with (app := Host()).run_test() as pilot:
+        await pilot.press("/", "escape")
+        assert (app.completion.is_open, app.escaped) == (False, 0)
+        await pilot.press("escape")
+        assert app.escaped == 1
+
+
+async def test_a_click_takes_a_value() -> None:
+    async with (app := Host()).run_test() as pilot:
+        app.input.text = "/"
+        await pilot.pause()
+        await pilot.click(Completion, offset=(5, 1))
+        assert app.input.text == "/multi"
+
+
+async def test_a_long_list_scrolls_and_hostile_values_are_inert() -> None:
+    async with (app := Host()).run_test(size=(60, 24)) as pilot:
+        options = [(f"value {n}", "\x1b[31m[red]help[/]\n") for n in range(20)]
+        app.completion.offer("v", lambda _text: options)
+        await pilot.pause()
+        app.completion.move(-1)
+        assert app.completion.value == "value 19"
+        drawn = option_rows(app.completion)
+        assert len(drawn) == 8
+        assert drawn[-1] == "› value 19  ␛[31m[red]help[/]"

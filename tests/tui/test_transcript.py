@@ -1,0 +1,438 @@
+"""The transcript in a pilot: what its rows say, where it stands, and what it does not draw."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+import pytest
+from textual import events
+from textual.app import App, ComposeResult
+from textual.geometry import Offset
+from textual.pilot import Pilot
+from textual.selection import Selection
+
+from core.untrusted import inert
+from hostile import CORPUS, SHORT
+from tui.widgets.entry import EntryView
+from tui.widgets.selected_text import row_of
+from tui.widgets.transcript import Entry, Transcript
+
+
+class Host(App[None]):
+    """A screen with a transcript, and what it told."""
+
+    def __init__(self, entries: Iterable[Entry] = ()) -> None:
+        super().__init__()
+        self.transcript = Transcript(entries)
+        self.selected: list[str | None] = []
+        self.left = 0
+
+    def compose(self) -> ComposeResult:
+        yield self.transcript
+
+    def on_transcript_selected(self, event: Transcript.Selected) -> None:
+        self.selected.append(event.key)
+
+    def on_transcript_focus_left(self) -> None:
+        self.left += 1
+
+
+def rows(transcript: Transcript) -> list[str]:
+    """The rows in view, without what only fills them."""
+    return [transcript.render_line(y).text.rstrip() for y in range(transcript.size.height)]
+
+
+def shown(transcript: Transcript) -> str:
+    return "\n".join(rows(transcript))
+
+
+def said(count: int, lines: int = 1) -> list[Entry]:
+    """A conversation of `count` messages."""
+    return [
+        Entry(f"m{n}", "assistant" if n % 2 else "user", "\n".join(f"message {n} line {k}" for k in range(lines)))
+        for n in range(count)
+    ]
+
+
+@dataclass
+class Drawing:
+    """Which entries were drawn, in order."""
+
+    keys: list[str] = field(default_factory=list)
+
+
+@pytest.fixture
+def drawing(monkeypatch: pytest.MonkeyPatch) -> Drawing:
+    record, draw = Drawing(), EntryView._draw
+
+    def recorded(self: EntryView, frame: object) -> object:
+        record.keys.append(self.entry.key)
+        return draw(self, frame)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(EntryView, "_draw", recorded)
+    return record
+
+
+async def test_a_message_has_a_title_a_body_and_a_footer() -> None:
+    entries = [
+        Entry("a", "user", "Hi *there*"),
+        Entry("b", "assistant", "**Hello**", title="smollm2", badge="‹2/3›  good", footer="2 tokens · 0.1 s"),
+        Entry("c", "note", "left out"),
+        Entry("d", "error", "no memory\nuse less"),
+    ]
+    async with Host(entries).run_test(size=(60, 16)) as pilot:
+        assert rows(pilot.app.query_one(Transcript)) == [
+            "▎ You",
+            "▎ Hi *there*",
+            "",
+            "▎ smollm2  ‹2/3›  good",
+            "▎ Hello",
+            "▎ 2 tokens · 0.1 s",
+            "",
+            "▎ left out",
+            "",
+            "▎ Error",
+            "▎ no memory",
+            "▎ use less",
+            "",
+            "",
+            "",
+            "",
+        ]
+
+
+async def test_raw_shows_the_source() -> None:
+    async with Host([Entry("b", "assistant", "<think>x</think>**Hello**")]).run_test(size=(60, 5)) as pilot:
+        transcript = pilot.app.query_one(Transcript)
+        assert "▎ Hello" in rows(transcript)
+        transcript.raw = True
+        assert "▎ <think>x</think>**Hello**" in rows(transcript)
+        transcript.raw = False
+        assert "▎ Hello" in rows(transcript)
+
+
+async def test_text_is_never_wider_than_is_good_to_read() -> None:
+    async with Host([Entry("a", "user", "word " * 100)]).run_test(size=(200, 10)) as pilot:
+        assert max(map(len, rows(pilot.app.query_one(Transcript)))) <= 102
+
+
+async def test_a_long_conversation_opens_at_its_end_and_draws_what_is_in_view(drawing: Drawing) -> None:
+    async with Host(said(1000)).run_test(size=(80, 30)) as pilot:
+        transcript = pilot.app.query_one(Transcript)
+        assert "message 999 line 0" in shown(transcript)
+        assert transcript.scroll_y == transcript.max_scroll_y
+        assert len(set(drawing.keys)) <= 12
+        assert set(drawing.keys) <= {f"m{n}" for n in range(988, 1000)}
+        transcript.action_top()
+        assert "message 0 line 0" in shown(transcript)
+        assert len(set(drawing.keys)) <= 24
+
+
+async def test_adding_a_conversation_later_draws_as_little(drawing: Drawing) -> None:
+    async with Host().run_test(size=(80, 30)) as pilot:
+        transcript = pilot.app.query_one(Transcript)
+        transcript.extend(said(1000))
+        assert "message 999 line 0" in shown(transcript)
+        assert len(set(drawing.keys)) <= 12
+
+
+async def test_resizing_draws_again_only_what_is_in_view(drawing: Drawing) -> None:
+    async with Host(said(300)).run_test(size=(80, 30)) as pilot:
+        transcript = pilot.app.query_one(Transcript)
+        drawing.keys.clear()
+        await pilot.resize_terminal(60, 30)
+        await pilot.pause()
+        assert "message 299 line 0" in shown(transcript)
+        assert len(set(drawing.keys)) <= 12
+
+
+async def test_rows_of_entries_far_away_leave_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tui.widgets.transcript._KEPT_DRAWN", 20)
+    async with Host(said(200)).run_test(size=(80, 20)) as pilot:
+        transcript = pilot.app.query_one(Transcript)
+        for _page in range(60):
+            transcript.action_scroll_page(-1)
+            shown(transcript)
+        assert len(transcript._drawn) <= 20
+        assert sum(view._rows is not None for view in transcript._views) <= 20
+        transcript.action_bottom()
+        assert "message 199 line 0" in shown(transcript)
+
+
+async def test_scrolling_up_over_guessed_heights_moves_by_what_was_asked() -> None:
+    # Tables, code and blank rows make every guess wrong.
+    text = "| a | b |\n|---|---|\n| 1 | 2 |\n\n```\nx\n```\n\n# t\n\nend"
+    entries = [Entry(f"m{n}", "assistant", f"start {n}\n\n{text}") for n in range(40)]
+    async with Host(entries).run_test(size=(80, 20)) as pilot:
+        transcript = pilot.app.query_one(Transcript)
+        for _step in range(120):
+            before = rows(transcript)
+            transcript.action_scroll_by(-1)
+            assert rows(transcript)[1:] == before[:-1]
+
+
+async def test_new_text_keeps_the_end_in_view() -> None:
+    async with Host(said(40)).run_test(size=(80, 12)) as pilot:
+        transcript = pilot.app.query_one(Transcript)
+        transcript.append(Entry("new", "assistant", "", streaming=True))
+        for number in range(30):
+            transcript.stream("new", f"row {number}\n")
+            assert f"row {number}" in shown(transcript)
+        transcript.finish("new", footer="30 tokens")
+        assert rows(transcript)[-2:] == ["▎ 30 tokens", ""]
+
+
+async def test_scrolled_up_it_stays_and_back_at_the_end_it_follows_again() -> None:
+    async with Host(said(40)).run_test(size=(80, 12)) as pilot:
+        transcript = pilot.app.query_one(Transcript)
+        transcript.append(Entry("new", "assistant", "", streaming=True))
+        transcript.action_scroll_by(-8)
+        assert not transcript.following
+        before = rows(transcript)
+        for number in range(20):
+            transcript.stream("new", f"row {number}\n")
+        assert [row for row in rows(transcript) if "row" not in row][:6] == before[:6]
+        await pilot.press("tab", "end")
+        await pilot.pause()
+        assert transcript.following
+        transcript.stream("new", "the end")
+        assert "the end" in shown(transcript)
+
+
+async def test_what_is_read_stands_still_while_an_answer_grows_below_the_view() -> None:
+    async with Host(said(40)).run_test(size=(80, 12)) as pilot:
+        transcript = pilot.app.query_one(Transcript)
+        transcript.action_top()
+        before = rows(transcript)
+        transcript.stream("m39", "\n\nmore" * 20)
+        transcript.append(Entry("more", "user", "and more"))
+        assert rows(transcript) == before
+        transcript.action_bottom()
+        assert "and more" in shown(transcript)
+
+
+async def test_wheel_up_releases_the_end() -> None:
+    async with Host(said(40)).run_test(size=(80, 12)) as pilot:
+        transcript = pilot.app.query_one(Transcript)
+        transcript.post_message(events.MouseScrollUp(transcript, 5, 5, 0, -1, 0, False, False, False, 5, 5))
+        await pilot.pause()
+        await pilot.pause()
+        assert not transcript.following
+        assert transcript.scroll_y < transcript.max_scroll_y
+
+
+async def test_only_changed_rows_are_painted(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with Host([Entry("a", "assistant", "one\n\ntwo\n\nthree", streaming=True)]).run_test(size=(40, 20)) as pilot:
+        transcript = pilot.app.query_one(Transcript)
+        painted: list[tuple[int, int]] = []
+        monkeypatch.setattr(transcript, "refresh_lines", lambda y, count=1: painted.append((y, count)))
+        transcript.stream("a", " four")
+        assert painted == [(5, 1)]
+        transcript.replace("a", badge="good")
+        assert painted[1:] == [(0, 1)]
+        transcript.stream("a", "")
+        assert len(painted) == 2
+
+
+async def test_the_cursor_walks_over_messages_and_leaves_at_the_end() -> None:
+    entries = [Entry("a", "user", "1"), Entry("n", "note", "aside"), Entry("b", "assistant", "2")]
+    app = Host(entries)
+    async with app.run_test(size=(60, 20)) as pilot:
+        transcript = app.transcript
+        transcript.focus()
+        await pilot.press("k")
+        assert transcript.cursor_entry == entries[2]
+        assert rows(transcript)[5].startswith("▌ ")
+        await pilot.press("ctrl+up")
+        assert transcript.cursor_entry == entries[0]  # a note is nothing to act on
+        await pilot.press("k")
+        assert transcript.cursor == 0
+        await pilot.press("j", "j")
+        await pilot.pause()
+        assert (transcript.cursor, transcript.cursor_entry, app.left) == (None, None, 1)
+        assert app.selected == ["b", "a", "b", None]
+
+
+async def test_a_click_selects_a_message() -> None:
+    app = Host(said(4))
+    async with app.run_test(size=(60, 20)) as pilot:
+        await pilot.click(Transcript, offset=(8, 4))
+        assert app.transcript.cursor == 1
+        await pilot.click(Transcript, offset=(8, 18))  # below the last message
+        assert app.transcript.cursor == 1
+
+
+async def test_the_selected_message_comes_into_view() -> None:
+    async with Host(said(100, lines=5)).run_test(size=(60, 20)) as pilot:
+        transcript = pilot.app.query_one(Transcript)
+        for key in ("m50", "m3", "m99", "m0", "m60"):
+            transcript.select(key)
+            assert f"message {key[1:]} line 0" in shown(transcript)
+            assert f"message {key[1:]} line 4" in shown(transcript)
+            assert transcript.cursor_entry is not None
+            assert transcript.cursor_entry.key == key
+
+
+async def test_a_message_larger_than_the_view_shows_its_beginning() -> None:
+    async with Host(said(10, lines=50)).run_test(size=(60, 20)) as pilot:
+        transcript = pilot.app.query_one(Transcript)
+        transcript.select("m5")
+        assert rows(transcript)[1].endswith("message 5 line 0")
+
+
+async def test_entries_are_replaced_taken_away_and_put_between() -> None:
+    async with Host(said(6)).run_test(size=(60, 30)) as pilot:
+        transcript = pilot.app.query_one(Transcript)
+        transcript.cursor = 4
+        transcript.replace("m1", text="other")
+        transcript.append(Entry("x", "note", "between"), before="m1")
+        transcript.discard("m0")
+        assert [entry.key for entry in transcript.entries] == ["x", "m1", "m2", "m3", "m4", "m5"]
+        assert transcript.cursor_entry is not None
+        assert transcript.cursor_entry.key == "m4"
+        assert rows(transcript)[:5] == ["▎ between", "", "▎ Assistant", "▎ other", ""]
+        transcript.replace("m2", key="renamed")
+        transcript.truncate("renamed")
+        assert [entry.key for entry in transcript.entries] == ["x", "m1", "renamed"]
+        assert (transcript.has("renamed"), transcript.has("m2"), transcript.cursor) == (True, False, None)
+        transcript.clear()
+        assert (transcript.entries, set(rows(transcript))) == ([], {""})
+
+
+async def test_two_entries_cannot_have_one_key() -> None:
+    async with Host(said(2)).run_test():
+        with pytest.raises(ValueError, match="'m1'"):
+            Transcript([*said(2), Entry("m1", "user")])
+
+
+async def test_thinking_is_shown_while_it_runs_and_folded_after() -> None:
+    async with Host([Entry("a", "assistant", "", streaming=True)]).run_test(size=(60, 12)) as pilot:
+        transcript = pilot.app.query_one(Transcript)
+        for part in ["<th", "ink>\nwell, ", "let me\nsee</th"]:
+            transcript.stream("a", part)
+        assert rows(transcript)[:4] == ["▎ Assistant", "▎ ▾ thinking…", "▎ well, let me", "▎ see"]
+        for part in ["ink>\n", "\n4", "2"]:
+            transcript.stream("a", part)
+        transcript.finish("a")
+        assert rows(transcript)[:5] == ["▎ Assistant", "▎ ▸ thought for 4 words", "▎", "▎ 42", ""]
+        transcript.toggle_thinking("a")
+        assert rows(transcript)[1:6] == ["▎ ▾ thought for 4 words", "▎ well, let me", "▎ see", "▎", "▎ 42"]
+        await pilot.click(Transcript, offset=(5, 1))
+        assert rows(transcript)[1:4] == ["▌ ▸ thought for 4 words", "▌", "▌ 42"]  # the click selects it too
+
+
+async def test_an_empty_thought_is_not_mentioned() -> None:
+    async with Host([Entry("a", "assistant", "<think>\n\n</think>\n\nHi")]).run_test(size=(60, 5)) as pilot:
+        assert rows(pilot.app.query_one(Transcript))[:3] == ["▎ Assistant", "▎ Hi", ""]
+
+
+async def test_an_answer_that_is_no_thought_after_all_is_shown() -> None:
+    async with Host([Entry("a", "assistant", "", streaming=True)]).run_test(size=(60, 5)) as pilot:
+        transcript = pilot.app.query_one(Transcript)
+        transcript.stream("a", "<thi")
+        assert rows(transcript)[1] == ""
+        transcript.stream("a", "s> is it")
+        assert rows(transcript)[1] == "▎ <this> is it"
+
+
+async def test_a_carriage_return_between_two_parts_is_no_control_character() -> None:
+    async with Host([Entry("a", "assistant", "", streaming=True)]).run_test(size=(60, 6)) as pilot:
+        transcript = pilot.app.query_one(Transcript)
+        transcript.stream("a", "one\r")
+        transcript.stream("a", "\ntwo\r")
+        transcript.finish("a")
+        assert rows(transcript)[1:3] == ["▎ one", "▎ two␍"]
+
+
+async def drag(pilot: Pilot[None], start: tuple[int, int], end: tuple[int, int]) -> str | None:
+    """Selects with the mouse; what would be copied."""
+    await pilot.mouse_down(Transcript, offset=start)
+    await pilot.hover(Transcript, offset=end)
+    await pilot.mouse_up(Transcript, offset=end)
+    await pilot.pause()
+    return pilot.app.screen.get_selected_text()
+
+
+async def test_selected_text_is_what_was_written_without_bars_and_breaks() -> None:
+    text = "A sentence that is too long for one row of it.\n\n```python\nx = 1\n\ny = 2\n```\n"
+    async with Host([Entry("a", "user", "Q"), Entry("b", "assistant", text)]).run_test(size=(30, 20)) as pilot:
+        copied = await drag(pilot, (4, 4), (20, 12))
+        assert copied == "sentence that is too long for one row of it.\n\npython\nx = 1\n\ny = 2"
+        transcript = pilot.app.query_one(Transcript)
+        assert transcript.cursor is None  # a drag is no click
+
+
+async def test_wide_characters_are_selected_whole() -> None:
+    async with Host([Entry("a", "user", "微调是训练")]).run_test(size=(30, 6)) as pilot:
+        assert await drag(pilot, (4, 1), (6, 1)) == "调是"
+
+
+async def test_a_selection_stays_on_its_words_when_rows_above_it_change() -> None:
+    async with Host(said(5)).run_test(size=(40, 30)) as pilot:
+        transcript = pilot.app.query_one(Transcript)
+        copied = await drag(pilot, (2, 7), (10, 7))
+        assert copied == "message 2"
+        transcript.replace("m0", text="now\nthree\nrows")
+        assert pilot.app.screen.get_selected_text() == copied
+
+
+async def test_everything_selected_is_every_text() -> None:
+    async with Host(said(3)).run_test(size=(40, 30)) as pilot:
+        transcript = pilot.app.query_one(Transcript)
+        assert transcript.get_selection(Selection(None, None)) == (
+            "message 0 line 0\n\nmessage 1 line 0\n\nmessage 2 line 0",
+            "\n",
+        )
+        part = transcript.get_selection(Selection(Offset(2, row_of(1, 1)), None))
+        assert part == ("message 1 line 0\n\nYou\nmessage 2 line 0\n\n", "\n")
+
+
+async def test_texts_code_and_search() -> None:
+    entries = [Entry("a", "user", "Wie GROSS ist es?"), Entry("b", "assistant", "So:\n```sh\nls\n```\n\x1b")]
+    transcript = Transcript(entries)
+    assert transcript.text_of("b") == entries[1].text
+    assert transcript.code_blocks("b") == ["ls\n"]
+    assert transcript.find("gross") == ["a"]
+    assert transcript.find("o") == ["a", "b"]
+
+
+@pytest.mark.parametrize("role", ["user", "assistant", "system", "note", "error"])
+async def test_hostile_text_is_inert_in_every_place(role: str) -> None:
+    entries = [
+        Entry(name, role, text, title=text, badge=text, footer=text)  # type: ignore[arg-type]
+        for name, text in SHORT.items()
+    ]
+    async with Host(entries).run_test(size=(80, 24)) as pilot:
+        transcript = pilot.app.query_one(Transcript)
+        transcript.action_top()
+        seen = -1
+        while seen < transcript.scroll_y:
+            seen = int(transcript.scroll_y)
+            for y in range(transcript.size.height):
+                strip = transcript.render_line(y)
+                assert strip.text == inert(strip.text)
+                assert strip.cell_length == 80
+                assert all(not segment.control for segment in strip)
+            transcript.action_scroll_page(1)
+
+
+@pytest.mark.parametrize("role", ["user", "assistant"])
+async def test_a_megabyte_on_one_line_is_shown(role: str) -> None:
+    entry = Entry("a", role, CORPUS["long_line"])  # type: ignore[arg-type]
+    async with Host([entry]).run_test(size=(80, 24)) as pilot:
+        transcript = pilot.app.query_one(Transcript)
+        assert transcript.virtual_size.height == 1 + -(-1_000_000 // 77) + 1
+        assert rows(transcript)[0] == "▎ " + "x" * 77
+
+
+async def test_themes_and_modes_draw_again() -> None:
+    async with Host([Entry("a", "assistant", "# T\n`code`")]).run_test(size=(40, 6)) as pilot:
+        transcript = pilot.app.query_one(Transcript)
+        colours = set()
+        for theme in ("textual-dark", "textual-light", "ansi-dark"):
+            pilot.app.theme = theme
+            await pilot.pause()
+            assert rows(transcript)[1:3] == ["▎ T", "▎ code"]
+            colours.add(str(list(transcript.render_line(1))[1].style))
+        assert len(colours) == 3
