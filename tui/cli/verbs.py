@@ -49,7 +49,8 @@ def run_verb(words: Sequence[str]) -> int:
     try:
         code = command.main(args=words, prog_name="finetui", standalone_mode=False)
     except typer.TyperException as error:
-        raise UsageError(error.format_message(), _("see: finetui {name} --help").format(name=name)) from error
+        verb = f"finetui {name}".rstrip()
+        raise UsageError(error.format_message().rstrip("."), _("see: {verb} --help").format(verb=verb)) from error
     except typer.Abort:
         note("")
         return 130
