@@ -41,8 +41,11 @@ class ModelsScreen(Screen[None]):
     DEFAULT_CSS = """
     ModelsScreen #models-title { height: 1; padding: 0 1; text-style: bold; }
     ModelsScreen #models-heading { height: 1; padding: 0 1; }
-    ModelsScreen OptionList { height: 1fr; border: none; padding: 0; background: transparent; }
-    ModelsScreen OptionList { scrollbar-size-vertical: 1; }
+    ModelsScreen OptionList, ModelsScreen OptionList:focus {
+        height: 1fr; border: none; padding: 0; background: transparent; scrollbar-size-vertical: 1;
+        & > .option-list--option { padding: 0 1; }
+        & > .option-list--option-highlighted { background: $primary 25%; color: $text; text-style: none; }
+    }
     ModelsScreen #models-filter { display: none; height: 1; border: none; padding: 0 1; background: $boost; }
     ModelsScreen #models-facts { width: 46; padding: 0 1; border-left: solid $panel; scrollbar-size-vertical: 1; }
     ModelsScreen #models-facts Static { width: 100%; height: auto; }
@@ -76,10 +79,10 @@ class ModelsScreen(Screen[None]):
         yield Static(Content(_("Models")), id="models-title")
         with Horizontal():
             with Vertical():
-                yield Static(Content(""), id="models-heading")
                 filter_input = Input(placeholder=_("filter by name"), id="models-filter")
                 filter_input.cursor_blink = False
                 yield filter_input
+                yield Static(Content(""), id="models-heading")
                 yield OptionList(markup=False)
             with VerticalScroll(id="models-facts", can_focus=False):
                 yield Static(Content(""))
@@ -125,7 +128,7 @@ class ModelsScreen(Screen[None]):
         count = plural("{count} model", "{count} models", self._count)
         where = inert_line(str(self.workspace.root))
         self.query_one("#models-title", Static).update(
-            Content.assemble(_("Models"), (f"  {count} · {where}", "not bold $text-muted")).truncate(
+            Content.assemble(_("Models"), (f"  {count} · {where}", "not bold $muted")).truncate(
                 max(1, self.size.width - 2), ellipsis=True
             )
         )
@@ -284,7 +287,7 @@ def progress_line(name: str, progress: PullProgress | None, width: int) -> Conte
     else:
         done = progress.fraction or 0.0
         filled = round(done * _BAR_CELLS)
-        bar = (("━" * filled, "$text-primary"), ("─" * (_BAR_CELLS - filled), "$text-muted"))
+        bar = (("━" * filled, "$text-primary"), ("─" * (_BAR_CELLS - filled), "$muted"))
         text = (*bar, f" {done:4.0%}  ", inert(progress.text))
     room = max(1, width - len(hint) - 2)
     line = Content.assemble(*text).truncate(room, ellipsis=True)

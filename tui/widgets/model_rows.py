@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from rich.cells import cell_len
 from textual.content import Content
 
 from core.i18n import _
@@ -94,13 +95,13 @@ def row_content(row: Row, width: int) -> Content:
             figures = (count_text(adapter.parameters), method_text(adapter), "", "")
             return _laid_out(lead + mark + adapter.name, "$text-accent" if base else "$text-warning", figures, width)
         case PackagedRow(entry):
-            figures = (_("p pulls"), "", size_text(entry.model_bytes), "")
+            figures = (_("pull"), "", size_text(entry.model_bytes), "")
             return _laid_out("↓ " + entry.name, "dim", figures, width)
 
 
 def heading(width: int) -> Content:
     """The titles over the figures."""
-    return _laid_out(_("model"), "", (_("param"), _("dtype"), _("size"), _("context")), width).stylize("$text-muted")
+    return _laid_out(_("model"), "", (_("param"), _("dtype"), _("size"), _("context")), width).stylize("$muted")
 
 
 def _laid_out(name: str, style: str, figures: Sequence[str], width: int) -> Content:
@@ -114,7 +115,7 @@ def _laid_out(name: str, style: str, figures: Sequence[str], width: int) -> Cont
     label = Content.styled(inert_line(name), style).truncate(room, ellipsis=True)
     cells = "".join(" " + _right(figures[i], _FIGURES[i]) for i in sorted(shown))
     return Content.assemble(
-        label, " " * (room - label.cell_length), (cells, style if style == "dim" else "$text-muted")
+        label, " " * (room - label.cell_length), (cells, style if style == "dim" else "$muted")
     )
 
 
@@ -137,8 +138,9 @@ def facts(row: Row) -> Content:
         case PackagedRow(entry):
             pairs, problems = _packaged_pairs(entry), ()
     lines = [Content.styled(inert_line(row.name), "bold"), Content("")]
+    width = max(cell_len(label) for label, _value in pairs) + 2
     for label, value in pairs:
-        lines.append(Content.assemble((f"{label}  ", "$text-muted"), inert_line(value)))
+        lines.append(Content.assemble((label + " " * (width - cell_len(label)), "$muted"), inert_line(value)))
     for problem in problems:
         lines += [Content(""), Content.assemble(("! ", "bold $text-warning"), inert_line(problem))]
     return Content("\n").join(lines)
