@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 
 from core.engine.adapters import AdapterFolder, open_adapter, read_lora
 from core.engine.answer import Answer, Limits
@@ -70,7 +71,7 @@ class ChatModel:
         fused = self.base.fused
         try:
             is_plain = folder.is_plain_lora()
-        except Exception as error:  # safetensors raises its own kind, derived from Exception only
+        except (OSError, SafetensorError) as error:
             raise ModelError(_("{path} cannot be read: {error}").format(path=folder.weights, error=error)) from error
         if fused is not None and is_plain:
             adapter = read_lora(folder, fused.layers, self.base.name)

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from transformers import AutoConfig, AutoModelForCausalLM
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 from transformers.utils import logging
@@ -194,7 +195,9 @@ def _load_network(folder: Path, request: Load, device: torch.device, dtype: torc
             output_loading_info=True,
             **placed,
         )
-    except (OSError, ValueError, KeyError, AttributeError, ImportError) as error:
+    except (OSError, ValueError, KeyError, AttributeError, ImportError, SafetensorError, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and "mismatch" not in str(error):
+            raise  # out of memory is no property of the folder
         raise ModelError(
             _("{folder} cannot be loaded: {error}").format(folder=folder, error=_first_lines(error)),
             _("is the folder complete, and its architecture known to this transformers?"),
