@@ -12,6 +12,7 @@ from core.config.fields import Section, describe, shown
 from core.config.generation import GenerationOptions
 from core.config.load import Origin, load
 from core.config.model import ModelOptions
+from core.config.save import as_yaml
 from core.config.sources import PRESETS, SourceOptions
 from core.errors import ConfigError
 
@@ -176,6 +177,30 @@ def test_the_presets_that_come_with_finetui_can_be_loaded_and_are_named_in_the_h
     assert "preset" in {origin.source for origin in load(ALL, arguments=["--preset", preset.stem]).origins.values()}
     (option,) = [spec for spec in describe(SourceOptions) if spec.name == "preset"]
     assert preset.stem in option.help
+
+
+def test_what_is_saved_is_complete_tells_its_origins_and_reads_back_as_the_same(tmp_path: Path) -> None:
+    odd = {
+        "model_name_or_path": "no",
+        "adapter": ["a b", "😀"],
+        "default_system": "x: #\x1b\u202e\x7f\udc80\n'\"\\",
+        "do_sample": True,
+        "stop": ("a,b", "[", "\n"),
+        "temperature": 0.1 + 0.2,
+        "template": "1e3",
+    }
+    settings = load(ALL, values=odd, arguments=["--preset", "creative", "--top-k=3"])
+    text = as_yaml(settings, ModelOptions, GenerationOptions)
+    lines = text.splitlines()
+    assert 'model_name_or_path: "no"  # model_name_or_path' in lines
+    assert "top_k: 3  # --top-k" in lines
+    assert "min_p: 0.05  # creative.yaml:4: min_p" in lines
+    assert "max_new_tokens: 512  # default" in lines
+    assert "enable_thinking: null  # default" in lines
+    assert all(character.isprintable() for character in text.replace("\n", ""))
+    again = from_file(tmp_path / "saved.yaml", text)
+    kept = {name: value for name, value in settings.values().items() if name not in SourceOptions.model_fields}
+    assert again == kept
 
 
 # --- files ------------------------------------------------------------------------------------------------------

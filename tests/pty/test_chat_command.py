@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import sys
 from pathlib import Path
 from typing import Any
@@ -192,3 +193,32 @@ def test_base_and_adapter_can_be_changed_in_between(workspace: Path) -> None:
         terminal.type("/adapter sfd\n")
         terminal.wait_for("no adapter 'sfd' is loaded; did you mean 'sft'?")
         leave(terminal)
+
+
+def test_a_conversation_is_kept_and_gone_on_with(workspace: Path) -> None:
+    with chat(workspace, "--mode", "multi", "--save", answers=["A: {question}"]) as terminal:
+        terminal.wait_for("User:")
+        terminal.type("one\n")
+        terminal.wait_for("A: one")
+        leave(terminal)
+        assert f"kept in {workspace / 'sessions'}" in "".join(terminal.screen())
+    with chat(workspace, "--session", "last", answers=["A: {question}"]) as terminal:
+        terminal.wait_for("User:")
+        terminal.type("two\n")
+        terminal.wait_for("A: two")
+        leave(terminal)
+    assert asked(workspace)[-1] == ["one", "A: one", "two"]
+
+
+@pytest.mark.parametrize("end", ["SIGTERM", "SIGHUP", "SIGKILL"])
+def test_no_process_is_left_when_the_program_is_ended_in_an_answer(workspace: Path, end: str) -> None:
+    with chat(workspace, "--mode", "multi", "--save", answers=["go on " * 5000], pace=0.01) as terminal:
+        terminal.wait_for("User:")
+        terminal.type("never end\n")
+        terminal.wait_for("go on go on")
+        terminal.signal(signal.Signals[end])
+        assert terminal.wait() in (-signal.Signals[end], 128 + signal.Signals[end])
+        assert terminal.left_behind() == []
+        terminal.assert_all_gone()
+    (file,) = (workspace / "sessions").glob("*.jsonl")
+    assert "never end" in file.read_text()

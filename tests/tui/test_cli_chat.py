@@ -188,6 +188,7 @@ def test_machines_get_an_object_for_each_answer(
     assert [(record["prompt"], record["content"]) for record in records] == [("a", "你好 a"), ("b", "你好 b")]
     first = records[0]
     assert (first["finish_reason"], first["model"], first["adapter"], first["seed"]) == ("stop", "tiny", "sft", 3)
+    assert first["dropped"] == []
     assert first["usage"]["answer_tokens"] == 2
     assert set(first["usage"]) >= {"prompt_tokens", "context_left", "first_token_seconds", "tokens_per_second"}
 
@@ -203,6 +204,15 @@ def test_a_line_that_gets_no_answer_is_told_and_the_others_are_answered(
         {"prompt": prompt, "error": "out of memory", "hint": "a shorter one"} for prompt in "ab"
     ]
     assert err.count("error: out of memory\nhint: a shorter one") == 2
+
+
+def test_the_options_can_be_shown_instead(workspace: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert chat("--show_config", "--top_p", "0.5") == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert "top_p: 0.5  # --top_p" in lines
+    assert "model_name_or_path: tiny  # --model_name_or_path" in lines
+    assert [line for line in lines if line.startswith(("show_config", "prompt"))] == []
+    assert not Path("requests.jsonl").exists()
 
 
 # --- conversations that are kept --------------------------------------------------------------------------------

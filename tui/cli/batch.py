@@ -93,8 +93,7 @@ class _Batch:
             print_json(self._record(question, answer))
         else:
             print(stream.end(), flush=True)
-        for line in (gone_line(gone), finish_mark(answer), use_time(answer)):
-            if line:
+            for line in filter(None, (gone_line(gone), finish_mark(answer), use_time(answer))):
                 note(line)
         return _INTERRUPTED if answer.finish_reason == "stopped" else 0
 
@@ -108,6 +107,7 @@ class _Batch:
             "model": self.answerer.model.name,
             "adapter": self.answerer.adapter,
             "seed": answer.seed,
+            "dropped": answer.dropped,
         }
 
     def _tell_failure(self, question: str, error: FinetuiError) -> None:

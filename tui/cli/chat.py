@@ -11,6 +11,7 @@ from core.config.fields import Section, Shown
 from core.config.generation import GenerationOptions
 from core.config.load import Settings
 from core.config.model import ModelOptions
+from core.config.save import as_yaml
 from core.config.sources import SourceOptions
 from core.i18n import _
 from tui.cli.options import OptionsVerb
@@ -39,8 +40,14 @@ class ChatOptions(Section):
     session: Annotated[str | None, Shown("FILE")] = None
     """Go on with a conversation that was kept: its file, or `last`."""
 
+    show_config: bool = False
+    """Print the options of model and generation as a file, each with where its value comes from, and exit."""
+
 
 def _chat(settings: Settings) -> int:
+    if settings[ChatOptions].show_config:
+        print(as_yaml(settings, ModelOptions, GenerationOptions), end="")
+        return 0
     from tui.cli import batch, dialogue  # asyncio and the worker's client, 70 ms: help does without
 
     chat = settings[ChatOptions]
