@@ -412,7 +412,7 @@ async def test_hostile_text_is_inert_in_every_place(role: str) -> None:
             for y in range(transcript.size.height):
                 strip = transcript.render_line(y)
                 assert strip.text == inert(strip.text)
-                assert strip.cell_length == 80
+                assert sum(segment.cell_length for segment in strip) == 80
                 assert all(not segment.control for segment in strip)
             transcript.action_scroll_page(1)
 

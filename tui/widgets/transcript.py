@@ -29,7 +29,7 @@ from textual.widget import Widget
 
 from core.i18n import _
 from tui.widgets.entry import Entry, EntryView, Frame, changed
-from tui.widgets.lines import BLANK, Line, fill, hang
+from tui.widgets.lines import BLANK, Line, compact, fill, hang
 from tui.widgets.palette import PALETTE_CSS, Palette
 from tui.widgets.selected_text import highlight, row_of, selected_rows
 
@@ -465,7 +465,7 @@ class Transcript(ScrollView, can_focus=True):
         if selection is not None:
             style = self.screen.get_component_rich_style("screen--selection")
             row = highlight(row, selection, row_of(index, number), style)
-        strip = Strip(fill(row, width, base).segments, width)
+        strip = Strip(compact(fill(row, width, base).segments)).crop(0, width)
         return strip.apply_offsets(0, row_of(index, number))
 
     def _behind_bar(self, index: int, row: Line) -> Line:
