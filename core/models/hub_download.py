@@ -12,7 +12,13 @@ import shutil
 import sys
 
 from huggingface_hub import snapshot_download
-from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, LocalEntryNotFoundError, RepositoryNotFoundError
+from huggingface_hub.errors import (
+    DryRunError,
+    GatedRepoError,
+    HfHubHTTPError,
+    LocalEntryNotFoundError,
+    RepositoryNotFoundError,
+)
 
 from core.errors import FinetuiError, PullFailed
 from core.i18n import _
@@ -82,6 +88,12 @@ def explain(hub_id: str, error: Exception) -> FinetuiError:
             )
 
 
+def _reason(error: Exception) -> Exception:
+    """A dry run wraps what went wrong."""
+    cause = error.__cause__
+    return cause if isinstance(error, DryRunError) and isinstance(cause, Exception) else error
+
+
 def _first_line(error: Exception) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
 
@@ -92,7 +104,7 @@ def main(hub_id: str) -> int:
         download(hub_id)
         return 0
     except Exception as error:  # the caller sees only what is printed here
-        told = explain(hub_id, error)
+        told = explain(hub_id, _reason(error))
         print(json.dumps({"error": told.message, "hint": told.hint}), flush=True)
         return 1
 

@@ -18,6 +18,8 @@ from core.models.hub_cache import cache_folder
 from core.models.progress import OnProgress, PullProgress
 from core.untrusted import inert_line
 
+_QUIET = {"HF_HUB_DISABLE_PROGRESS_BARS": "1", "HF_HUB_DISABLE_TELEMETRY": "1"}
+
 
 def hub_command(hub_id: str) -> list[str]:
     """The process that fetches."""
@@ -46,7 +48,7 @@ def pull_hub(
         on_progress(PullProgress("downloading", done, total, what.format(name=hub_id, size=size_text(total))))
 
     with tempfile.TemporaryDirectory(prefix="finetui-pull-") as scratch:
-        ended = run_child(command(hub_id), Path(scratch), cancelled, report, {"HF_HUB_DISABLE_PROGRESS_BARS": "1"})
+        ended = run_child(command(hub_id), Path(scratch), cancelled, report, _QUIET)
     if ended.code:
         raise _failure(hub_id, ended)
 

@@ -121,12 +121,13 @@ def test_all_mistakes_are_told_at_once_each_with_its_place() -> None:
         (["--adapter", "a", "--finetuning_type=full"], "--adapter: finetuning_type full makes whole models"),
         (["--preset", "creativ"], "--preset: there is no preset 'creativ' (did you mean 'creative'?)"),
         (["--preset", "x"], "--preset: there is no preset 'x' (there are: balanced, creative, precise)"),
+        (["c.json", "top_k=1", "--config=d.yaml", "--preset=precise"], "--config: is a second file of options (put"),
         (["--config", "no.yaml"], "no.yaml: cannot be read: No such file or directory"),
         (["--top_k", "x" * 99], f"--top_k: expected a whole number from 0 up, not '{'x' * 56}…'"),
     ],
 )  # fmt: skip
 def test_a_mistake_is_told_with_the_way_out(words: list[str], problem: str) -> None:
-    (told,) = problems(*words)
+    told, *_ = problems(*words)
     assert told.startswith(problem)
 
 
@@ -278,6 +279,7 @@ def test_an_empty_file_and_a_byte_order_mark_are_no_mistakes(tmp_path: Path) -> 
             "x.yaml:3: generation: is a group (options stand flat, one `name: value` a line)",
             "x.yaml:5: stop: is a group (options stand flat, one `name: value` a line)",
         ]),
+        ("x.yaml", "preset: precise\n", ["x.yaml:1: preset: cannot stand in a file (type it, with two dashes)"]),
         ("x.yaml", "top_k: ~\n", ["x.yaml:1: top_k: has no value (leave the line out for its default, 0)"]),
         ("x.yaml", "seed: 1\n\tx: [\n", ["x.yaml:2: is no YAML: "]),
         ("x.yaml", "a\x00b", ["x.yaml: is no YAML: "]),

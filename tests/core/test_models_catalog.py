@@ -97,7 +97,7 @@ def test_nonsense_in_config_is_ignored(tmp_path: Path) -> None:
         b"\xff" * 8,
         b"\x02\0\0\0\0\0\0\0{",
         b'\x0d\0\0\0\0\0\0\0{"a": [1, 2]}',
-        b'\x02\0\0\0\0\0\0\0[]',
+        b"\x02\0\0\0\0\0\0\0[]",
         (36).to_bytes(8, "little") + b'{"a":{"dtype":"F32","shape":[-1.5]}}',
     ],
 )
@@ -112,9 +112,7 @@ def test_weights_that_end_early(tmp_path: Path) -> None:
     size = (folder / "model.safetensors").stat().st_size
     with (folder / "model.safetensors").open("r+b") as file:
         file.truncate(size - 1)
-    assert _problems(folder) == (
-        f"model.safetensors cannot be read: it ends early, after {size - 1} of {size} bytes",
-    )
+    assert _problems(folder) == (f"model.safetensors cannot be read: it ends early, after {size - 1} of {size} bytes",)
 
 
 def test_pickles_and_code_of_a_folder_are_problems(tmp_path: Path) -> None:
