@@ -1,4 +1,4 @@
-"""The transcript alone on a real terminal: a thousand messages are opened, and an answer streams in at 40 tokens a second.
+"""The transcript alone on a real terminal: a thousand messages open, and an answer streams in at 40 tokens a second.
 
 What the whole app costs is measured by `streaming`; the difference between the two is not the transcript's. The child
 writes its record (loop lags, seconds of CPU) and ends by itself.

@@ -148,7 +148,7 @@ async def test_resizing_draws_again_only_what_is_in_view(drawing: Drawing) -> No
 
 
 async def test_rows_of_entries_far_away_leave_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tui.widgets.transcript._KEPT_DRAWN", 20)
+    monkeypatch.setattr("tui.widgets.scrolled_entries._KEPT_DRAWN", 20)
     async with Host(said(200)).run_test(size=(80, 20)) as pilot:
         transcript = pilot.app.query_one(Transcript)
         for _page in range(60):
