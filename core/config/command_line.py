@@ -101,6 +101,9 @@ class _Reader:
         spec = self.known.get(key)
         name = spec.name if spec else key
         before = self.entries.pop(name, None)
+        if name == "config" and before is not None:
+            hint = _("put the options of both into one")
+            self.problems.append(Problem(where, _("is a second file of options"), hint))
         if spec and spec.kind == "list":
             kept = before.raw if before and isinstance(before.raw, list) else []
             self.entries[name] = Entry(key, [*kept, value], "typed", where)

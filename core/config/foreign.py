@@ -18,6 +18,7 @@ def reason_against(key: str) -> str:
 
 _ONE_BACKEND = "finetui has one engine, its own; leave it out"
 _FAST_FORWARD = "finetui picks the attention itself and tells what it picked; leave it out"
+_QUANTIZED = "weights are held as float32, bfloat16 or float16 so far; leave it out"
 _DTYPE = "use --dtype float16, bfloat16 or float32"
 _TRAINED = "it is stored with the adapter and read from there; leave it out"
 _OFFLINE = "downloads are a step of their own: finetui models pull"
@@ -25,12 +26,12 @@ _TEXT_ONLY = "finetui is for text models; leave it out"
 
 _REASONS = {
     # loading
-    "quantization_bit": "weights are held as float32, bfloat16 or float16 so far; leave it out",
-    "quantization_method": "weights are held as float32, bfloat16 or float16 so far; leave it out",
-    "quantization_type": "weights are held as float32, bfloat16 or float16 so far; leave it out",
-    "load_in_8bit": "weights are held as float32, bfloat16 or float16 so far; leave it out",
-    "load_in_4bit": "weights are held as float32, bfloat16 or float16 so far; leave it out",
-    "double_quantization": "weights are held as float32, bfloat16 or float16 so far; leave it out",
+    "quantization_bit": _QUANTIZED,
+    "quantization_method": _QUANTIZED,
+    "quantization_type": _QUANTIZED,
+    "load_in_8bit": _QUANTIZED,
+    "load_in_4bit": _QUANTIZED,
+    "double_quantization": _QUANTIZED,
     "device_map": "a model stands on one device: use --device",
     "fp16": _DTYPE,
     "bf16": _DTYPE,
@@ -89,8 +90,8 @@ _REASONS = {
 _FAMILIES = {
     "vllm_": _ONE_BACKEND,
     "sglang_": _ONE_BACKEND,
-    "hqq_": "weights are held as float32, bfloat16 or float16 so far; leave it out",
-    "bnb_": "weights are held as float32, bfloat16 or float16 so far; leave it out",
+    "hqq_": _QUANTIZED,
+    "bnb_": _QUANTIZED,
     "image_": _TEXT_ONLY,
     "video_": _TEXT_ONLY,
     "audio_": _TEXT_ONLY,

@@ -116,6 +116,8 @@ def _chosen(entries: Sequence[Entry], known: Mapping[str, FieldSpec], problems: 
         spec = known.get(entry.key)
         if spec is None:
             problems.append(_unknown(entry, known))
+        elif spec.name in SourceOptions.model_fields and entry.source != "typed":
+            problems.append(Problem(entry.where, _("cannot stand in a file"), _("type it, with two dashes")))
         elif _says_nothing(entry, spec) and not spec.optional:
             default = _("leave the line out for its default, {value}").format(value=spec.shown_default or '""')
             problems.append(Problem(entry.where, _("has no value"), default))

@@ -52,7 +52,7 @@ def leave(terminal: Terminal) -> None:
     """Press ctrl+d at the prompt: before readline has the terminal, the kernel would take it."""
     terminal.wait_for(lambda text: text.rstrip().endswith("User:"))
     terminal.press("ctrl+d")
-    assert terminal.wait() == 0
+    terminal.assert_ends()
 
 
 def test_a_conversation_from_the_question_of_mode_to_the_end(workspace: Path) -> None:
@@ -76,7 +76,7 @@ def test_a_conversation_from_the_question_of_mode_to_the_end(workspace: Path) ->
         terminal.type("Hello\n")
         terminal.wait_for(lambda text: text.count("> use time: ") == 3)
         terminal.type("stop\n")
-        assert terminal.wait() == 0
+        terminal.assert_ends()
         assert terminal.left_behind() == []
         terminal.assert_all_gone()
     first = ["What is the capital of France?"]
@@ -129,7 +129,7 @@ def test_a_worker_that_does_not_stop_is_ended_by_a_second_ctrl_c_and_started_aga
         terminal.press("ctrl+c", "ctrl+c")
         terminal.wait_for(lambda text: text.rstrip().endswith("User:"))
         terminal.type("stop\n")
-        assert terminal.wait() == 0
+        terminal.assert_ends()
         terminal.assert_all_gone()
 
 
@@ -151,8 +151,17 @@ def test_ctrl_c_while_a_model_loads_ends_the_program(workspace: Path) -> None:
     with chat(workspace, "--mode", "multi", phase_seconds=30) as terminal:
         terminal.wait_for("importing…")
         terminal.press("ctrl+c")
-        assert terminal.wait() == 130
+        terminal.assert_ends(130)
         assert "Traceback" not in terminal.text()
+        terminal.assert_all_gone()
+
+
+def test_ctrl_c_in_a_single_answer_keeps_the_part_and_ends_with_130(workspace: Path) -> None:
+    with chat(workspace, "--prompt", "count", answers=["one two three " + "more " * 5000], pace=0.01) as terminal:
+        terminal.wait_for("one two three")
+        terminal.press("ctrl+c")
+        assert terminal.wait() == 130
+        assert "[stopped; the part above is kept]" in terminal.text()
         terminal.assert_all_gone()
 
 
@@ -163,7 +172,7 @@ def test_a_dumb_terminal_gets_text_and_nothing_else(workspace: Path) -> None:
         terminal.type("hi\n")
         terminal.wait_for("> use time: ")
         terminal.type("exit\n")
-        assert terminal.wait() == 0
+        terminal.assert_ends()
         assert "red ␛[31mtext␇ [b]bold[/b] ␛]52;c;eA==␇" in terminal.text()
         assert {token.kind for token in terminal.tokens} <= {"text", "control"}
         assert b"\x1b" not in terminal.raw

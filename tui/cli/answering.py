@@ -10,8 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import secrets
-import signal
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, replace
 
 from core.chat.message import FinishReason, Message, Usage
@@ -26,7 +25,7 @@ from core.serve.client import WorkerClient
 from core.serve.protocol import AdapterLoaded, Finished, Loaded, PhaseChanged, Row, Sampling, Started, Text
 from core.untrusted import inert_line
 from core.workspace import Workspace
-from tui.cli.console import Progress, note
+from tui.cli.console import Progress, ctrl_c, note
 from tui.parameters import sampling_of
 
 _METHODS = {"lora": ("lora", "dora"), "p_tuning": ("prefix_tuning", "prefix", "p_tuning")}
@@ -91,6 +90,7 @@ class Answerer:
         return self._runner.run(self._answer(Row(tuple(messages), self.adapter, "chat"), on_text))
 
     async def _load(self) -> Loaded:
+        self._loaded = None
         await self._close()
         progress = Progress()
         progress.show(_("starting…"))
@@ -132,37 +132,31 @@ class Answerer:
         replies = self._client.generate([row], sampling, self._generation.enable_thinking)
         content: list[str] = []
         dropped: tuple[int, ...] = ()
-        with self._ctrl_c_stops(self._client):
-            async with contextlib.aclosing(replies):
-                async for reply in replies:
-                    match reply:
-                        case Started():
-                            dropped = reply.dropped
-                        case Text():
-                            content.append(reply.text)
-                            on_text(reply.text)
-                        case Finished():
-                            text = "".join(content)
-                            return Answer(text, reply.finish_reason, reply.usage, sampling.seed, dropped)
+        async with _ctrl_c_stops(self._client), contextlib.aclosing(replies):
+            async for reply in replies:
+                match reply:
+                    case Started():
+                        dropped = reply.dropped
+                    case Text():
+                        content.append(reply.text)
+                        on_text(reply.text)
+                    case Finished():
+                        text = "".join(content)
+                        return Answer(text, reply.finish_reason, reply.usage, sampling.seed, dropped)
         raise AssertionError("a row ends in Finished or in an error")
 
-    @contextlib.contextmanager
-    def _ctrl_c_stops(self, client: WorkerClient) -> Iterator[None]:
-        loop, stops = asyncio.get_running_loop(), set[asyncio.Task[None]]()
 
-        def stop() -> None:
-            task = loop.create_task(client.stop(grace=0.0) if stops else client.stop())
-            stops.add(task)
+@contextlib.asynccontextmanager
+async def _ctrl_c_stops(client: WorkerClient) -> AsyncIterator[None]:
+    loop, stops = asyncio.get_running_loop(), list[asyncio.Task[None]]()
 
-        try:
-            loop.add_signal_handler(signal.SIGINT, stop)
-        except (RuntimeError, ValueError):  # not the main thread: there is no ctrl+c to come
-            yield
-            return
+    def stop() -> None:
+        stops.append(loop.create_task(client.stop(grace=0.0) if stops else client.stop()))
+
+    with ctrl_c(lambda *_: loop.call_soon_threadsafe(stop)):
         try:
             yield
         finally:
-            loop.remove_signal_handler(signal.SIGINT)
             for task in stops:
                 task.cancel()
 

@@ -9,9 +9,11 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import signal
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from types import FrameType
 from typing import IO, Any
 
 from core.errors import ConfigError, FinetuiError
@@ -38,6 +40,16 @@ def styled(text: str, style: str, stream: IO[str]) -> str:
     if not text or os.environ.get("NO_COLOR") or not takes_codes(stream):
         return text
     return f"\x1b[{style}m{text}\x1b[0m"
+
+
+@contextlib.contextmanager
+def ctrl_c(handler: Callable[[int, FrameType | None], object] | signal.Handlers) -> Iterator[None]:
+    """What ctrl+c does for a while. Only for the main thread, as signals are."""
+    before = signal.signal(signal.SIGINT, handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def note(text: str) -> None:

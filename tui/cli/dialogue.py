@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import importlib
 import re
+import signal
 import sys
 
 from core.chat.records import Column
@@ -21,7 +22,7 @@ from core.untrusted import inert_line
 from core.workspace import find_workspace
 from tui.cli.answering import Answerer
 from tui.cli.chat import ChatOptions
-from tui.cli.console import BOLD, DIM, InertStream, print_error, styled
+from tui.cli.console import BOLD, DIM, InertStream, ctrl_c, print_error, styled
 from tui.cli.history import History, open_kept
 from tui.cli.told import FORGOTTEN, LEAVING, adapter_line, banner, finish_mark, gone_line, use_time
 
@@ -68,7 +69,8 @@ def _read(prompt: str) -> str | None:
     """A line; None at the end of the input. Ctrl+c only throws away what was typed."""
     while True:
         try:
-            return input(_invisible(styled(prompt, BOLD, sys.stdout), prompt))
+            with ctrl_c(signal.default_int_handler):
+                return input(_invisible(styled(prompt, BOLD, sys.stdout), prompt))
         except EOFError:
             print()
             return None
@@ -92,6 +94,11 @@ class Dialogue:
 
     def run(self) -> None:
         """Until the person leaves."""
+        # Between an answer and the next prompt a ctrl+c that came too late to stop anything must not end the program.
+        with ctrl_c(signal.SIG_IGN):
+            self._converse()
+
+    def _converse(self) -> None:
         while (typed := _read(_("\nUser: "))) is not None:
             question = typed.strip()
             word = question.removeprefix("/")
@@ -109,7 +116,8 @@ class Dialogue:
         asked = self.history.ask(question)
         stream = InertStream()
         try:
-            self.answerer.load()
+            with ctrl_c(signal.default_int_handler):
+                self.answerer.load()
             print(styled(_("Assistant: "), BOLD, sys.stdout), end="", flush=True)
             answer = self.answerer.answer(asked, lambda text: print(stream.feed(text), end="", flush=True))
         except (PromptTooLong, WorkerError) as error:
