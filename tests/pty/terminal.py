@@ -233,6 +233,11 @@ class Terminal:
             pass
         return self.process.returncode
 
+    def assert_ends(self, code: int = 0, timeout: float = TIMEOUT) -> None:
+        """Read until the program has ended, which it has to do with this exit code."""
+        found = self.wait(timeout)
+        assert found == code, f"ended with {found}, not {code}; the screen:\n{self._framed()}"
+
     def _state(self) -> str:
         code = self.process.poll()
         return "still running" if code is None else f"ended with {code}"

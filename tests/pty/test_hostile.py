@@ -30,6 +30,7 @@ Start = Callable[..., Terminal]
 DRAWING = re.compile(
     r"\x1b\[[\d;]*[HJKmABCD]"
     r"|\x1b\[\?(?:1049|25|1000|1002|1003|1004|1006|1015|1016|2004|2026|2048|7)[hl]"
+    r"|\x1b\]22;[a-z-]+\x07"  # the pointer's shape
     r"|\x1b\[\?(?:2026|2048)\$p|\x1b\[>\d+u|\x1b\[<u"
 )
 CONTROLS = {"\r", "\n"}
@@ -61,7 +62,7 @@ def assert_inert(terminal: Terminal) -> None:
 
 def leave(terminal: Terminal) -> None:
     terminal.press("escape", "escape", "ctrl+q")
-    assert terminal.wait() == 0
+    terminal.assert_ends()
     assert terminal.left_behind() == []
     assert_inert(terminal)
 
@@ -211,7 +212,7 @@ def test_last_words_of_a_worker(workspace: Path, start: Start) -> None:
 def chat_output(workspace: Path, answers: list[str], *options: str) -> str:
     env = {"FINETUI_WORKER_COMMAND": json.dumps(fake_worker_command(answers=answers))}
     with start_finetui(workspace, "chat", "--model_name_or_path", "demo", *options, env=env) as terminal:
-        assert terminal.wait() == 0
+        terminal.assert_ends()
         assert foreign(terminal.tokens) <= _PROGRESS
         assert unseen(terminal.tokens) == set()
         return terminal.raw.decode()
@@ -232,7 +233,7 @@ def test_names_of_models_in_the_command(hostile_models: Path) -> None:
         run = subprocess.run([FINETUI, *arguments], cwd=hostile_models, capture_output=True, check=True)
         assert dangers(run.stdout.decode()) == []
         with start_finetui(hostile_models, *arguments) as terminal:
-            assert terminal.wait() == 0
+            terminal.assert_ends()
             assert {token.text for token in terminal.tokens if token.kind not in ("text", "csi")} <= CONTROLS
             assert unseen(terminal.tokens) == set()
 

@@ -73,7 +73,7 @@ def app(journey: Path, start: Callable[..., Terminal]) -> Terminal:
 
 def leave(app: Terminal) -> None:
     app.press("ctrl+q")
-    assert app.wait() == 0
+    app.assert_ends()
     assert app.left_behind() == []
     app.assert_all_gone()
 

@@ -24,7 +24,7 @@ PHASES = {
 }
 """Where a worker can be, and what the screen shows by then."""
 
-SLOW = {"answers": [" ".join(f"word{number}" for number in range(100_000))], "pace": 0.02}
+SLOW = {"answers": [" ".join(f"word{number}" for number in range(4_000))], "pace": 0.02}
 
 
 def conversations(workspace: Path) -> list[Conversation]:
@@ -38,7 +38,7 @@ def said(workspace: Path) -> list[list[tuple[str, str]]]:
 
 
 def ask(terminal: Terminal, text: str = "Question?") -> None:
-    terminal.wait_for(INPUT)
+    terminal.wait_for(lambda shown: INPUT in shown and "demo" in shown)
     terminal.type(text)
     terminal.wait_for(text)
     terminal.press("enter")
@@ -71,7 +71,7 @@ def test_an_end_at_any_phase_leaves_nothing_behind(workspace: Path, start: Start
     app = start(workspace, hang_at=phase)
     reach(app, phase)
     do(app)
-    assert app.wait() == code
+    app.assert_ends(code)
     assert app.left_behind() == []
     app.assert_all_gone()
     (talk,) = said(workspace)
@@ -99,7 +99,7 @@ def test_a_kill_loses_only_the_unfinished_answer(workspace: Path, start: Start) 
     ask(app, "Two?")
     app.wait_for("word5")
     app.signal(signal.SIGKILL)
-    assert app.wait() == -signal.SIGKILL
+    app.assert_ends(-signal.SIGKILL)
     app.assert_all_gone()
     assert said(workspace) == [[("user", "One?"), ("assistant", "First answer."), ("user", "Two?")]]
 
@@ -108,7 +108,7 @@ def test_a_kill_loses_only_the_unfinished_answer(workspace: Path, start: Start) 
     again.type("/resume\n")
     again.wait_for(lambda shown: "First answer." in shown and "Two?" in shown)
     again.press("ctrl+q")
-    assert again.wait() == 0
+    again.assert_ends()
 
 
 def test_a_lost_connection_ends_everything_and_keeps_the_part(workspace: Path, start: Start) -> None:
@@ -128,21 +128,20 @@ def test_a_lost_connection_ends_everything_and_keeps_the_part(workspace: Path, s
 def test_a_crash_of_the_worker_is_told_and_the_next_question_is_answered(
     workspace: Path, start: Start, tmp_path: Path, phase: str, by: int
 ) -> None:
-    app = start(
-        workspace, crash_at=phase, crash_by=int(by), crash_once=str(tmp_path / "crashed"), stderr="last words\n"
-    )
-    ask(app)
+    app = start(workspace, crash_at=phase, crash_by=int(by), crash_once=str(tmp_path / "crashed"))
+    if phase in ("prefill", "decode"):  # else it happens while the model is loaded at the start
+        ask(app)
     app.wait_for("signal" if by < 0 else "exit code 1")
     ask(app, "Again?")
     app.wait_for("The capital of France is Paris.")
     app.wait_for_children(1)
     app.press("ctrl+q")
-    assert app.wait() == 0
+    app.assert_ends()
     assert app.left_behind() == []
     app.assert_all_gone()
-    turns = [turn for talk in said(workspace) for turn in talk]
-    assert ("user", "Question?") in turns
+    (turns,) = said(workspace)
     assert turns[-2:] == [("user", "Again?"), ("assistant", "The capital of France is Paris.")]
+    assert turns[0] == ("user", "Question?") or phase in ("import", "load")
 
 
 def test_a_worker_that_never_starts_is_told(workspace: Path, start: Start) -> None:
@@ -151,7 +150,7 @@ def test_a_worker_that_never_starts_is_told(workspace: Path, start: Start) -> No
     app.wait_for("exit code 1")
     app.wait_for("cannot open shared object")
     app.press("ctrl+q")
-    assert app.wait() == 0
+    app.assert_ends()
 
 
 def test_a_worker_that_clings_to_life_does_not_outlive_the_app(workspace: Path, start: Start) -> None:
@@ -159,7 +158,7 @@ def test_a_worker_that_clings_to_life_does_not_outlive_the_app(workspace: Path, 
     ask(app)
     app.wait_for("word5")
     app.press("ctrl+q")
-    assert app.wait() == 0
+    app.assert_ends()
     app.assert_all_gone()
 
 
@@ -173,7 +172,7 @@ def test_ctrl_c_and_escape_stop_the_answer_and_not_the_app(workspace: Path, star
     app.press("ctrl+c")
     app.wait_for("ctrl+q ends finetui")
     app.press("ctrl+q")
-    assert app.wait() == 0
+    app.assert_ends()
     assert [turn.finish_reason for turn in conversations(workspace)[0].line()] == [None, "stopped", None, "stopped"]
 
 
@@ -193,7 +192,7 @@ def test_two_apps_in_one_workspace_do_not_clobber_each_other(workspace: Path, st
         app.wait_for(lambda shown, text=text: shown.count("tok/s") == (2 if text == "Three?" else 1))
     for app in (first, second):
         app.press("ctrl+q")
-        assert app.wait() == 0
+        app.assert_ends()
     one, two = sorted(said(workspace), key=len, reverse=True)
     assert one == [
         ("user", "One?"), ("assistant", "to the first"), ("user", "Three?"), ("assistant", "to the first"),
@@ -210,7 +209,7 @@ def test_it_opens_and_closes_at_any_size(workspace: Path, start: Start, cols: in
     app.resize(cols, rows)
     app.settle()
     app.press("ctrl+q")
-    assert app.wait() == 0
+    app.assert_ends()
     assert app.left_behind() == []
 
 
@@ -222,7 +221,7 @@ def test_suspended_and_resumed_it_goes_on(workspace: Path, start: Start) -> None
     ask(app)
     app.wait_for("After all.")
     app.press("ctrl+q")
-    assert app.wait() == 0
+    app.assert_ends()
 
 
 def test_the_users_own_core_folder_is_not_imported(workspace: Path, start: Start) -> None:

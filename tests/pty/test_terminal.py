@@ -36,7 +36,7 @@ def test_a_screen_is_read_as_a_person_reads_it() -> None:
         terminal.wait_for("here 你好")
         assert terminal.screen()[4] == "  here 你好"
         terminal.press("enter")
-        assert terminal.wait() == 0
+        terminal.assert_ends()
 
 
 def test_the_alternate_screen_leaves_the_main_one_alone() -> None:
@@ -95,7 +95,7 @@ print('on', flush=True); input()
         terminal.wait_for("on")
         assert list(terminal.children().values()) == ["sleep 600 "]
         terminal.signal(signal.SIGKILL)
-        assert terminal.wait() == -signal.SIGKILL
+        terminal.assert_ends(-signal.SIGKILL)
         assert list(terminal.processes().values()) == ["sleep 600 "]
     terminal.assert_all_gone()
 
@@ -105,7 +105,7 @@ def test_a_lost_connection_is_a_hangup() -> None:
     with python(code) as terminal:
         terminal.wait_for("on")
         terminal.hang_up()
-        assert terminal.wait() == 3
+        terminal.assert_ends(3)
 
 
 def test_a_resize_reaches_the_program() -> None:
