@@ -282,8 +282,8 @@ async def test_a_message_larger_than_the_view_shows_its_beginning() -> None:
 
 
 async def test_entries_are_replaced_taken_away_and_put_between() -> None:
-    async with Host(said(6)).run_test(size=(60, 30)) as pilot:
-        transcript = pilot.app.query_one(Transcript)
+    async with (app := Host(said(6))).run_test(size=(60, 30)) as pilot:
+        transcript = app.transcript
         transcript.cursor = 4
         transcript.replace("m1", text="other")
         transcript.append(Entry("x", "note", "between"), before="m1")
@@ -296,6 +296,8 @@ async def test_entries_are_replaced_taken_away_and_put_between() -> None:
         transcript.truncate("renamed")
         assert [entry.key for entry in transcript.entries] == ["x", "m1", "renamed"]
         assert (transcript.has("renamed"), transcript.has("m2"), transcript.cursor) == (True, False, None)
+        await pilot.pause()
+        assert app.selected == ["m4", "m4", "m4", None]  # its index moved twice, then it went
         transcript.clear()
         assert (transcript.entries, set(rows(transcript))) == ([], {""})
 

@@ -28,12 +28,10 @@ class Transcript(ScrolledEntries, can_focus=True):
         Binding("down", "scroll_by(1)", _("Scroll down"), show=False),
         Binding("pageup", "scroll_page(-1)", _("Page up"), show=False),
         Binding("pagedown,space", "scroll_page(1)", _("Page down"), show=False),
-        Binding("home,g", "top", _("To the beginning"), show=False),
-        Binding("end,G", "bottom", _("To the end"), show=False),
+        Binding("home", "top", _("To the beginning"), show=False),
+        Binding("end", "bottom", _("To the end"), show=False),
         Binding("ctrl+up,k", "cursor(-1)", _("Previous message"), show=False),
         Binding("ctrl+down,j", "cursor(1)", _("Next message"), show=False),
-        Binding("t", "toggle_thinking", _("Show or fold the thinking"), show=False),
-        Binding("escape", "leave", _("Back to the input"), show=False),
     ]
 
     class Selected(Message):
@@ -49,7 +47,7 @@ class Transcript(ScrolledEntries, can_focus=True):
             return self.transcript
 
     class FocusLeft(Message):
-        """The user wants to go on typing: escape, or down beyond the last message."""
+        """The cursor went down beyond the last message: the user wants to go on typing."""
 
         def __init__(self, transcript: Transcript) -> None:
             super().__init__()
@@ -139,11 +137,11 @@ class Transcript(ScrolledEntries, can_focus=True):
     def _set_views(self, views: list[EntryView]) -> None:
         selected = self.cursor_entry
         kept = {view.entry.key: index for index, view in enumerate(views)}
-        self.cursor = kept.get(selected.key) if selected else None
         for key in self._index.keys() - kept.keys():
             self._drawn.pop(key, None)
         self._views, self._index = views, kept
         self._starts = list(accumulate((view.height for view in views), initial=0))
+        self.cursor = kept.get(selected.key) if selected else None
         self.following = self.following or not views
         if self.is_attached and self.text_selection is not None:
             self.screen.clear_selection()
@@ -231,10 +229,6 @@ class Transcript(ScrolledEntries, can_focus=True):
 
     def action_cursor(self, step: int) -> None:
         self.move_cursor(step)
-
-    def action_toggle_thinking(self) -> None:
-        if entry := self.cursor_entry:
-            self.toggle_thinking(entry.key)
 
     def action_leave(self) -> None:
         """Gives up the cursor and the focus."""
