@@ -65,6 +65,8 @@ LIGHT = Theme(
     variables={"muted": "#626a7d"},
 )
 
+_ENDING_SIGNALS = (signal.SIGTERM, signal.SIGHUP)
+
 
 class FinetuiApp(App[None]):
     """finetui on a terminal."""
@@ -93,8 +95,9 @@ class FinetuiApp(App[None]):
 
     def on_mount(self) -> None:
         loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGHUP):
+        for number in _ENDING_SIGNALS:
             loop.add_signal_handler(number, self.leave, 128 + number)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _ENDING_SIGNALS)
         self.call_after_refresh(self._open_chat)
 
     @work
@@ -191,5 +194,7 @@ def _palette_provider() -> Any:
 def run(workspace: Path | None = None) -> int:
     """Run the app; returns the process's exit code."""
     app = FinetuiApp(find_workspace(workspace))
+    # They wait for their handlers: Textual takes the terminal over earlier, and a death between would leave it so.
+    signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING_SIGNALS)
     app.run()
     return app.return_code or 0

@@ -180,7 +180,7 @@ def test_a_signal_before_the_first_frame_leaves_the_terminal_whole(workspace: Pa
     app = start(workspace, hang_at="hello")
     app.wait_for_raw(b"\x1b[?1049h")
     app.signal(signal.SIGTERM)
-    app.wait()
+    app.assert_ends(128 + signal.SIGTERM)
     assert app.left_behind() == []
     app.assert_all_gone()
 
