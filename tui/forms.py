@@ -28,7 +28,7 @@ class OptionRow(Vertical):
     DEFAULT_CSS = """
     OptionRow { height: auto; }
     OptionRow .option-name { width: 1fr; color: $text-muted; }
-    OptionRow Input { border: none; height: 1; padding: 0 1; background: $panel; }
+    OptionRow Input { background: $panel; }
     OptionRow Input:focus { background: $primary 25%; }
     OptionRow .option-note { height: auto; color: $text-muted; display: none; padding: 0 0 0 1; }
     OptionRow:focus-within .option-note, OptionRow.-wrong .option-note { display: block; }

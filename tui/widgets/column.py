@@ -37,10 +37,6 @@ class ColumnView(Vertical):
     DEFAULT_CSS = """
     ColumnView { width: 1fr; height: 1fr; }
     ColumnView .column-head { height: 1; padding: 0 1; background: $surface; color: $text-muted; display: none; }
-    ColumnView:focus-within .column-head { background: $panel; color: $text; }
-    .compare ColumnView { border-right: vkey $panel; }
-    .compare ColumnView:last-of-type { border-right: none; }
-    .compare ColumnView .column-head { display: block; }
     """
 
     def __init__(self, conversation: Conversation, column: Column) -> None:

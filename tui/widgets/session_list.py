@@ -31,7 +31,7 @@ class SessionList(Vertical):
 
     DEFAULT_CSS = """
     SessionList { width: 32; background: $surface; padding: 1 0 0 0; }
-    SessionList Input { border: none; height: 1; padding: 0 1; margin: 0 1 1 1; background: $panel; }
+    SessionList Input { margin: 0 1 1 1; background: $panel; }
     SessionList OptionList { border: none; padding: 0 1; background: transparent; height: 1fr; }
     SessionList OptionList:focus { border: none; }
     SessionList OptionList > .option-list--option { padding: 0 1; }

@@ -10,7 +10,7 @@ from textual.widgets import Static
 from core.serve.protocol import Token
 from core.untrusted import inert
 
-_SHADES = ("on $boost", "on $panel")
+_SHADES = ("on $panel", "on $primary 25%")
 
 
 def token_content(tokens: Sequence[Token]) -> Content:
@@ -20,8 +20,8 @@ def token_content(tokens: Sequence[Token]) -> Content:
 
 def _block(index: int, token: Token) -> tuple[str, str]:
     text = inert(token.text).replace("\n", "⏎\n").replace("\t", "⇥") or "·"
-    trained = " underline $text-success" if token.trained else ""
-    return text, _SHADES[index % 2] + trained
+    trained = "$text-success underline " if token.trained else ""
+    return text, trained + _SHADES[index % 2]
 
 
 class TokenView(Static):
