@@ -219,6 +219,16 @@ def test_a_conversation_is_kept_and_gone_on_with(workspace: Path) -> None:
     assert asked(workspace)[-1] == ["one", "A: one", "two"]
 
 
+def test_a_conversation_that_cannot_be_kept_goes_on(workspace: Path) -> None:
+    (workspace / "sessions").write_text("a file in the folder's place")
+    with chat(workspace, "--mode", "multi", "--save") as terminal:
+        for count in (1, 2):
+            terminal.wait_for(lambda text: text.rstrip().endswith("User:"))
+            terminal.type("hello\n")
+            terminal.wait_for(lambda text, count=count: text.count("error: ") == count)
+        leave(terminal)
+
+
 @pytest.mark.parametrize("end", ["SIGTERM", "SIGHUP", "SIGKILL"])
 def test_no_process_is_left_when_the_program_is_ended_in_an_answer(workspace: Path, end: str) -> None:
     with chat(workspace, "--mode", "multi", "--save", answers=["go on " * 5000], pace=0.01) as terminal:

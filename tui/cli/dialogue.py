@@ -11,16 +11,18 @@ import importlib
 import re
 import signal
 import sys
+from collections.abc import Sequence
 
+from core.chat.message import Message
 from core.chat.records import Column
 from core.config.generation import GenerationOptions
 from core.config.load import Settings
 from core.config.model import ModelOptions
-from core.errors import PromptTooLong, WorkerError, did_you_mean
+from core.errors import FinetuiError, SessionError, did_you_mean
 from core.i18n import _
 from core.untrusted import inert_line
 from core.workspace import find_workspace
-from tui.cli.answering import Answerer
+from tui.cli.answering import Answer, Answerer
 from tui.cli.chat import ChatOptions
 from tui.cli.console import BOLD, DIM, InertStream, ctrl_c, print_error, styled
 from tui.cli.history import History, open_kept
@@ -113,24 +115,29 @@ class Dialogue:
                 self._turn(question)
 
     def _turn(self, question: str) -> None:
-        asked = self.history.ask(question)
         stream = InertStream()
         try:
+            asked = self.history.ask(question)
             with ctrl_c(signal.default_int_handler):
                 self.answerer.load()
             print(styled(_("Assistant: "), BOLD, sys.stdout), end="", flush=True)
             answer = self.answerer.answer(asked, lambda text: print(stream.feed(text), end="", flush=True))
-        except (PromptTooLong, WorkerError) as error:
+        except FinetuiError as error:
             self.history.drop()
             print(stream.end())
             print_error(error)
-            return
-        print(stream.end())
+        else:
+            print(stream.end())
+            self._take(asked, answer)
+
+    def _take(self, asked: Sequence[Message], answer: Answer) -> None:
         gone = self.history.newly_gone(asked, answer)
-        self.history.take(answer, self.answerer.model.name, self.answerer.adapter)
-        for line in (gone_line(gone), finish_mark(answer), use_time(answer)):
-            if line:
-                print(styled(line, DIM, sys.stdout))
+        for line in filter(None, (gone_line(gone), finish_mark(answer), use_time(answer))):
+            print(styled(line, DIM, sys.stdout))
+        try:
+            self.history.take(answer, self.answerer.model.name, self.answerer.adapter)
+        except SessionError as error:
+            print_error(error)
 
     def _command(self, typed: str) -> None:
         word, _blank, name = typed.partition(" ")

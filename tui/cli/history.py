@@ -6,10 +6,11 @@ every line when it is said: the question before its answer, so that a kill loses
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from core.chat.message import Message
-from core.chat.records import Column
+from core.chat.records import Column, Turn
 from core.chat.session import Conversation
 from core.chat.store import SessionStore
 from core.errors import SessionError
@@ -35,6 +36,7 @@ class History:
         self.system = system or (kept.system if kept else "")
         self._past = [message for message in kept.messages() if message.role != "system"] if kept else []
         self._question = ""
+        self._asked: Turn | None = None
         self._told_gone = 0
 
     @property
@@ -44,11 +46,11 @@ class History:
 
     def ask(self, question: str) -> tuple[Message, ...]:
         """What to put before the model; `take` or `drop` has to follow."""
-        self._question = question
+        self._question, self._asked = question, None
         if self._kept is not None:
             if not self.multi:
                 self._kept.rewind(None)
-            self._kept.append("user", question)
+            self._asked = self._kept.append("user", question)
         system = (Message("system", self.system),) if self.system else ()
         return (*system, *(self._past if self.multi else ()), Message("user", question))
 
@@ -70,9 +72,8 @@ class History:
 
     def drop(self) -> None:
         """There was no answer: the next question takes this one's place."""
-        if self._kept is not None:
-            line = self._kept.line()
-            self._kept.rewind(line[-1].parent if line else None)
+        if self._kept is not None and self._asked is not None:
+            self._kept.rewind(self._asked.parent)
 
     def clear(self) -> None:
         """Forget what was said; a kept conversation keeps it as a branch."""
@@ -80,7 +81,7 @@ class History:
         if self._kept is not None:
             self._kept.rewind(None)
 
-    def newly_gone(self, asked: tuple[Message, ...], answer: Answer) -> list[str]:
+    def newly_gone(self, asked: Sequence[Message], answer: Answer) -> list[str]:
         """The questions that no longer fitted into the context and of which that was not yet told."""
         gone = [asked[index].content for index in answer.dropped if asked[index].role == "user"]
         new, self._told_gone = gone[self._told_gone :], max(self._told_gone, len(gone))
