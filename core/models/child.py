@@ -51,7 +51,8 @@ def run_child(
     """Run a command to its end, its logs and temporary files in a folder.
 
     Args:
-        on_poll: called ten times a second with the JSON objects that it has written to standard output so far.
+        on_poll: called at the start and then ten times a second, with the JSON objects that it has written to
+            standard output so far.
         environment: what differs from our own.
 
     Raises:
@@ -70,6 +71,7 @@ def run_child(
             start_new_session=True,
         )
     try:
+        on_poll([])
         while child.poll() is None:
             raise_if_cancelled(cancelled)
             on_poll(_records(_text(output)))
