@@ -41,6 +41,8 @@ class Answer:
     sampler: Sampler
     decode: Callable[[Sequence[int]], str]
     started_at: float
+    opening: str = ""
+    """Text that the prompt has begun the answer with already."""
     finish_reason: FinishReason | None = None
     _answer_tokens: int = 0
     _next: list[int] = field(default_factory=list)
@@ -54,6 +56,7 @@ class Answer:
         self._detokenizer = Detokenizer(self.decode)
         self._stops = StopStrings(self.limits.stop)
         self._next = list(self.prompt[self.reused :])
+        self._unsaid = self.opening
 
     @property
     def is_prefilling(self) -> bool:

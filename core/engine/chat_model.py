@@ -30,7 +30,8 @@ from core.i18n import _
 from core.serve.protocol import Finished, Generate, Load, Phase, Reply, Row, Started
 
 _CACHE_SHARE = 8
-"""Caches of conversations that nobody is having right now may take this fraction (1/8) of the memory."""
+_MOST_CACHE = 4 << 30
+"""Caches of conversations that nobody is having right now may take an eighth of the memory, at most 4 GiB."""
 
 
 @dataclass(frozen=True)
@@ -173,6 +174,7 @@ class ChatModel:
             sampler=Sampler(sampling, prompt.ids, self.base.device),
             decode=self.base.tokenizer.decode,
             started_at=started_at,
+            opening="<think>\n" if prompt.opens_reasoning else "",
         )
 
     def _continued(self, runner: Runner, asked: Row, prompt: Prompt) -> tuple[Any, int]:
@@ -204,4 +206,4 @@ def _other_base(folder: AdapterFolder, model: Path) -> tuple[str, ...]:
 
 def _cache_budget(device: torch.device) -> int:
     total = torch.cuda.mem_get_info(device)[1] if device.type == "cuda" else memory().total
-    return int(total) // _CACHE_SHARE
+    return min(int(total) // _CACHE_SHARE, _MOST_CACHE)

@@ -1,17 +1,23 @@
-"""Making a conversation fit the model's context: the oldest turns leave first, and it is told which."""
+"""Making a conversation fit the model's context: the oldest turns leave first, and it is told which.
+
+A little more leaves than has to: what leaves is rounded up to a quarter of the room. So the turns that follow drop the
+same messages and go on with the same cache, where dropping one turn at a time would read everything anew each time.
+"""
 
 from __future__ import annotations
 
+import bisect
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from core.chat.message import Message
-from core.engine.template import Template
+from core.engine.template import Rendering, Template
 from core.errors import PromptTooLong, UsageError
 from core.i18n import _
 
-_SMALLEST_ANSWER_SHARE = 4
-"""At least this fraction of the context (1/4) is kept free for an answer, if it may be that long."""
+_ANSWER_SHARE = 4
+"""A quarter of the context is kept free for an answer, if it may be that long."""
+_STEPS = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +27,8 @@ class Prompt:
     ids: tuple[int, ...]
     dropped: tuple[int, ...] = ()
     """Indices of the messages that had to leave."""
+    opens_reasoning: bool = False
+    """Whether the template itself has opened `<think>`, so that the answer begins inside of it."""
 
 
 def fit(
@@ -40,18 +48,31 @@ def fit(
     """
     if not messages:
         raise UsageError(_("there is nothing to answer: the conversation has no messages"))
-    room = context_length - min(max_new_tokens, context_length // _SMALLEST_ANSWER_SHARE)
     turns = _turns(messages)
-    for dropped_turns in range(len(turns)):
-        dropped = tuple(i for turn in turns[:dropped_turns] for i in turn)
+
+    def without(count: int) -> tuple[Rendering, tuple[int, ...]]:
+        dropped = tuple(i for turn in turns[:count] for i in turn)
         kept = [message for i, message in enumerate(messages) if i not in dropped]
-        ids = template.rendering(kept, enable_thinking=enable_thinking).ids
-        is_last_resort = dropped_turns == len(turns) - 1
-        if len(ids) <= room or (is_last_resort and len(ids) < context_length):
-            return Prompt(ids, dropped)
+        return template.rendering(kept, enable_thinking=enable_thinking), dropped
+
+    room = max(1, context_length - min(max_new_tokens, context_length // _ANSWER_SHARE))
+    rendering, dropped = without(0)
+    excess = len(rendering.ids) - room
+    if excess > 0 and len(turns) > 1:
+        step = max(1, room // _STEPS)
+        allowed = len(rendering.ids) - step * -(-excess // step)
+        counts = range(1, len(turns) - 1)  # dropping all but the last question is what remains when none is enough
+        found = bisect.bisect_left(counts, True, key=lambda count: len(without(count)[0].ids) <= allowed)
+        rendering, dropped = without(found + 1)
+    if len(rendering.ids) > room and len(rendering.ids) >= context_length:
+        raise _too_long(len(rendering.ids), context_length)
+    return Prompt(rendering.ids, dropped, rendering.text.rstrip().endswith("<think>"))
+
+
+def _too_long(tokens: int, context_length: int) -> PromptTooLong:
     message = _("the message is too long: with its surroundings it takes {tokens} of {context} tokens")
-    raise PromptTooLong(
-        message.format(tokens=len(ids), context=context_length),
+    return PromptTooLong(
+        message.format(tokens=tokens, context=context_length),
         _("shorten it, or load a model with a longer context"),
     )
 

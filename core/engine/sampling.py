@@ -65,9 +65,9 @@ class Sampler:
         return logits.index_copy(0, seen, torch.where(values < 0, values * penalty, values / penalty))
 
     def _draw(self, weighted: tuple[Tensor, Tensor]) -> int:
-        tokens, probabilities = weighted
+        tokens, probabilities = (tensor.cpu() for tensor in weighted)  # not every device has float64
         cumulated = probabilities.double().cumsum(0)
-        point = torch.rand((), generator=self._generator, dtype=torch.float64).to(cumulated.device) * cumulated[-1]
+        point = torch.rand((), generator=self._generator, dtype=torch.float64) * cumulated[-1]
         at = int(torch.searchsorted(cumulated, point, right=True))
         return int(tokens[min(at, len(tokens) - 1)])
 

@@ -7,6 +7,7 @@ torch, some seconds) when the first of them is to be loaded.
 from __future__ import annotations
 
 import functools
+import gc
 import sys
 import time
 from collections.abc import Callable
@@ -210,6 +211,7 @@ class Worker:
 
 
 def _give_memory_back() -> None:
+    gc.collect()  # networks are full of cycles
     torch: Any = sys.modules.get("torch")
     if torch is not None and torch.cuda.is_available():
         torch.cuda.empty_cache()

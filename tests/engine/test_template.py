@@ -8,10 +8,9 @@ from pathlib import Path
 import pytest
 
 from core.chat.message import Message
-from core.engine.context import fit
 from core.engine.template import Template, bundled, choose_template, without_reasoning
 from core.engine.tokenizer import load_tokenizer
-from core.errors import ModelError, PromptTooLong, UsageError
+from core.errors import ModelError, UsageError
 from tiny_models import CHATML, save_tokenizer
 
 TALK = (
@@ -170,26 +169,3 @@ def test_a_folder_without_a_tokenizer_or_with_a_broken_one_is_named(tmp_path: Pa
     (tmp_path / "tokenizer_config.json").write_text(json.dumps([1])[:-1])
     with pytest.raises(ModelError, match="not valid JSON"):
         load_tokenizer(tmp_path)
-
-
-def test_the_oldest_turns_leave_first_and_the_system_prompt_stays(tmp_path: Path) -> None:
-    own = template(tmp_path)
-    messages = (
-        TALK[0],
-        *(Message(role, f"{n}" * 20) for n in range(4) for role in ("user", "assistant")),  # type: ignore[arg-type]
-        Message("user", "last"),
-    )
-    whole = len(own.rendering(messages).ids)
-    assert fit(own, messages, whole + 1, 1).dropped == ()
-    fitted = fit(own, messages, whole - 1, 1)
-    assert fitted.dropped == (1, 2)
-    assert fitted.ids == own.rendering((messages[0], *messages[3:])).ids
-    assert fit(own, messages, whole + 30, 100).dropped == (1, 2)  # an answer needs room too
-
-
-def test_a_last_message_that_cannot_fit_is_told_with_numbers(tmp_path: Path) -> None:
-    own = template(tmp_path)
-    with pytest.raises(PromptTooLong, match=r"takes 5\d\d of 128 tokens"):
-        fit(own, (*TALK, Message("user", "x" * 500)), 128, 10)
-    with pytest.raises(UsageError, match="no messages"):
-        fit(own, (), 128, 10)
