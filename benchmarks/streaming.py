@@ -67,7 +67,9 @@ def measure() -> Iterator[Figure]:
     with a_workspace() as workspace:
         long_conversation(workspace)
         record = workspace.root / "probe"
-        with start(workspace, probe=record, answers=[_ANSWER], pace=1 / TOKENS_PER_SECOND) as terminal:
+        with start(
+            workspace, probe=record, answers=[_ANSWER], pace=1 / TOKENS_PER_SECOND, context_length=1_000_000
+        ) as terminal:
             terminal.wait_for_raw(FRAME_MARK)
             terminal.settle(1.0)
             opened = cpu_seconds(terminal.process.pid)
