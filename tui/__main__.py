@@ -14,6 +14,7 @@ from pathlib import Path
 from core.errors import FinetuiError, UsageError
 from core.i18n import _
 from tui.cli.console import make_safe_streams, print_error
+from tui.cli.importing import without_collecting
 
 _INTERRUPTED = 130  # what a shell reports for a program that SIGINT ended
 _PIPE_CLOSED = 1  # as typer has it
@@ -40,12 +41,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _run(words: list[str]) -> int:
     workspace = _take_workspace(words)
     if not words:
-        from tui.app import run  # textual, 150 ms: only the app needs it
+        with without_collecting():
+            from tui.app import run  # textual, 150 ms: only the app needs it
 
         return run(workspace)
     if workspace is not None:  # verbs and the processes that they start look for it there
         os.environ["FINETUI_WORKSPACE"] = str(workspace)
-    from tui.cli.verbs import run_verb  # typer, 40 ms: the app does without
+    with without_collecting():
+        from tui.cli.verbs import run_verb  # typer, 40 ms: the app does without
 
     return run_verb(words)
 

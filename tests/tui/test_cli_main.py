@@ -32,9 +32,9 @@ def test_the_version_is_that_of_the_distribution(capsys: pytest.CaptureFixture[s
     assert capsys.readouterr().out.startswith("finetui 0.")
 
 
-@pytest.mark.parametrize("word", ["--help", "-h"])
-def test_the_help_names_every_verb_with_its_line(capsys: pytest.CaptureFixture[str], word: str) -> None:
-    assert main([word]) == 0
+@pytest.mark.parametrize("words", [["--help"], ["-h"], ["--help", "chat"]])
+def test_the_help_names_every_verb_with_its_line(capsys: pytest.CaptureFixture[str], words: list[str]) -> None:
+    assert main(words) == 0
     out = capsys.readouterr().out
     for name, verb in verbs.VERBS.items():
         (line,) = [line for line in out.splitlines() if line.startswith(f"  {name} ")]
@@ -158,6 +158,7 @@ _HEAVY = ("torch", "transformers", "peft", "numpy", "textual", "rich", "asyncio"
         (["--version"], (*_HEAVY, "pydantic")),
         (["--help"], (*_HEAVY, "pydantic")),
         (["caht"], (*_HEAVY, "pydantic")),
+        (["models", "--help"], ("torch", "transformers", "numpy", "textual", "pydantic")),
         (["chat", "--help"], _HEAVY),
     ],
 )

@@ -6,7 +6,6 @@ function that typer reads.
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +15,7 @@ import typer
 from core.errors import UsageError, did_you_mean
 from core.i18n import _
 from tui.cli.console import note
+from tui.cli.importing import resolve
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,7 @@ def run_verb(words: Sequence[str]) -> int:
         UsageError: there is no such verb, or the verb cannot be called like that.
     """
     words = ["--help" if word == "-h" else word for word in words]
-    name = next((word for word in words if not word.startswith("-")), "")
+    name = "" if words[0].startswith("-") else words[0]
     if name and name not in VERBS:
         hint = did_you_mean(name, VERBS) or _("there are: {names}").format(names=", ".join(VERBS))
         raise UsageError(_("there is no verb {name!r}").format(name=name), hint)
@@ -61,17 +61,18 @@ def _root(chosen: str) -> typer.Typer:
     # Without Rich: its import costs as much as the rest of --help, and help is read in pipes too.
     root = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
 
-    # Switches only: any other kind of option here would make typer import pydantic (70 ms) for every verb.
+    # Only what is asked for: typer imports pydantic (70 ms) for options with a value, and for switches not given.
     @root.callback(
         help=_("A workbench for people who fine-tune language models. Without a verb, the app."),
         epilog=_("--workspace DIR, before or after the verb, names the folder to work in."),
+        add_help_option=not chosen,
     )
     def _finetui(
         version: bool = typer.Option(False, "--version", is_eager=True, callback=_show_version, help=_("Its version.")),
     ) -> None: ...
 
     for name, verb in VERBS.items():
-        target = _resolve(verb.target) if name == chosen else _unused
+        target = resolve(verb.target) if name == chosen else _unused
         _add(root, name, target, _(verb.help))
     return root
 
@@ -83,11 +84,6 @@ def _add(root: typer.Typer, name: str, target: Any, help_line: str) -> None:
         target.register(root, name, help_line)
     else:
         root.command(name, help=target.__doc__ or help_line, short_help=help_line)(target)
-
-
-def _resolve(target: str) -> Any:
-    module, _colon, attribute = target.partition(":")
-    return getattr(importlib.import_module(module), attribute)
 
 
 def _unused() -> None: ...
