@@ -93,6 +93,22 @@ async def test_it_grows_to_ten_rows() -> None:
         assert heights == [1, 2, 10, 10, 10, 3]
 
 
+async def test_on_a_small_screen_it_leaves_half_to_the_conversation() -> None:
+    async with (app := Host()).run_test(size=(40, 12)) as pilot:
+        app.input.text = "\n" * 20
+        await pilot.pause()
+        assert app.input.size.height == 4
+
+
+async def test_completions_have_the_room_above_the_input() -> None:
+    async with (app := Host()).run_test(size=(40, 6)) as pilot:
+        app.input.text = "/"
+        await pilot.pause()
+        assert app.completion.region.height == app.input.region.y == 3
+        app.completion.move(-1)
+        assert option_rows(app.completion)[-1] == "› /helpful"
+
+
 async def test_up_and_down_walk_through_what_was_sent_and_keep_the_draft() -> None:
     async with (app := Host()).run_test() as pilot:
         app.input.remember("first", "second\nline", "second\nline")
@@ -144,19 +160,19 @@ async def test_the_cursor_does_not_blink() -> None:
         assert app.input.cursor_blink is False
 
 
-@pytest.mark.parametrize("name", SHORT)
-async def test_hostile_text_is_inert_however_it_comes(name: str) -> None:
+async def test_hostile_text_is_inert_however_it_comes() -> None:
     async with (app := Host()).run_test(size=(60, 20)) as pilot:
-        app.post_message(events.Paste(SHORT[name]))
-        await pilot.pause()
-        pasted = app.input.text
-        assert pasted == inert(pasted)
-        app.input.text = SHORT[name]
-        assert app.input.text == inert(app.input.text)
-        await pilot.pause()
-        for y in range(app.input.size.height):
-            text = app.input.render_line(y).text
-            assert text == inert(text)
+        for name, text in SHORT.items():
+            app.input.text = ""
+            app.post_message(events.Paste(text))
+            await pilot.pause()
+            pasted = app.input.text
+            assert pasted == inert(pasted), name
+            app.input.text = text
+            await pilot.pause()
+            assert app.input.text == inert(app.input.text), name
+            drawn = "".join(app.input.render_line(y).text for y in range(app.input.size.height))
+            assert drawn == inert(drawn), name
 
 
 async def test_a_megabyte_is_folded_and_sent_whole() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
@@ -145,6 +147,19 @@ async def test_resizing_draws_again_only_what_is_in_view(drawing: Drawing) -> No
         await pilot.pause()
         assert "message 299 line 0" in shown(transcript)
         assert len(set(drawing.keys)) <= 12
+
+
+async def test_resizing_keeps_the_place() -> None:
+    async with Host(said(60, lines=3)).run_test(size=(80, 20)) as pilot:
+        transcript = pilot.app.query_one(Transcript)
+        transcript.select("m20")
+        transcript.cursor = None
+        top = rows(transcript)[1]
+        for width in (50, 24, 80):
+            await pilot.resize_terminal(width, 20)
+            await pilot.pause()
+            assert top in rows(transcript)[:4]
+        assert not transcript.following
 
 
 async def test_rows_of_entries_far_away_leave_memory(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -397,6 +412,12 @@ async def test_texts_code_and_search() -> None:
     assert transcript.code_blocks("b") == ["ls\n"]
     assert transcript.find("gross") == ["a"]
     assert transcript.find("o") == ["a", "b"]
+
+
+def test_what_only_an_answer_needs_is_not_imported_before() -> None:
+    program = "import sys, tui.widgets.transcript; print(sorted({'markdown_it', 'pygments'} & sys.modules.keys()))"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
 
 
 @pytest.mark.parametrize("role", ["user", "assistant", "system", "note", "error"])

@@ -70,11 +70,18 @@ class Completion(Widget, can_focus=False):
         if options == self.options:
             return
         self.options, self.highlighted = options, 0
-        rows = min(len(options), _MOST_ROWS)
-        self.styles.height = max(1, rows)
+        rows = max(1, min(len(options), _MOST_ROWS, self._room))
+        self.styles.height = rows
         self.styles.offset = (0, -rows)
         self.display = bool(options)
         self.refresh()
+
+    @property
+    def _room(self) -> int:
+        """Rows of the screen above the widget that follows this one."""
+        siblings = list(self.parent.children) if self.parent is not None else [self]
+        following = siblings[siblings.index(self) + 1 :]
+        return following[0].region.y if following else _MOST_ROWS
 
     def close(self) -> None:
         """Hides the list until the next offer."""

@@ -169,11 +169,9 @@ class EntryView:
         if not self.entry.text[start:end].strip():
             return []
         shown = self.thinking_shown or thinking.open
-        words = sum(1 for _word in _WORD.finditer(self.entry.text, start, end))
-        done = plural("thought for {count} word", "thought for {count} words", words)
-        label = ("▾ " if shown else "▸ ") + (_("thinking…") if thinking.open else done)
+        label = _("thinking…") if thinking.open else self._thought_label(start, end)
         self.fold_row = row
-        rows = wrap([(label, frame.palette.muted)], frame.width)
+        rows = wrap([(("▾ " if shown else "▸ ") + label, frame.palette.muted)], frame.width)
         if not shown:
             return rows
         if self._thought is None:
@@ -185,6 +183,10 @@ class EntryView:
         while thought and not thought[-1].text.strip():
             thought.pop()
         return [*rows, *thought]
+
+    def _thought_label(self, start: int, end: int) -> str:
+        words = sum(1 for _word in _WORD.finditer(self.entry.text, start, end))
+        return plural("thought for {count} word", "thought for {count} words", words)
 
 
 class Thinking(NamedTuple):

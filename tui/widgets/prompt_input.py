@@ -8,6 +8,7 @@ again at every key would take seconds. Keys are taken in `_on_key`, before the b
 from __future__ import annotations
 
 from textual import events
+from textual.geometry import Size
 from textual.message import Message
 from textual.widgets import TextArea
 from textual.widgets.text_area import Edit, EditResult, Location
@@ -17,6 +18,7 @@ from core.untrusted import inert
 from tui.widgets.completion import Completion
 
 _REMEMBERED = 500
+_MOST_ROWS = 10
 _LONGEST_SHOWN = 10_000  # characters
 _NEW_LINE_KEYS = {"ctrl+j", "shift+enter", "alt+enter"}
 
@@ -31,7 +33,6 @@ class PromptInput(TextArea):
     PromptInput {
         height: auto;
         min-height: 3;
-        max-height: 12;
         border: round $foreground 30%;
         background: $background;
         padding: 0 1;
@@ -81,6 +82,11 @@ class PromptInput(TextArea):
         """The list of completions that the keys drive."""
         found = list(self.parent.query_children(Completion)) if self.parent is not None else []
         return found[0] if found else None
+
+    def get_content_height(self, container: Size, viewport: Size, width: int) -> int:
+        """Rows of text: at most ten, and never more than half of the screen."""
+        rows = super().get_content_height(container, viewport, width)
+        return min(rows, _MOST_ROWS, max(1, self.screen.size.height // 2 - 2))
 
     @property
     def full_text(self) -> str:
