@@ -178,6 +178,15 @@ def test_lines_of_one_conversation_obey_clear_and_stop(workspace: Path, monkeypa
     assert asked() == [["one"], ["one", "A: one", "two"], ["three"]]
 
 
+def test_turns_that_left_the_context_are_named(
+    workspace: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    worker(monkeypatch, dropped=[0, 1, 99])
+    pipe(monkeypatch, b"one\ntwo\n")
+    assert chat("--lines", "--mode", "multi") == 0
+    assert capsys.readouterr().err.count("[the context is full; no longer seen: “one”]") == 1
+
+
 def test_machines_get_an_object_for_each_answer(
     workspace: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -298,3 +307,16 @@ def test_seed_0_draws_a_new_seed_for_each_answer(make: Callable[[], GenerationOp
     assert len(seeds) == 4
     assert 0 not in seeds
     assert sampling_for(GenerationOptions(seed=9)).seed == 9
+
+
+@pytest.mark.slow
+def test_the_default_model_knows_paris_and_reuses_what_it_read(
+    default_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("FINETUI_WORKSPACE", str(tmp_path))
+    pipe(monkeypatch, b"What is the capital of France?\nAnd of Italy?\n")
+    options = ["--lines", "--mode", "multi", "--json", "--temperature", "0", "--max_new_tokens", "12"]
+    assert main(["chat", "--model_name_or_path", str(default_model), *options]) == 0
+    first, second = map(json.loads, capsys.readouterr().out.splitlines())
+    assert "Paris" in first["content"]
+    assert second["usage"]["reused_tokens"] >= first["usage"]["prompt_tokens"]

@@ -83,7 +83,9 @@ class History:
 
     def newly_gone(self, asked: Sequence[Message], answer: Answer) -> list[str]:
         """The questions that no longer fitted into the context and of which that was not yet told."""
-        gone = [asked[index].content for index in answer.dropped if asked[index].role == "user"]
+        gone = [
+            message.content for index, message in enumerate(asked) if index in answer.dropped and message.role == "user"
+        ]
         new, self._told_gone = gone[self._told_gone :], max(self._told_gone, len(gone))
         return new
 
