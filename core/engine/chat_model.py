@@ -20,8 +20,8 @@ from core.engine.adapters import AdapterFolder, open_adapter, read_lora
 from core.engine.answer import Answer, Limits
 from core.engine.cache import RowStore, common_prefix
 from core.engine.context import Prompt, fit
-from core.engine.generate import answer_together
-from core.engine.load import BaseModel, load_base
+from core.engine.generate import answer_together, tokens_per_step
+from core.engine.load import BaseModel, load_base, model_name
 from core.engine.sampling import Sampler, check
 from core.engine.segment import Runner
 from core.errors import ModelError, UsageError, did_you_mean
@@ -49,6 +49,7 @@ class ChatModel:
 
     def __init__(self, base: BaseModel) -> None:
         self.base = base
+        self.step_tokens = tokens_per_step(base.parameters, base.threads, base.device.type == "cpu")
         self._adapters: dict[str, LoadedAdapter] = {}
         self._rows = RowStore(_cache_budget(base.device))
 
@@ -81,7 +82,7 @@ class ChatModel:
         else:
             parameters = self.base.stock.add_adapter(name, folder, self.base.name)
         is_fused = fused is not None and is_plain
-        loaded = LoadedAdapter(folder.method, parameters, is_fused, _other_base(folder, self.base.folder))
+        loaded = LoadedAdapter(folder.method, parameters, is_fused, _other_base(folder, self.base.name))
         self._adapters[name] = loaded
         return loaded
 
@@ -131,7 +132,7 @@ class ChatModel:
             for answer in answers:
                 dropped = prompts[answer.number].dropped
                 emit(Started(request.id, answer.number, len(answer.prompt), answer.reused, dropped))
-            answer_together(runner, answers, emit, is_stopped, finish)
+            answer_together(runner, answers, self.step_tokens, emit, is_stopped, finish)
 
     def _prompt(self, row: Row, request: Generate) -> Prompt:
         return fit(
@@ -193,15 +194,13 @@ class ChatModel:
             raise UsageError(_("no adapter {name!r} is loaded").format(name=name), hint)
 
 
-def _other_base(folder: AdapterFolder, model: Path) -> tuple[str, ...]:
+def _other_base(folder: AdapterFolder, model: str) -> tuple[str, ...]:
     """A warning when an adapter whose shapes fit names another base than the loaded one."""
-    there, here = Path(folder.base).name.lower(), model.name.lower()
-    is_snapshot = model.parent.name == "snapshots"  # of the hub's cache: …/models--owner--name/snapshots/revision
-    here = model.parent.parent.name.rpartition("--")[2].lower() if is_snapshot else here
-    if not there or there == here:
+    there = model_name(Path(folder.base)).rpartition("/")[2].lower()
+    if not there or there == model.rpartition("/")[2].lower():
         return ()
     message = _("the adapter was trained on {base}, the loaded model is {model}")
-    return (message.format(base=folder.base, model=model.name),)
+    return (message.format(base=folder.base, model=model),)
 
 
 def _cache_budget(device: torch.device) -> int:

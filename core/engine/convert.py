@@ -16,6 +16,8 @@ import gguf
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig, PreTrainedModel
 
+from core.models.child import end_with_parent
+
 _BITS = torch.bfloat16
 
 
@@ -59,4 +61,5 @@ def _report(fraction: float) -> None:
 
 
 if __name__ == "__main__":
+    end_with_parent()
     convert(Path(sys.argv[1]), Path(sys.argv[2]))

@@ -1,8 +1,8 @@
 """Answering several rows together: the token loop.
 
 Every step gives each decoding row one token and spends what is left of the step on prompts, in their order. A stop is
-looked at between two steps, so neither a long prompt nor a long answer delays it by more than one of them. Rows leave
-when they are complete.
+looked at between two steps, so neither a long prompt nor a long answer delays it by more than one of them; a step is
+the smaller the slower the model is on its device. Rows leave when they are complete.
 """
 
 from __future__ import annotations
@@ -14,12 +14,24 @@ from core.engine.answer import Answer
 from core.engine.segment import Runner, Segment
 from core.serve.protocol import Finished, Reply
 
-TOKENS_PER_STEP = 256
+MOST_TOKENS_PER_STEP = 256
+_FEWEST_TOKENS_PER_STEP = 16
+_PRODUCTS_PER_STEP_AND_THREAD = 50e9
+"""About a second's work of one CPU core in float32: a stop has to be honoured within two."""
+
+
+def tokens_per_step(parameters: int, threads: int, is_cpu: bool) -> int:
+    """How many tokens of prompts a step may read. A matter of size, not of the clock: chunks move the last bits."""
+    if not is_cpu:
+        return MOST_TOKENS_PER_STEP
+    affordable = int(_PRODUCTS_PER_STEP_AND_THREAD * threads / max(parameters, 1))
+    return min(max(affordable, _FEWEST_TOKENS_PER_STEP), MOST_TOKENS_PER_STEP)
 
 
 def answer_together(
     runner: Runner,
     answers: Sequence[Answer],
+    step_tokens: int,
     emit: Callable[[Reply], None],
     is_stopped: Callable[[], bool],
     finish: Callable[[Answer], Finished],
@@ -27,6 +39,7 @@ def answer_together(
     """Run answers to their ends, telling of each part.
 
     Args:
+        step_tokens: see `tokens_per_step`.
         emit: where replies go.
         is_stopped: whether the user wants an end.
         finish: called once for each answer when it is complete; its reply is the answer's last.
@@ -37,7 +50,7 @@ def answer_together(
             for answer in running:
                 answer.end("stopped")
         else:
-            _step(runner, running)
+            _step(runner, running, step_tokens)
         now = time.monotonic()
         for answer in running:
             for text in answer.texts(now):
@@ -47,11 +60,11 @@ def answer_together(
             emit(finish(answer))
 
 
-def _step(runner: Runner, answers: Sequence[Answer]) -> None:
+def _step(runner: Runner, answers: Sequence[Answer], step_tokens: int) -> None:
     """One forward pass over all rows that have a place in it."""
     decoding = [answer for answer in answers if not answer.is_prefilling]
     prefilling = [answer for answer in answers if answer.is_prefilling]
-    left = max(TOKENS_PER_STEP - len(decoding), 1)
+    left = max(step_tokens - len(decoding), 1)
     segments, waiting = [], []
     for answer in decoding + prefilling:
         if left <= 0 and answer.is_prefilling:

@@ -37,6 +37,7 @@ class BaseModel:
     """A loaded base and what is needed to chat with it."""
 
     name: str
+    """As people call it."""
     folder: Path
     network: Module
     tokenizer: Tokenizer
@@ -86,7 +87,7 @@ def load_base(request: Load, on_phase: Callable[[Phase], None]) -> BaseModel:
     network, warnings = _load_network(folder, request, device, _dtype(request.dtype, device))
     text_config = network.config.get_text_config()
     return BaseModel(
-        name=folder.name,
+        name=model_name(folder),
         folder=folder,
         network=network,
         tokenizer=tokenizer,
@@ -98,6 +99,13 @@ def load_base(request: Load, on_phase: Callable[[Phase], None]) -> BaseModel:
         threads=threads,
         warnings=tuple(warnings),
     )
+
+
+def model_name(folder: Path) -> str:
+    """A folder's name; in the hub's cache (`models--owner--name/snapshots/revision`) the model's."""
+    if folder.parent.name == "snapshots":
+        return folder.parent.parent.name.removeprefix("models--").replace("--", "/")
+    return folder.name
 
 
 def read_config(folder: Path) -> dict[str, Any]:

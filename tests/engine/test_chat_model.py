@@ -12,7 +12,7 @@ import torch
 from conversations import HELLO, ask, finished, load, started, text_of
 
 from core.chat.message import Message
-from core.engine import generate as generate_module
+from core.engine.generate import tokens_per_step
 from core.errors import PromptTooLong
 from core.serve.protocol import Finished, Row, Sampling, Text
 from tiny_models import CHATML, assert_equal_greedy, greedy_reference, make_model, reference_model
@@ -135,10 +135,10 @@ def test_reloading_an_adapter_forgets_what_was_read_through_it(
 
 
 def test_stopping_in_prefill_and_in_decoding_keeps_what_was_made(
-    model_folder: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
+    model_folder: Callable[[str], Path],
 ) -> None:
     model = load(model_folder("llama"))
-    monkeypatch.setattr(generate_module, "TOKENS_PER_STEP", 16)
+    model.step_tokens = 16
     steps = iter([False, False, True])
     replies = ask(model, Row(HELLO, cache_key="k"), is_stopped=lambda: next(steps))
     assert finished(replies).finish_reason == "stopped"
@@ -255,3 +255,11 @@ def test_an_answer_that_begins_inside_of_reasoning_says_so(tmp_path: Path) -> No
     source = CHATML + "{% if add_generation_prompt %}<think>\n{% endif %}"
     model = load(make_model(tmp_path / "thinker", "llama", chat_template=source))
     assert text_of(ask(model, Row(HELLO))).startswith("<think>\n")
+
+
+def test_steps_are_smaller_where_a_token_takes_longer() -> None:
+    assert tokens_per_step(135_000_000, 1, is_cpu=True) == 256
+    assert tokens_per_step(1_500_000_000, 1, is_cpu=True) == 33
+    assert tokens_per_step(1_500_000_000, 4, is_cpu=True) == 133
+    assert tokens_per_step(70_000_000_000, 4, is_cpu=True) == 16
+    assert tokens_per_step(70_000_000_000, 1, is_cpu=False) == 256

@@ -13,6 +13,7 @@ import torch
 from conversations import HELLO, ask, finished, load, text_of
 from safetensors.torch import load_file, save_file
 
+from core.engine.load import model_name
 from core.engine.worker import Worker
 from core.errors import AdapterMismatch, ModelError, UsageError
 from core.serve.protocol import Load, Loaded, Reply, Row, Unload
@@ -50,6 +51,11 @@ def test_an_adapter_that_fits_but_names_another_base_is_loaded_with_a_warning(
     assert model.load_adapter("a", renamed).warnings == (
         "the adapter was trained on org/Other, the loaded model is tiny-llama",
     )
+
+
+def test_a_model_in_the_hubs_cache_goes_by_its_own_name() -> None:
+    assert model_name(Path("/x/hub/models--Qwen--Qwen3-0.6B/snapshots/0123abc")) == "Qwen/Qwen3-0.6B"
+    assert model_name(Path("/x/models/mine")) == "mine"
 
 
 @pytest.mark.parametrize(
