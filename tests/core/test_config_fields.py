@@ -123,10 +123,10 @@ def test_a_type_that_no_form_could_show_is_a_mistake_of_the_declaration() -> Non
 @pytest.mark.parametrize(
     ("options", "greedy"),
     [
-        (GenerationOptions(), False),
+        (GenerationOptions(temperature=0.7), False),
         (GenerationOptions(temperature=0), True),
-        (GenerationOptions(do_sample=False), True),
-        (GenerationOptions(do_sample=True), False),
+        (GenerationOptions(do_sample=False, temperature=1), True),
+        (GenerationOptions(do_sample=True, temperature=1), False),
     ],
 )
 def test_answers_are_greedy_when_asked_for_in_either_way(options: GenerationOptions, greedy: bool) -> None:

@@ -59,7 +59,7 @@ def problems(*words: str, **sources: Any) -> list[str]:
         ("--trust-remote-code no", {"trust_remote_code": False}),
         ("--no_trust_remote_code", {"trust_remote_code": False}),
         ("--no-do-sample", {"do_sample": False}),
-        ("--do_sample top_k=3", {"do_sample": True, "top_k": 3}),
+        ("--do_sample top_k=3 temperature=1", {"do_sample": True, "top_k": 3, "temperature": 1.0}),
     ],
 )
 def test_options_as_people_type_them(line: str, values: dict[str, Any]) -> None:

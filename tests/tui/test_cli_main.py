@@ -53,7 +53,7 @@ def test_the_help_of_chat_has_a_row_for_each_option_in_80_columns(capsys: pytest
     out = capsys.readouterr().out
     assert [spec.name for spec in describe(*chat.sections) if f"    --{spec.name}" not in out] == []
     assert max(map(len, out.splitlines())) <= 80
-    assert "[from 0 to 5; default: 0.7]" in " ".join(out.split())
+    assert "[from 0 to 5; default: 0]" in " ".join(out.split())
 
 
 def test_facts_stand_behind_the_help() -> None:
