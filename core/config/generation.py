@@ -17,8 +17,8 @@ class GenerationOptions(Section):
 
     title: ClassVar[str] = "Generation"
 
-    temperature: Annotated[float, Field(ge=0, le=5)] = 0.7
-    """How freely the next token is drawn. 0: always the most likely one (greedy)."""
+    temperature: Annotated[float, Field(ge=0, le=5)] = 0.0
+    """How freely the next token is drawn. 0: always the most likely one, so answers differ by their models alone."""
 
     top_p: Annotated[float, Field(gt=0, le=1)] = 0.9
     """Draw among the likeliest tokens that together have this probability. 1: among all."""

@@ -124,7 +124,7 @@ def test_a_type_that_no_form_could_show_is_a_mistake_of_the_declaration() -> Non
     ("options", "greedy"),
     [
         (GenerationOptions(temperature=0.7), False),
-        (GenerationOptions(temperature=0), True),
+        (GenerationOptions(temperature=0.1), False),
         (GenerationOptions(do_sample=False, temperature=1), True),
         (GenerationOptions(do_sample=True, temperature=1), False),
     ],

@@ -81,6 +81,8 @@ class MessageActions(Conversing):
         if views:
             self.input.focus()
             self.answer(views)
+            if self.options.greedy:
+                self.notify(_("Temperature 0 gives the same answer again; /set temperature 0.7 draws others."))
         else:
             self.notify(_("There is no question to answer again."))
 
