@@ -59,6 +59,7 @@ KEYS = {
     },
 }
 
+_NOT_PASTED = {ord(control): " " for control in "\x1b\b\x7f\0"}
 _ESCAPE_DELAY = 0.15
 _CURSOR_SHOWN, _LINE_WRAP = 25, 7
 _MODES_ON_AT_START = {_CURSOR_SHOWN, _LINE_WRAP}
@@ -142,7 +143,8 @@ class Terminal:
         self.send(text.replace("\n", "\r"))
 
     def paste(self, text: str) -> None:
-        """Paste as a terminal does: bracketed where the program asked for that."""
+        """Paste as xterm does: bracketed where the program asked for that, a few controls as blanks."""
+        text = text.translate(_NOT_PASTED)
         self.send(f"\x1b[200~{text}\x1b[201~" if 2004 in self.modes else text)
 
     def send(self, data: str | bytes) -> None:

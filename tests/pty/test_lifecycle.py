@@ -144,6 +144,16 @@ def test_a_crash_of_the_worker_is_told_and_the_next_question_is_answered(
     assert turns[0] == ("user", "Question?") or phase in ("import", "load")
 
 
+def test_a_message_can_be_typed_before_anything_else_is_there(workspace: Path, start: Start) -> None:
+    app = start(workspace, phase_seconds=0.05)
+    app.wait_for(INPUT)
+    app.type("Question?\n")
+    app.wait_for("The capital of France is Paris.")
+    app.press("ctrl+q")
+    app.assert_ends()
+    assert said(workspace) == [[("user", "Question?"), ("assistant", "The capital of France is Paris.")]]
+
+
 def test_a_worker_that_never_starts_is_told(workspace: Path, start: Start) -> None:
     app = start(workspace, crash_at="hello", crash_by=1, stderr="cannot open shared object\n")
     ask(app)

@@ -46,6 +46,9 @@ class ChatScreen(Speakers):
     def __init__(self, workspace: Workspace) -> None:
         super().__init__(workspace)
         self._opening: OpeningScreen | None = None
+        self._somebody_answers = False
+        self._sent_early: list[tuple[str, str]] = []
+        """Messages sent before it was known which model answers, and what was typed for each."""
 
     def take_over(self, opening: OpeningScreen) -> None:
         """Go on from the first frame, with whatever was typed there."""
@@ -85,6 +88,7 @@ class ChatScreen(Speakers):
             self.input.display = False
             return
         self.start_with(models)
+        self._send_early_messages()
 
     @on(Welcome.Ready)
     async def _welcome_over(self, event: Welcome.Ready) -> None:
@@ -93,6 +97,12 @@ class ChatScreen(Speakers):
         self.input.display = True
         self.input.focus()
         self.use(Choice(event.model))
+        self._send_early_messages()
+
+    def _send_early_messages(self) -> None:
+        self._somebody_answers = True
+        for text, typed in self._sent_early:
+            self._send(text, typed)
 
     # --- typing ---
 
@@ -114,6 +124,9 @@ class ChatScreen(Speakers):
             self._send(line, event.text)
 
     def _send(self, text: str, typed: str) -> None:
+        if not self._somebody_answers:
+            self._sent_early.append((text, typed))
+            return
         if self.exchange is not None:
             self.notify(_("An answer is being written: esc stops it."), severity="warning")
             self.input.text = typed
