@@ -16,6 +16,7 @@ from typing import Any
 import torch
 from safetensors import SafetensorError
 from transformers import AutoConfig, AutoModelForCausalLM
+from transformers.modeling_utils import PreTrainedModel
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 from transformers.utils import logging
 
@@ -39,7 +40,7 @@ class BaseModel:
     name: str
     """As people call it."""
     folder: Path
-    network: Module
+    network: PreTrainedModel
     tokenizer: Tokenizer
     template: Template
     fused: FusedModel | None
@@ -213,8 +214,11 @@ def _load_network(folder: Path, request: Load, device: torch.device, dtype: torc
     missing = sorted(info.get("missing_keys", ()))
     if missing:
         raise ModelError(
-            plural("{count} weight is missing", "{count} weights are missing", len(missing))
-            + _(" in {folder}: {names}").format(folder=folder, names=", ".join(missing[:3])),
+            _("{folder}: {many}: {names}").format(
+                folder=folder,
+                many=plural("{count} weight is missing", "{count} weights are missing", len(missing)),
+                names=", ".join(missing[:3]),
+            ),
             _("the folder is incomplete or of another architecture; answers would be noise"),
         )
     unexpected = sorted(info.get("unexpected_keys", ()))

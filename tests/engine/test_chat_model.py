@@ -243,14 +243,6 @@ def test_adapters_that_only_peft_serves_go_through_it(
     assert model.adapter_names == ("plain",)
 
 
-def test_a_base_without_a_template_stops_at_its_turn_marker(tmp_path: Path) -> None:
-    model = load(make_model(tmp_path / "base", "llama", chat_template=None))
-    assert model.base.template.name == "default"
-    answer = ask(model, Row(HELLO), sampling=Sampling(max_new_tokens=5))
-    assert finished(answer).finish_reason in ("length", "stop")
-    assert CHATML not in text_of(answer)
-
-
 def test_an_answer_that_begins_inside_of_reasoning_says_so(tmp_path: Path) -> None:
     source = CHATML + "{% if add_generation_prompt %}<think>\n{% endif %}"
     model = load(make_model(tmp_path / "thinker", "llama", chat_template=source))

@@ -116,7 +116,7 @@ def test_missing_weights_are_an_error_and_spare_ones_a_warning(
     assert load(folder).base.warnings == ("1 weight is not used: model.extra",)
     del tensors["model.layers.1.mlp.up_proj.weight"]
     save_file(tensors, folder / "model.safetensors", {"format": "pt"})
-    with pytest.raises(ModelError, match=r"1 weight is missing in .*: model.layers.1.mlp.up_proj.weight"):
+    with pytest.raises(ModelError, match=r"changed: 1 weight is missing: model.layers.1.mlp.up_proj.weight"):
         load(folder)
     (folder / "model.safetensors").write_bytes(b"torn")
     with pytest.raises(ModelError):
