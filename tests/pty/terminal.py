@@ -22,6 +22,7 @@ from pathlib import Path
 from types import TracebackType
 
 import pyte
+from wcwidth import wcwidth
 
 from sequences import Token, Tokenizer
 
@@ -173,7 +174,8 @@ class Terminal:
 
     def screen(self) -> list[str]:
         """The lines on the screen, without the blanks at their ends."""
-        return [line.rstrip() for line in self._screens[self._alternate].display]
+        shown = self._screens[self._alternate]
+        return [_line([shown.buffer[y][x].data for x in range(shown.columns)]) for y in range(shown.lines)]
 
     def text(self) -> str:
         return "\n".join(self.screen())
@@ -350,6 +352,14 @@ class Terminal:
             if number in _ALTERNATE_SCREEN:
                 self._alternate = on
                 self._screens[True].reset()
+
+
+def _line(cells: list[str]) -> str:
+    """A row of cells as text; what is left of a half overwritten wide character is a blank."""
+    before = ["", *cells]
+    return "".join(
+        cell or ("" if wide and wcwidth(wide[0]) == 2 else " ") for wide, cell in zip(before, cells, strict=False)
+    ).rstrip()
 
 
 def _understood_by_pyte(token: Token) -> bool:

@@ -113,7 +113,7 @@ def test_questions_that_are_pasted(workspace: Path, start: Start) -> None:
         app.wait_for(INPUT)
         app.paste(text.encode("utf-8", "replace").decode())
         app.settle()
-        app.press("ctrl+u")
+        app.press("f7", "backspace")
     leave(app)
 
 
