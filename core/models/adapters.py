@@ -16,6 +16,7 @@ from core.workspace import Workspace
 
 CONFIG_FILE = "adapter_config.json"
 _WEIGHTS_FILE = "adapter_model.safetensors"
+_LAYER = re.compile(r"\b(?:layers|h|blocks)\.\d+\..*")
 
 
 def is_adapter_folder(path: Path) -> bool:
@@ -171,29 +172,27 @@ def _difference(adapter: AdapterInfo, model: ModelInfo) -> str:
     if adapter.method in ("lora", "dora"):
         return _lora_difference(read_header(adapter.path / _WEIGHTS_FILE), base)
     if adapter.method == "prefix_tuning":
-        return _prefix_difference(read_json(adapter.path / CONFIG_FILE), read_json(model.path / "config.json"))
+        return _prefix_difference(read_header(adapter.path / _WEIGHTS_FILE), read_json(model.path / "config.json"))
     return ""
 
 
 def _place(name: str) -> str:
     """A tensor's name from its layer on: what stands before differs between PEFT, checkpoints and wrappers."""
-    found = re.search(r"\b(?:layers|h|blocks)\.\d+\..*", name)
+    found = _LAYER.search(name)
     return found[0] if found else name.removeprefix("base_model.model.")
 
 
 def _lora_difference(adapter: Mapping[str, TensorHeader], base: Mapping[str, tuple[int, ...]]) -> str:
-    compared, absent = 0, ""
+    absent = ""
     for name, (inputs, outputs) in _lora_sizes(adapter).items():
         shape = base.get(f"{name}.weight")
         if shape is None:
-            absent = absent or name
-            continue
-        compared += 1
-        if {inputs, outputs} != set(shape) and len(shape) == 2:  # Conv1D stores its weight the other way round
+            absent = absent or (name if _LAYER.match(name) else "")  # a tied lm_head has no weight of its own
+        elif {inputs, outputs} != set(shape) and len(shape) == 2:  # Conv1D stores its weight the other way round
             return _("{module} takes {inputs} and gives {outputs} there, {shape} here").format(
                 module=inert_line(name), inputs=inputs, outputs=outputs, shape=" × ".join(map(str, shape))
             )
-    if absent and (not compared or "layers." in absent):
+    if absent:
         return _("the model has no {module}").format(module=inert_line(absent))
     return ""
 
@@ -209,11 +208,22 @@ def _lora_sizes(adapter: Mapping[str, TensorHeader]) -> dict[str, tuple[int, int
     return sizes
 
 
-def _prefix_difference(adapter: Mapping[str, Any], config: Mapping[str, Any]) -> str:
+def _prefix_difference(adapter: Mapping[str, TensorHeader], config: Mapping[str, Any]) -> str:
+    """A prefix is [virtual tokens, layers · 2 (key, value) · key-value heads · head width]."""
+    prefix, width = adapter.get("prompt_embeddings"), _prefix_width(config)
+    if prefix is None or not width or prefix.shape[-1:] == (width,):
+        return ""
+    return _("its prefix is {there} numbers wide, the model takes {here}").format(
+        there=" × ".join(map(str, prefix.shape[1:])) or "0", here=width
+    )
+
+
+def _prefix_width(config: Mapping[str, Any]) -> int:
+    """0 when the config does not say."""
     nested = config.get("text_config")
-    layers = (nested if isinstance(nested, dict) else config).get("num_hidden_layers")
-    if type(adapter.get("num_layers")) is int and type(layers) is int and adapter["num_layers"] != layers:
-        return _("its prefix is for {there} layers, the model has {here}").format(
-            there=adapter["num_layers"], here=layers
-        )
-    return ""
+    facts = nested if isinstance(nested, dict) else config
+    names = ("num_hidden_layers", "num_attention_heads", "num_key_value_heads", "hidden_size", "head_dim")
+    layers, heads, kv_heads, hidden, head_dim = (
+        value if type(value := facts.get(name)) is int and value > 0 else 0 for name in names
+    )
+    return layers * 2 * (kv_heads or heads) * (head_dim or (hidden // heads if heads else 0))

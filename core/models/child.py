@@ -20,6 +20,7 @@ from typing import Any
 from core.models.progress import raise_if_cancelled
 
 _POLL_SECONDS = 0.1
+_ENDS = "FINETUI_ENDS_WITH_STDIN"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,11 +64,11 @@ def run_child(
     with output.open("wb") as stdout, errors.open("wb") as stderr:
         child = subprocess.Popen(
             command,
-            stdin=subprocess.DEVNULL,
+            stdin=subprocess.PIPE,  # its end is how our own children learn that we were killed
             stdout=stdout,
             stderr=stderr,
             cwd=folder,
-            env={**os.environ, "TMPDIR": str(folder), "PYTHONSAFEPATH": "1", **(environment or {})},
+            env={**os.environ, "TMPDIR": str(folder), "PYTHONSAFEPATH": "1", _ENDS: "1", **(environment or {})},
             start_new_session=True,
         )
     try:
@@ -87,6 +88,20 @@ def _end(child: subprocess.Popen[bytes]) -> None:
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(child.pid, signal.SIGKILL)
     child.wait()
+    if child.stdin is not None:
+        child.stdin.close()
+
+
+def end_with_parent() -> None:
+    """Called by a child of ours: end it when the process that started it is gone, however that ended."""
+    if os.environ.get(_ENDS):
+        threading.Thread(target=_wait_for_end, daemon=True).start()
+
+
+def _wait_for_end() -> None:
+    while os.read(0, 1024):
+        pass
+    os._exit(1)
 
 
 def _text(path: Path) -> str:

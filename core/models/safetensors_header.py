@@ -10,8 +10,8 @@ import json
 import math
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, NamedTuple
 
 from core.errors import ModelError
 from core.i18n import _
@@ -34,9 +34,8 @@ _TORCH_NAMES = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class TensorHeader:
-    """A tensor without its values."""
+class TensorHeader(NamedTuple):
+    """A tensor without its values. A model has hundreds: a tuple is made three times as fast as a dataclass."""
 
     dtype: str
     """As torch names it."""
@@ -73,13 +72,11 @@ def read_header(path: Path) -> dict[str, TensorHeader]:
     return tensors
 
 
-def _tensor(entry: Mapping[str, object]) -> TensorHeader:
-    dtype, shape, offsets = entry["dtype"], entry["shape"], entry["data_offsets"]
-    if not isinstance(dtype, str) or not isinstance(shape, list) or not isinstance(offsets, list):
-        raise TypeError
-    if any(type(size) is not int or size < 0 for size in (*shape, *offsets)):
+def _tensor(entry: Mapping[str, Any]) -> TensorHeader:
+    dtype, shape, (begin, end) = entry["dtype"], tuple(entry["shape"]), entry["data_offsets"]
+    if {type(begin), type(end), *map(type, shape)} != {int} or not 0 <= begin <= end or (shape and min(shape) < 0):
         raise ValueError
-    return TensorHeader(_TORCH_NAMES.get(dtype, inert_line(dtype).lower()), tuple(shape), offsets[1] - offsets[0])
+    return TensorHeader(_TORCH_NAMES.get(dtype) or inert_line(dtype).lower(), shape, end - begin)
 
 
 def main_dtype(tensors: Iterable[TensorHeader]) -> str:

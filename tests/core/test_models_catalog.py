@@ -257,13 +257,28 @@ def test_an_adapter_of_a_deeper_model(workspace: Workspace) -> None:
         check_adapter(resolve_adapter("run", workspace), resolve_model("demo", workspace))
 
 
-def test_a_prefix_of_a_deeper_model(workspace: Workspace) -> None:
-    make_model(workspace.models / "demo", layers=2)
+def test_a_prefix_of_another_width(workspace: Workspace) -> None:
+    base = make_model(workspace.models / "demo", layers=2)
+    config = json.loads((base / "config.json").read_bytes())
+    (base / "config.json").write_text(json.dumps({**config, "num_attention_heads": 9, "num_key_value_heads": 3}))
     folder = make_adapter(workspace.runs / "run", "demo")
-    config = {"peft_type": "PREFIX_TUNING", "base_model_name_or_path": "demo", "num_layers": 28}
-    (folder / "adapter_config.json").write_text(json.dumps(config))
-    with pytest.raises(AdapterMismatch, match="its prefix is for 28 layers, the model has 2"):
-        check_adapter(resolve_adapter("run", workspace), resolve_model("demo", workspace))
+    (folder / "adapter_config.json").write_text('{"peft_type": "PREFIX_TUNING", "base_model_name_or_path": "demo"}')
+    model = resolve_model("demo", workspace)
+    make_weights(folder / "adapter_model.safetensors", {"prompt_embeddings": [16, 2 * 2 * 3 * 64]})
+    assert check_adapter(resolve_adapter("run", workspace), model) == ()
+    make_weights(folder / "adapter_model.safetensors", {"prompt_embeddings": [16, 28 * 2 * 3 * 64]})
+    with pytest.raises(AdapterMismatch, match="its prefix is 10752 numbers wide, the model takes 768"):
+        check_adapter(resolve_adapter("run", workspace), model)
+
+
+def test_an_adapter_of_a_tied_output_layer_fits(workspace: Workspace) -> None:
+    make_model(workspace.models / "demo")
+    folder = make_adapter(workspace.runs / "run", "demo")
+    stem = "base_model.model.lm_head"
+    make_weights(
+        folder / "adapter_model.safetensors", {f"{stem}.lora_A.weight": [8, 576], f"{stem}.lora_B.weight": [100, 8]}
+    )
+    assert check_adapter(resolve_adapter("run", workspace), resolve_model("demo", workspace)) == ()
 
 
 def test_damaged_adapters_are_listed_with_their_problem(workspace: Workspace) -> None:

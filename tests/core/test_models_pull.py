@@ -9,6 +9,8 @@ import signal
 import subprocess
 import sys
 import threading
+import time
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -194,7 +196,7 @@ def test_too_little_room_is_told_before_anything_is_fetched(
     full = type(shutil.disk_usage("/"))(10**9, 10**9, 5)
     monkeypatch.setattr(shutil, "disk_usage", lambda _folder: full)
     steps: list[PullProgress] = []
-    with pytest.raises(PullFailed, match=r"too little room on the disk of .*: 1\.04 kB needed, 5 B free"):
+    with pytest.raises(PullFailed, match=r"too little room on the disk of .*/ws/models: 1\.04 kB needed, 5 B free"):
         _pull(workspace, index, convert, steps.append)
     assert steps == []
     assert _left(workspace) == []
@@ -381,3 +383,38 @@ def test_remove_leaves_the_shared_cache_alone(workspace: Workspace) -> None:
     with pytest.raises(ModelError, match=r"hf cache rm model/org/name"):
         remove("org/name", workspace)
     assert (cache / "snapshots" / "abc" / "config.json").is_file()
+
+
+# --- the processes behind it ------------------------------------------------------------------------------------
+
+
+def test_a_child_ends_when_its_parent_is_killed(tmp_path: Path) -> None:
+    child = (
+        "import os, pathlib, time; from core.models.child import end_with_parent; end_with_parent();"
+        "pathlib.Path('pid').write_text(str(os.getpid())); pathlib.Path('pid').rename('ready'); time.sleep(60)"
+    )
+    program = (
+        "import sys, threading; from pathlib import Path; from core.models.child import run_child;"
+        f"run_child([sys.executable, '-c', {child!r}], Path.cwd(), threading.Event(), lambda _records: None)"
+    )
+    parent = subprocess.Popen([sys.executable, "-c", program], cwd=tmp_path)
+    _wait_until((tmp_path / "ready").exists)
+    pid = int((tmp_path / "ready").read_text())
+    parent.kill()
+    parent.wait()
+    _wait_until(lambda: not _alive(pid))
+
+
+def _alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def _wait_until(true: Callable[[], bool]) -> None:
+    for _turn in range(500):
+        if true():
+            return
+        time.sleep(0.02)
+    raise AssertionError("never came")
