@@ -28,6 +28,7 @@ from tui import clipboard
 from tui.actions import bindings
 from tui.messages import ModelChosen
 from tui.screens.opening import OpeningScreen
+from tui.terminal import read_alt_digits
 
 if TYPE_CHECKING:
     from tui.screens.chat import ChatScreen
@@ -193,6 +194,7 @@ def _palette_provider() -> Any:
 
 def run(workspace: Path | None = None) -> int:
     """Run the app; returns the process's exit code."""
+    read_alt_digits()
     app = FinetuiApp(find_workspace(workspace))
     # They wait for their handlers: Textual takes the terminal over earlier, and a death between would leave it so.
     signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING_SIGNALS)

@@ -157,6 +157,9 @@ class Conversing(Screen[None]):
             ticker.stop()
             if self.exchange is exchange:
                 self.exchange = None
+        if self.comparing:
+            for view in views:
+                view.tell(_("alt+{n} keeps it").format(n=view.column.index + 1))
         await self._tell_memory()
 
     @property

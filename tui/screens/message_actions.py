@@ -215,11 +215,10 @@ class MessageActions(Conversing):
         for view in self.views:
             view.tell(KEPT_MARK if view is better else "")
         same = all(self._history(view) == self._history(better) for view in worse)
-        note = "" if same else _(" (the columns' histories differ: the prompt is column {n}'s)").format(n=number)
-        self.notify(
-            _("Kept as preference data in {path}{note}").format(path=path, note=note),
-            markup=False,
-        )
+        told = _("A preference pair in data/{name}.").format(name=PREFERENCES)
+        if not same:
+            told += " " + _("The columns' histories differ: the prompt is column {n}'s.").format(n=number)
+        self.notify(told)
 
     def _history(self, view: ColumnView) -> list[str]:
         return [turn.content for turn in self.conversation.line(view.column.index)[:-1]]

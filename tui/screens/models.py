@@ -52,7 +52,7 @@ class ModelsScreen(Screen[None]):
     ModelsScreen #models-progress { display: none; height: 1; padding: 0 1; background: $boost; }
     ModelsScreen #models-keys { height: 1; padding: 0 1; background: $panel; color: $text-muted; }
     ModelsScreen.-narrow #models-facts {
-        display: none; dock: bottom; width: 100%; height: auto; max-height: 60%;
+        display: none; dock: bottom; width: 100%; height: auto; max-height: 80%;
         border-left: none; border-top: solid $panel; background: $surface;
     }
     ModelsScreen.-narrow.-facts #models-facts { display: block; }
@@ -149,8 +149,19 @@ class ModelsScreen(Screen[None]):
         self.query_one("#models-facts Static", Static).update(text)
 
     def action_facts(self) -> None:
-        """On a narrow screen: show the facts below the list, or put them away."""
-        self.toggle_class("-facts")
+        """Go to the facts, to scroll them, and back. On a narrow screen they come and go with that."""
+        pane = self.query_one("#models-facts")
+        if pane.has_focus:
+            self._leave_facts()
+            return
+        self.add_class("-facts")
+        pane.can_focus = True
+        pane.focus()
+
+    def _leave_facts(self) -> None:
+        self.remove_class("-facts")
+        self.query_one("#models-facts").can_focus = False
+        self.query_one(OptionList).focus()
 
     # --- filter and back ---
 
@@ -176,8 +187,8 @@ class ModelsScreen(Screen[None]):
             filter_input.value = ""
             filter_input.display = False
             self.query_one(OptionList).focus()
-        elif self.has_class("-facts") and self.has_class("-narrow"):
-            self.remove_class("-facts")
+        elif self.has_class("-facts"):
+            self._leave_facts()
         elif pull is not None:
             pull.cancel()
         else:

@@ -61,14 +61,17 @@ class ColumnView(Vertical):
 
     @property
     def name_shown(self) -> str:
-        """Who answers here."""
+        """Who answers here; short beside others, whose heads say the rest."""
+        if len(self.conversation.columns) > 1:
+            return self.column.label or self.column.adapter or self.column.model
         return self.column.label or speaker(self.column.model, self.column.adapter)
 
     def tell(self, text: str) -> None:
         """Say something in the head, beside the number and the name."""
         number = f" {self.column.index + 1} "
+        name = inert_line(speaker(self.column.model, self.column.adapter))
         self.query_one(".column-head", Static).update(
-            Content.assemble((number, "bold reverse"), " ", (inert_line(self.name_shown), "bold"), "  ", text)
+            Content.assemble((number, "bold reverse"), " ", (name, "bold"), "  ", (text, "$text-success"))
         )
 
     # --- the conversation ---
@@ -77,7 +80,9 @@ class ColumnView(Vertical):
         """Show the active line of the conversation as its file has it."""
         transcript = self.transcript
         transcript.clear()
-        transcript.extend([entry_of(self.conversation, turn) for turn in self.conversation.line(self.column.index)])
+        line = self.conversation.line(self.column.index)
+        name = self.name_shown if len(self.conversation.columns) > 1 else ""
+        transcript.extend([entry_of(self.conversation, turn, name) for turn in line])
 
     def refresh_turn(self, turn: Turn) -> None:
         """Show a turn's changed rating or branches."""
