@@ -217,6 +217,15 @@ def test_doctor_names_what_is_not_installed(finetui: Any, monkeypatch: pytest.Mo
     assert (record["level"], record["value"]) == ("missing", "not installed")
 
 
+def test_doctor_where_letters_would_be_lost(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    with (tmp_path / "out").open("w", encoding="ascii", errors="replace") as stdout:
+        monkeypatch.setattr("sys.stdout", stdout)
+        main(["doctor"])
+    assert "* encoding        ascii" in (tmp_path / "out").read_text()
+
+
 def test_init(finetui: Any, tmp_path: Path) -> None:
     run = finetui("init", str(tmp_path / "new"))
     assert run.code == 0

@@ -160,12 +160,24 @@ async def test_filter_narrows_and_escape_leaves_it(workspace: Workspace) -> None
 
 
 async def test_facts_on_a_narrow_screen(workspace: Workspace) -> None:
-    async with shown(workspace, (80, 24)) as models:
+    async with shown(workspace, (40, 10)) as models:
         facts = models.screen.query_one("#models-facts")
         await models.pilot.press("i")
         assert facts.display
+        assert facts.has_focus
+        await models.pilot.press("down", "down")
+        await models.until(lambda: facts.scroll_offset.y == 2, "scrolled facts")
         await models.pilot.press("escape")
         assert not facts.display
+        assert models.screen.query_one(OptionList).has_focus
+
+
+async def test_problems_stand_first(workspace: Workspace) -> None:
+    (workspace.models / "demo" / "tokenizer.json").unlink()
+    async with shown(workspace) as models:
+        assert models.text("#models-facts Static").splitlines()[:2] == ["demo", "! no tokenizer"]
+        assert row_content(models.screen.highlighted, 60).plain.startswith("! demo  ")
+        assert row_content(models.screen._shown[1], 60).plain.startswith("  └ zh  ")
 
 
 async def test_rescan_finds_what_came_meanwhile(workspace: Workspace) -> None:
@@ -185,6 +197,17 @@ async def test_enter_chooses_a_model_or_an_adapter(workspace: Workspace) -> None
         await models.pilot.press("enter")
         await models.until(lambda: len(models.app.chosen) == 2, "two choices")
         assert models.app.chosen == [("demo", None), ("demo", "zh")]
+
+
+async def test_the_chosen_one_answers_in_the_chat(start_chat: Any) -> None:
+    async with start_chat(answers=["hello"]) as chat:
+        await chat.pilot.press("f6")
+        await chat.until(lambda: isinstance(chat.app.screen, ModelsScreen) and chat.app.screen.highlighted, "the list")
+        await chat.pilot.press("slash", *"tuned", "enter", "enter")
+        await chat.until(lambda: chat.app.screen is chat.screen, "the chat")
+        await chat.until(lambda: chat.screen.conversation.columns[0].adapter == "tuned", "the adapter")
+        await chat.ask("hi")
+        assert chat.texts() == ["hi", "hello"]
 
 
 async def test_an_adapter_that_does_not_fit_is_refused_aloud(workspace: Workspace) -> None:

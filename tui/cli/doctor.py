@@ -132,6 +132,9 @@ def _terminal() -> Iterator[Finding]:
     if environment.get("TERM", "dumb") == "dumb":
         advice = _("the app needs a terminal that can move its cursor; finetui chat works without")
         yield Finding("screen", _("not usable for the app"), "note", advice)
+    if (sys.stdout.encoding or "").lower().replace("-", "") != "utf8":
+        advice = _("letters beyond ASCII are lost: set LANG to a UTF-8 locale, such as C.UTF-8")
+        yield Finding("encoding", sys.stdout.encoding or "?", "note", advice)
     yield Finding("colours", _colours())
     yield Finding("connection", _connection())
     yield _clipboard()

@@ -114,9 +114,7 @@ def _laid_out(name: str, style: str, figures: Sequence[str], width: int) -> Cont
     room = max(1, width - sum(_FIGURES[i] + 1 for i in shown))
     label = Content.styled(inert_line(name), style).truncate(room, ellipsis=True)
     cells = "".join(" " + _right(figures[i], _FIGURES[i]) for i in sorted(shown))
-    return Content.assemble(
-        label, " " * (room - label.cell_length), (cells, style if style == "dim" else "$muted")
-    )
+    return Content.assemble(label, " " * (room - label.cell_length), (cells, style if style == "dim" else "$muted"))
 
 
 def _right(text: str, width: int) -> str:
@@ -137,12 +135,12 @@ def facts(row: Row) -> Content:
             pairs, problems = _adapter_pairs(adapter), _adapter_problems(adapter, base)
         case PackagedRow(entry):
             pairs, problems = _packaged_pairs(entry), ()
-    lines = [Content.styled(inert_line(row.name), "bold"), Content("")]
+    lines = [Content.styled(inert_line(row.name), "bold")]
+    lines += [Content.assemble(("! ", "bold $text-warning"), inert_line(problem)) for problem in problems]
+    lines.append(Content(""))
     width = max(cell_len(label) for label, _value in pairs) + 2
     for label, value in pairs:
         lines.append(Content.assemble((label + " " * (width - cell_len(label)), "$muted"), inert_line(value)))
-    for problem in problems:
-        lines += [Content(""), Content.assemble(("! ", "bold $text-warning"), inert_line(problem))]
     return Content("\n").join(lines)
 
 
