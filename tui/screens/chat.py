@@ -201,6 +201,7 @@ class ChatScreen(Speakers):
         if not conversation.columns or not conversation.columns[0].model:
             conversation.set_columns(self.conversation.columns)
         await self.show(conversation)
+        self.input.remember(*(turn.content for turn in conversation.line() if turn.role == "user"))
         self.load(conversation.columns)
         self.input.focus()
 
@@ -270,7 +271,7 @@ class ChatScreen(Speakers):
         column = self.view.column
         messages = self.conversation.messages(column.index)
         if self.input.text and not self.input.text.startswith("/"):
-            messages = (*messages, Message("user", self.input.text))
+            messages = (*messages, Message("user", self.input.full_text))
         if not messages:
             self.notify(_("Type a message first: there is no prompt yet."))
             return
