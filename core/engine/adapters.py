@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from safetensors import safe_open
-from torch import Tensor
+from torch import Tensor, nn
 
-from core.engine.fused_layer import FusedLayer
+from core.engine.fused_layer import FusedLayer, Module
 from core.engine.lora import FUSED_PLACES, LoraAdapter, LoraFactors
 from core.errors import AdapterMismatch, ModelError
 from core.i18n import _
@@ -40,6 +40,8 @@ _PEFT_ONLY = (
 )
 """Options of LoRA that change more than a linear layer's product."""
 _KEY = re.compile(r"^base_model\.model\.model\.layers\.(\d+)\.(.+)\.(lora_A|lora_B|lora_magnitude_vector)(\.weight)?$")
+
+_FACTOR = re.compile(r"^base_model\.model\.(.+)\.lora_(A|B)\.weight$")
 
 
 @dataclass(frozen=True)
@@ -135,6 +137,29 @@ def read_lora(folder: AdapterFolder, layers: list[FusedLayer], model_name: str) 
             parts["lora_A"], parts["lora_B"], scale, parts.get("lora_magnitude_vector")
         )
     return LoraAdapter(layers, factors)
+
+
+def check_fits(folder: AdapterFolder, network: Module, model_name: str) -> None:
+    """Compare an adapter's factors with the layers that they belong to; PEFT leaves out what finds no place.
+
+    Raises:
+        AdapterMismatch: a layer is missing or has another shape.
+    """
+    modules = dict(network.named_modules())
+    with safe_open(folder.weights, "pt") as file:
+        for key in file.keys():  # noqa: SIM118 - a safetensors file is no mapping
+            match = _FACTOR.match(key)
+            if match is None:
+                continue
+            name, is_a = match[1], match[2] == "A"
+            weight = getattr(modules.get(name), "weight", None)
+            if weight is None:
+                raise mismatch(folder, model_name, _("the model has no {name}").format(name=name))
+            here = weight.shape[1 if is_a else 0]
+            there = file.get_slice(key).get_shape()[1 if is_a else 0]
+            if type(modules[name]) is nn.Linear and here != there:
+                detail = _("{name} is {here} wide here and {there} there")
+                raise mismatch(folder, model_name, detail.format(name=name, here=here, there=there))
 
 
 def mismatch(folder: AdapterFolder, model_name: str, detail: str) -> AdapterMismatch:

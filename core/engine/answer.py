@@ -86,11 +86,7 @@ class Answer:
             self.end("length")
 
     def end(self, reason: FinishReason) -> None:
-        """No more tokens; what was held back is said after all, unless a stop string turns up in it."""
-        self._unsaid += self._stops.push(self._detokenizer.flush())
-        if self._stops.hit:
-            self.finish_reason = "stop"
-            return
+        """No more tokens; what might have become a stop string is said after all."""
         self._unsaid += self._stops.flush()
         self.finish_reason = reason
 

@@ -16,7 +16,10 @@ _CONTEXT = 4
 
 
 class Detokenizer:
-    """The text of a growing list of ids, each `push` in constant time."""
+    """The text of a growing list of ids, each `push` in constant time.
+
+    What an answer ends in the middle of is never shown: half a character is no text.
+    """
 
     def __init__(self, decode: Callable[[Sequence[int]], str]) -> None:
         self._decode = decode
@@ -36,10 +39,6 @@ class Detokenizer:
         self._pending = []
         self._emitted = self._decode(self._context)
         return new
-
-    def flush(self) -> str:
-        """What was held back as an unfinished character, at the end."""
-        return self._give(self._decode(self._context + self._pending)) if self._pending else ""
 
     def _give(self, text: str) -> str:
         if len(text) <= len(self._emitted):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import inspect
+import itertools
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -17,7 +18,7 @@ import torch
 from torch import Tensor
 from transformers.cache_utils import DynamicCache, DynamicLayer
 
-from core.engine.adapters import AdapterFolder, mismatch
+from core.engine.adapters import AdapterFolder, check_fits, mismatch
 from core.engine.fused_layer import Module
 from core.engine.segment import Segment
 from core.errors import ModelError
@@ -49,6 +50,9 @@ class StockModel:
     def __init__(self, model: Module) -> None:
         self._model = model
         self._peft: Any = None
+        self._names: dict[str, str] = {}
+        """PEFT's names of adapters, which may hold no dots, by ours."""
+        self._numbers = itertools.count()
         self._last_only = "logits_to_keep" in inspect.signature(model.forward).parameters
 
     def add_adapter(self, name: str, folder: AdapterFolder, model_name: str) -> int:
@@ -61,33 +65,50 @@ class StockModel:
         from peft import PeftModel  # 0.3 s and 30 MB, for adapters that only it can serve
 
         self.remove_adapter(name)
+        check_fits(folder, self._model, model_name)
+        inner = f"adapter{next(self._numbers)}"
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 if self._peft is None:
-                    self._peft = PeftModel.from_pretrained(self._model, str(folder.path), adapter_name=name)
+                    self._peft = PeftModel.from_pretrained(self._model, str(folder.path), adapter_name=inner)
                 else:
-                    self._peft.load_adapter(str(folder.path), adapter_name=name)
+                    self._peft.load_adapter(str(folder.path), adapter_name=inner)
         except (RuntimeError, ValueError, KeyError, TypeError) as error:
+            self._recover(inner)
             if "size mismatch" in str(error) or "not found in the base model" in str(error):
                 raise mismatch(folder, model_name, str(error).splitlines()[-1].strip()) from error
             raise ModelError(
                 _("adapter {path} cannot be loaded: {error}").format(path=folder.path, error=error)
             ) from error
         self._peft.eval().requires_grad_(False)
-        marked = f".{name}."
+        self._names[name] = inner
         named = self._peft.named_parameters()
-        return sum(weight.numel() for key, weight in named if marked in key or key.endswith(f".{name}"))
+        return sum(weight.numel() for key, weight in named if inner in key.split("."))
+
+    def _recover(self, inner: str) -> None:
+        """Take a half loaded adapter out again: its layers would stay in the model, untrained."""
+        if self._peft is not None:
+            if inner in self._peft.peft_config:
+                self._peft.delete_adapter(inner)
+            return
+        if hasattr(self._model, "peft_config"):
+            del self._model.peft_config
+        for parent in list(self._model.modules()):
+            for name, child in list(parent.named_children()):
+                if type(child).__module__.startswith("peft."):
+                    setattr(parent, name, getattr(child, "base_layer", None) or child.original_module)
 
     def remove_adapter(self, name: str) -> None:
         """Forget an adapter; with the last one PEFT leaves the model."""
-        if self._peft is None or name not in self._peft.peft_config:
+        inner = self._names.pop(name, None)
+        if inner is None:
             return
         if len(self._peft.peft_config) == 1:  # deleting the last one breaks PEFT later
             self._model = self._peft.unload()
             self._peft = None
         else:
-            self._peft.delete_adapter(name)
+            self._peft.delete_adapter(inner)
 
     def new_row(self) -> StockRow:
         return StockRow(DynamicCache(config=self._model.config))
@@ -125,6 +146,7 @@ class StockModel:
             with self._peft.disable_adapter():
                 yield self._peft
         else:
-            if self._peft.active_adapter != adapter:
-                self._peft.set_adapter(adapter)
+            inner = self._names[adapter]
+            if self._peft.active_adapter != inner:
+                self._peft.set_adapter(inner)
             yield self._peft

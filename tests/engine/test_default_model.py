@@ -33,7 +33,7 @@ def test_it_answers_as_transformers_does_and_goes_on_from_its_cache(default_mode
         ours = row.tokens[len(ids) :]
         assert_equal_greedy(reference, ids, ours, theirs[: len(ours)])
         if ours == theirs[:-1]:
-            assert text_of(replies) == tokenizer.decode(theirs, skip_special_tokens=True)
+            assert text_of(replies) == tokenizer.decode(theirs, skip_special_tokens=True).rstrip("\ufffd")
 
     first = ask(model, Row(CAPITAL, cache_key="talk"))
     assert "Paris" in text_of(first)

@@ -39,6 +39,29 @@ def test_an_adapter_of_another_base_is_refused_naming_both(
     assert model.adapter_names == ()
 
 
+def test_peft_never_gets_to_load_half_of_an_adapter(
+    model_folder: Callable[[str], Path], adapter_folder: Callable[..., Path], tmp_path: Path
+) -> None:
+    model = load(model_folder("olmo2"))  # served by transformers' own forward
+    before = text_of(ask(model, Row(HELLO)))
+    with pytest.raises(AdapterMismatch, match=r"the model has no model.layers.2"):
+        model.load_adapter("a", adapter_folder("gemma3"))
+    torn = tmp_path / "torn"  # what only PEFT notices
+    shutil.copytree(adapter_folder("olmo2"), torn)
+    tensors = load_file(torn / "adapter_model.safetensors")
+    save_file({k: v[:2] if "lora_A" in k else v for k, v in tensors.items()}, torn / "adapter_model.safetensors")
+    with pytest.raises(AdapterMismatch, match="does not fit tiny-olmo2"):
+        model.load_adapter("a", torn)
+    assert text_of(ask(model, Row(HELLO))) == before
+    model.load_adapter("good", adapter_folder("olmo2"))
+    with pytest.raises(AdapterMismatch):
+        model.load_adapter("a", torn)
+    assert text_of(ask(model, Row(HELLO))) == before
+    assert model.adapter_names == ("good",)
+    model.unload_adapter("good")
+    assert text_of(ask(model, Row(HELLO))) == before
+
+
 def test_an_adapter_that_fits_but_names_another_base_is_loaded_with_a_warning(
     model_folder: Callable[[str], Path], adapter_folder: Callable[..., Path], tmp_path: Path
 ) -> None:
