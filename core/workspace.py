@@ -121,7 +121,8 @@ def init_workspace(folder: Path) -> tuple[Workspace, tuple[Path, ...]]:
 
 def _copy_bundled_data(data: Path) -> Iterator[Path]:
     """The bundled sets, file by file; without any, a list of none."""
-    bundled = sorted(path for path in _BUNDLED_DATA.glob("*") if path.is_file())
+    ours = (_BUNDLED_DATA / "dataset_info.json").is_file()  # else it is the folder of somebody else's package
+    bundled = sorted(path for path in _BUNDLED_DATA.glob("*") if path.is_file()) if ours else []
     contents = {path.name: path.read_bytes() for path in bundled} or {"dataset_info.json": b"{}\n"}
     for name, content in contents.items():
         with contextlib.suppress(FileExistsError), (data / name).open("xb") as file:

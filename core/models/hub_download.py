@@ -11,15 +11,6 @@ import json
 import shutil
 import sys
 
-from huggingface_hub import snapshot_download
-from huggingface_hub.errors import (
-    DryRunError,
-    GatedRepoError,
-    HfHubHTTPError,
-    LocalEntryNotFoundError,
-    RepositoryNotFoundError,
-)
-
 from core.errors import FinetuiError, PullFailed
 from core.i18n import _
 from core.models.child import end_with_parent
@@ -32,6 +23,8 @@ _NOT_WANTED = ["*/*"]  # originals, ONNX and other precisions lie in folders of 
 
 def download(hub_id: str) -> None:
     """Fetch what is missing of a model."""
+    from huggingface_hub import snapshot_download  # 0.3 s, for this process alone
+
     files = snapshot_download(hub_id, allow_patterns=_WANTED, ignore_patterns=_NOT_WANTED, dry_run=True)
     if not any(file.filename.endswith(".safetensors") for file in files):
         raise PullFailed(
@@ -59,20 +52,22 @@ def _check_space(needed: int) -> None:
 
 def explain(hub_id: str, error: Exception) -> FinetuiError:
     """The error as a person meets it."""
+    from huggingface_hub import errors  # see `download`
+
     match error:
         case FinetuiError():
             return error
-        case GatedRepoError():
+        case errors.GatedRepoError():
             return PullFailed(
                 _("{name} is gated: its owner wants terms accepted first").format(name=hub_id),
                 _("accept them on its page, then log in with: hf auth login"),
             )
-        case RepositoryNotFoundError():
+        case errors.RepositoryNotFoundError():
             return PullFailed(
                 _("the hub has no public model {name}").format(name=hub_id),
                 _("check the spelling; for a private one, log in with: hf auth login"),
             )
-        case HfHubHTTPError() if not isinstance(error, LocalEntryNotFoundError):
+        case errors.HfHubHTTPError() if not isinstance(error, errors.LocalEntryNotFoundError):
             return PullFailed(_("the hub refused {name}: {reason}").format(name=hub_id, reason=_first_line(error)))
         case OSError(errno=28):
             return PullFailed(
@@ -92,7 +87,7 @@ def explain(hub_id: str, error: Exception) -> FinetuiError:
 def _reason(error: Exception) -> Exception:
     """A dry run wraps what went wrong."""
     cause = error.__cause__
-    return cause if isinstance(error, DryRunError) and isinstance(cause, Exception) else error
+    return cause if type(error).__name__ == "DryRunError" and isinstance(cause, Exception) else error
 
 
 def _first_line(error: Exception) -> str:

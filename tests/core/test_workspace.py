@@ -55,6 +55,18 @@ def test_init_makes_the_folders_and_keeps_what_is_there(tmp_path: Path) -> None:
     assert info.read_text() == '{"mine": {}}'
 
 
+def test_init_copies_the_bundled_sets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    bundled = tmp_path / "bundled"
+    bundled.mkdir()
+    (bundled / "set.json").write_text("[]")
+    monkeypatch.setattr("core.workspace._BUNDLED_DATA", bundled)
+    assert not (init_workspace(tmp_path / "a")[0].data / "set.json").exists()  # a folder that is not ours
+    (bundled / "dataset_info.json").write_text('{"set": {"file_name": "set.json"}}')
+    workspace, _made = init_workspace(tmp_path / "b")
+    assert (workspace.data / "set.json").read_text() == "[]"
+    assert "set" in json.loads((workspace.data / "dataset_info.json").read_bytes())
+
+
 def test_init_where_a_file_stands(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(WorkspaceError, match="cannot write"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
@@ -11,6 +12,7 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.content import Content
+from textual.css.query import NoMatches
 from textual.screen import Screen
 from textual.timer import Timer
 from textual.widgets import Input, OptionList, Static
@@ -107,7 +109,8 @@ class ModelsScreen(Screen[None]):
         orphans = adapters_without_base(models, await asyncio.to_thread(find_adapters, self.workspace))
         self._rows = list(rows(models, orphans, PACKAGED_MODELS))
         self._count = len(models)
-        self._show_rows()
+        with contextlib.suppress(NoMatches):  # the screen was left meanwhile
+            self._show_rows()
 
     def _show_rows(self) -> None:
         if self._count < 0:
