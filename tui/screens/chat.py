@@ -90,8 +90,15 @@ class ChatScreen(Speakers):
         self.start_with(models)
         self._send_early_messages()
 
+    def on_screen_resume(self) -> None:
+        """Back from F6, where a model may have come."""
+        for welcome in self.query(Welcome):
+            welcome.check()
+
     @on(Welcome.Ready)
     async def _welcome_over(self, event: Welcome.Ready) -> None:
+        if not self.query(Welcome):
+            return
         await self.query_one(Welcome).remove()
         self.query_one("#columns").display = True
         self.input.display = True
@@ -111,7 +118,11 @@ class ChatScreen(Speakers):
         self.query_one(Completion).offer(self.input.text, complete)
 
     @on(PromptInput.Submitted)
-    def _submitted(self, event: PromptInput.Submitted) -> None:
+    async def _submitted(self, event: PromptInput.Submitted) -> None:
+        async with self.changing:
+            self._take_line(event)
+
+    def _take_line(self, event: PromptInput.Submitted) -> None:
         try:
             line = parse(event.text)
         except FinetuiError as error:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import threading
+import asyncio
 from typing import ClassVar
 
 from textual import work
@@ -11,21 +11,24 @@ from textual.binding import BindingType
 from textual.containers import Vertical
 from textual.content import Content
 from textual.message import Message
+from textual.timer import Timer
 from textual.widgets import Static
 
-from core.errors import FinetuiError
 from core.i18n import _
+from core.models.catalog import list_models
 from core.models.figures import size_text
-from core.models.packaged import PACKAGED_MODELS
-from core.models.pull import PullProgress, pull
+from core.models.packaged import DEFAULT, PACKAGED_MODELS
+from core.models.progress import PullProgress
 from core.untrusted import inert
 from core.workspace import Workspace
+from tui.pulling import Pulling, running_pull
 
 _BAR_CELLS = 36
+_LOOKS_PER_SECOND = 4
 
 
 class Welcome(Vertical, can_focus=True):
-    """Offers the default model, shows how its fetching goes, and says `Ready` when it is there."""
+    """Offers the default model, shows how its fetching goes, and says `Ready` when there is a model."""
 
     DEFAULT_CSS = """
     Welcome { align: center middle; height: 1fr; padding: 0 2; }
@@ -34,7 +37,7 @@ class Welcome(Vertical, can_focus=True):
     BINDINGS: ClassVar[list[BindingType]] = [("enter", "fetch"), ("escape", "cancel")]
 
     class Ready(Message):
-        """The model is there."""
+        """A model is there."""
 
         def __init__(self, model: str) -> None:
             super().__init__()
@@ -43,8 +46,7 @@ class Welcome(Vertical, can_focus=True):
     def __init__(self, workspace: Workspace) -> None:
         super().__init__()
         self.workspace = workspace
-        self._cancelled = threading.Event()
-        self._fetching = False
+        self._timer: Timer | None = None
 
     def compose(self) -> ComposeResult:
         yield Static(greeting())
@@ -52,40 +54,45 @@ class Welcome(Vertical, can_focus=True):
 
     def on_mount(self) -> None:
         self.focus()
+        if running_pull(self.app) is not None:
+            self._watch()
 
     def action_fetch(self) -> None:
-        if not self._fetching:
-            self._fetching = True
-            self._cancelled.clear()
-            self._pull()
+        """Fetch the default model, unless a fetching is under way."""
+        if running_pull(self.app) is None:
+            Pulling(self.app, self.workspace, DEFAULT).start()
+        self._watch()
 
     def action_cancel(self) -> None:
-        self._cancelled.set()
+        pulling = running_pull(self.app)
+        if pulling is not None:
+            pulling.cancel()
 
-    def on_unmount(self) -> None:
-        self._cancelled.set()
+    def _watch(self) -> None:
+        if self._timer is None:
+            self._timer = self.set_interval(1 / _LOOKS_PER_SECOND, self._look)
 
-    @work(thread=True)
-    def _pull(self) -> None:
-        try:
-            model = pull("default", self.workspace, lambda p: self.app.call_from_thread(self._show, p), self._cancelled)
-        except FinetuiError as error:
-            self.app.call_from_thread(self._failed, error)
+    def _look(self) -> None:
+        pulling = running_pull(self.app)
+        if pulling is not None:
+            if pulling.progress is not None:
+                self._tell(progress_line(pulling.progress))
             return
-        self.app.call_from_thread(self.post_message, self.Ready(model.name))
+        if self._timer is not None:
+            self._timer.stop()
+            self._timer = None
+        self._tell(Content(_("enter tries again")))
+        self.check()
 
-    def _show(self, progress: PullProgress) -> None:
-        if self.is_mounted:
-            self.query_one("#progress", Static).update(progress_line(progress))
+    def _tell(self, text: Content) -> None:
+        self.query_one("#progress", Static).update(text)
 
-    def _failed(self, error: FinetuiError) -> None:
-        self._fetching = False
-        if self.is_mounted:
-            self.query_one("#progress", Static).update(
-                Content.assemble(
-                    (inert(error.message), "bold $text-error"), "\n", inert(error.hint), "\n", _("enter tries again")
-                )
-            )
+    @work
+    async def check(self) -> None:
+        """Look whether there is a model now, however it came."""
+        models = await asyncio.to_thread(list_models, self.workspace)
+        if models:
+            self.post_message(self.Ready(models[0].name))
 
 
 def greeting() -> Content:
