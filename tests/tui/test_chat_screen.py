@@ -294,4 +294,4 @@ async def test_every_size_has_room_for_the_input_and_the_answer(start_chat: Star
         await chat.ask("hi")
         assert chat.screen.input.size.height >= 1
         assert chat.screen.views[0].transcript.size.height >= 3
-        assert chat.screen.status.size.width <= size[0]
+        assert chat.screen.query_one("StatusBar").size.width <= size[0]

@@ -83,9 +83,9 @@ class ChatScreen(Speakers):
             await self._mount_sessions()
         models = await self.models()
         if not models:
-            await self.query_one("#chat").mount(Welcome(self.workspace), before="#columns")
             self.query_one("#columns").display = False
             self.input.display = False
+            await self.query_one("#chat").mount(Welcome(self.workspace), before="#columns")
             return
         self.start_with(models)
         self._send_early_messages()

@@ -7,12 +7,13 @@ only show.
 
 from __future__ import annotations
 
+import asyncio
 import random
 import time
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from textual import work
 from textual.containers import Horizontal
@@ -55,6 +56,8 @@ class Conversing(Screen[None]):
         self.conversation = self.store.create(columns=[Column(0, "", None, "")])
         self.driver = ChatDriver(workspace, on_phase=self._on_phase, on_death=self._on_death)
         self.exchange: Exchange | None = None
+        self.changing = asyncio.Lock()
+        """Held while one conversation takes the place of another: questions wait for columns that stand."""
         self.single_turn = False
         self._options: GenerationOptions | None = None
         self._phase: PhaseChanged | None = None
@@ -76,9 +79,10 @@ class Conversing(Screen[None]):
     def input(self) -> PromptInput:
         return self.query_one(PromptInput)
 
-    @property
-    def status(self) -> StatusBar:
-        return self.query_one(StatusBar)
+    def tell_status(self, **changes: Any) -> None:
+        """Show something in the line at the bottom, which is gone already when the app is leaving."""
+        for bar in self.query(StatusBar):
+            bar.tell(**changes)
 
     @property
     def comparing(self) -> bool:
@@ -86,9 +90,10 @@ class Conversing(Screen[None]):
 
     async def show(self, conversation: Conversation) -> None:
         """Put a conversation on the screen in place of the one before."""
-        await self.end_answer()
-        self.conversation = conversation
-        await self.show_columns()
+        async with self.changing:
+            await self.end_answer()
+            self.conversation = conversation
+            await self.show_columns()
         for problem in conversation.problems:
             self.views[0].say(problem)
 
@@ -104,7 +109,7 @@ class Conversing(Screen[None]):
     def tell_speaker(self) -> None:
         """Show in the status bar who answers, and how."""
         first = self.conversation.columns[0]
-        self.status.tell(
+        self.tell_status(
             model=_("comparing {n}").format(n=len(self.conversation.columns)) if self.comparing else first.model,
             adapter="" if self.comparing else first.adapter or "",
             mode=_("single turn") if self.single_turn else _("multi turn"),
@@ -117,7 +122,7 @@ class Conversing(Screen[None]):
         engine = self.driver.loaded(self.conversation.columns[0].model)
         usages = [turn.usage for turn in self.conversation.line(0) if turn.usage]
         used = usages[-1].prompt_tokens + usages[-1].answer_tokens if usages else 0
-        self.status.tell(context_used=used, context_length=engine.loaded.context_length if engine else 0)
+        self.tell_status(context_used=used, context_length=engine.loaded.context_length if engine else 0)
 
     def on_app_focus(self) -> None:
         """Another window may have gone on with this conversation meanwhile."""
@@ -259,8 +264,6 @@ class Conversing(Screen[None]):
         await self._tell_memory()
 
     def _on_phase(self, model: str, phase: PhaseChanged) -> None:
-        if not self.is_mounted:  # the app is leaving
-            return
         if self._phase is None:
             self._phase_since = time.monotonic() - phase.seconds
             self._phase_timer = self.set_interval(0.5, self._tell_phase)
@@ -276,7 +279,7 @@ class Conversing(Screen[None]):
         text = _("{phase} {seconds:.0f} s").format(
             phase=_PHASES[self._phase.phase], seconds=time.monotonic() - self._phase_since
         )
-        self.status.tell(phase=text)
+        self.tell_status(phase=text)
         for view in self.views:
             view.wait(text)
 
@@ -284,13 +287,11 @@ class Conversing(Screen[None]):
         self._phase = None
         if self._phase_timer is not None:
             self._phase_timer.stop()
-        self.status.tell(phase="")
+        self.tell_status(phase="")
         for view in self.views:
             view.wait("…")
 
     def _on_death(self, model: str, death: WorkerDied) -> None:
-        if not self.is_mounted:
-            return
         self._end_phase()
         if self.exchange is None:
             self.notify(
@@ -309,7 +310,7 @@ class Conversing(Screen[None]):
             report = await engine.client.status()
         except FinetuiError:
             return
-        self.status.tell(memory=memory_text(report.device_bytes, report.device_total_bytes, report.resident_bytes))
+        self.tell_status(memory=memory_text(report.device_bytes, report.device_total_bytes, report.resident_bytes))
 
 
 def _flush(views: Sequence[ColumnView]) -> None:
