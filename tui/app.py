@@ -19,6 +19,7 @@ from textual.dom import DOMNode
 from textual.screen import Screen
 from textual.theme import Theme
 from textual.widgets import TextArea
+from textual.worker import WorkerFailed
 
 from core.errors import FinetuiError
 from core.i18n import _
@@ -131,6 +132,14 @@ class FinetuiApp(App[None]):
         except FinetuiError as error:
             self.tell(error)
             return True
+
+    def _handle_exception(self, error: Exception) -> None:
+        """What a worker could not do is told; only a defect of ours ends the app."""
+        cause = error.error if isinstance(error, WorkerFailed) else error
+        if isinstance(cause, FinetuiError):
+            self.tell(cause)
+        else:
+            super()._handle_exception(error)
 
     def tell(self, error: FinetuiError) -> None:
         """Show an error over whatever screen there is."""

@@ -295,3 +295,59 @@ async def test_every_size_has_room_for_the_input_and_the_answer(start_chat: Star
         assert chat.screen.input.size.height >= 1
         assert chat.screen.views[0].transcript.size.height >= 3
         assert chat.screen.query_one("StatusBar").size.width <= size[0]
+
+
+async def test_an_answer_that_cannot_be_kept_stays_on_the_screen_and_says_why(start_chat: StartChat) -> None:
+    async with start_chat(answers=["word " * 30], pace=0.01) as chat:
+        await chat.type("count")
+        await chat.until(lambda: len(chat.texts()) == 2 and "word" in chat.texts()[1], "a part")
+        chat.screen.conversation.path.unlink()
+        await chat.answered()
+        assert chat.texts()[1].count("word") == 30
+        assert chat.entry(1).footer == "not kept"
+        assert "is gone: nothing more can be written" in chat.texts()[-1]
+        await chat.type("/new")
+        await chat.until(lambda: chat.texts() == [], "a new conversation")
+        await chat.ask("again")
+        assert chat.texts()[1].count("word") == 30
+
+
+async def test_a_second_enter_while_an_answer_begins_loses_nothing(start_chat: StartChat) -> None:
+    async with start_chat(answers=["a b c d"], pace=0.02) as chat:
+        await chat.type("one")
+        await chat.type("two")
+        await chat.answered()
+        assert chat.texts() == ["one", "a b c d"]
+        assert chat.screen.input.text == "two"
+
+
+async def test_a_conversation_that_is_renamed_is_searched_by_its_title(start_chat: StartChat) -> None:
+    from textual.widgets import Input, OptionList
+
+    from tui.widgets.session_list import SessionList
+
+    async with start_chat(answers=["a"]) as chat:
+        await chat.ask("first question")
+        await chat.pilot.press("ctrl+l", "r")
+        await chat.until(lambda: chat.app.screen is not chat.screen, "the dialog")
+        chat.app.screen.query_one(Input).value = "My experiment"
+        await chat.pilot.press("enter")
+        await chat.until(lambda: chat.screen.conversation.title == "My experiment", "the title")
+        panel = chat.screen.query_one(SessionList)
+        panel.query_one(Input).value = "experiment"
+        await chat.until(lambda: panel.query_one(OptionList).option_count == 1, "the found one")
+        panel.query_one(Input).value = "nothing like it"
+        await chat.until(lambda: panel.query_one(OptionList).option_count == 0, "nothing")
+
+
+async def test_a_deleted_conversation_comes_back(start_chat: StartChat) -> None:
+    async with start_chat(answers=["a"]) as chat:
+        await chat.ask("keep me")
+        path = chat.screen.conversation.path
+        await chat.pilot.press("ctrl+l")
+        await chat.until(lambda: chat.screen.focused is not chat.screen.input, "the list")
+        await chat.pilot.press("d")
+        await chat.until(lambda: not path.exists(), "the deletion")
+        await chat.until(lambda: chat.texts() == [], "an empty chat")
+        await chat.pilot.press("u")
+        await chat.until(path.exists, "the file again")

@@ -135,6 +135,9 @@ class ChatScreen(Speakers):
             self._send(line, event.text)
 
     def _send(self, text: str, typed: str) -> None:
+        if self.changing.locked():
+            self.run_worker(self._send_later(text, typed))
+            return
         if not self._somebody_answers:
             self._sent_early.append((text, typed))
             return
@@ -148,6 +151,12 @@ class ChatScreen(Speakers):
         except FinetuiError as error:
             self.tell_error(error)
             self.input.text = typed
+
+    async def _send_later(self, text: str, typed: str) -> None:
+        """Send when the conversation that is just being opened stands."""
+        async with self.changing:
+            pass
+        self._send(text, typed)
 
     def _take_up_edit(self) -> None:
         """The message being sent replaces the questions under edit: step back to before them."""

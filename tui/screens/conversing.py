@@ -10,13 +10,14 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from textual import work
 from textual.containers import Horizontal
+from textual.message import Message
 from textual.screen import Screen
 from textual.timer import Timer
 
@@ -63,6 +64,17 @@ class Conversing(Screen[None]):
         self._phase: PhaseChanged | None = None
         self._phase_since = 0.0
         self._phase_timer: Timer | None = None
+
+    async def _dispatch_message(self, message: Message) -> None:
+        """Handle a message; an error that is the user's is told and ends nothing."""
+        try:
+            await super()._dispatch_message(message)
+        except FinetuiError as error:
+            self.tell_error(error)
+
+    def tell_error(self, error: FinetuiError) -> None:
+        """Show an error where the conversation is."""
+        self.view.say_error(error.message, error.hint)
 
     # --- what is on the screen ---
 
@@ -143,25 +155,27 @@ class Conversing(Screen[None]):
         if any(not view.column.model for view in views):
             self.notify(_("Choose a model first: ctrl+g."), severity="warning")
             return
-        self._answer(views)
-
-    @work(group="answer", exclusive=True)
-    async def _answer(self, views: Sequence[ColumnView]) -> None:
         columns = [view.column for view in views]
-        exchange = self.exchange = Exchange(self.conversation, columns, single_turn=self.single_turn)
-        by_column = {view.column.index: view for view in views}
+        self.exchange = exchange = Exchange(self.conversation, columns, single_turn=self.single_turn)
         for view in views:
             view.begin(exchange.question(view.column.index), self._waiting_for(view.column.model))
+        self._answer(exchange, {view.column.index: view for view in views})
+
+    @work(group="answer")
+    async def _answer(self, exchange: Exchange, by_column: Mapping[int, ColumnView]) -> None:
+        views = list(by_column.values())
         ticker = self.set_interval(1 / FLUSHES_PER_SECOND, partial(_flush, views))
         try:
             async for column, update in exchange.run(
                 self.driver, self.request_sampling(), self.options.enable_thinking
             ):
                 self._take(by_column[column], update)
+        except FinetuiError as error:  # the file takes nothing more: what came stays on the screen
+            for view in views:
+                view.abandon(error)
         finally:
             ticker.stop()
-            if self.exchange is exchange:
-                self.exchange = None
+            self.exchange = None
         if self.comparing:
             for view in views:
                 view.tell(_("alt+{n} keeps it").format(n=view.column.index + 1))

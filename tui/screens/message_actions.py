@@ -8,7 +8,7 @@ from pathlib import Path
 from core.chat.export import SUFFIXES, append_to_dataset, export
 from core.chat.preferences import append_preference
 from core.chat.session import Turn
-from core.errors import FinetuiError, UsageError
+from core.errors import UsageError
 from core.i18n import _
 from core.untrusted import inert_line
 from tui import clipboard
@@ -269,10 +269,6 @@ class MessageActions(Conversing):
         exchange = (*newest_question(messages[:-1]), messages[-1]) if self.single_turn else messages
         path = await asyncio.to_thread(append_to_dataset, self.workspace.data, name, exchange)
         self.notify(_("appended to the data set {name}: {path}").format(name=inert_line(name), path=path), markup=False)
-
-    def tell_error(self, error: FinetuiError) -> None:
-        """Show an error where the conversation is."""
-        self.view.say_error(error.message, error.hint)
 
 
 def _suffix(kind: str) -> str:

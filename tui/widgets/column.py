@@ -15,6 +15,7 @@ from textual.content import Content
 from textual.widgets import Static
 
 from core.chat.session import Column, Conversation, Turn
+from core.errors import FinetuiError
 from core.i18n import _
 from core.serve.protocol import Started, Text
 from core.untrusted import inert_line
@@ -153,6 +154,14 @@ class ColumnView(Vertical):
         """The answer will not come."""
         self._settle(None)
         self.say(note)
+
+    def abandon(self, error: FinetuiError) -> None:
+        """The answer could not be kept: it stays on the screen, with the reason."""
+        self.flush()
+        if self._pending is not None:
+            self.transcript.finish(self._pending, footer=_("not kept"))
+            self._pending = None
+        self.say_error(error.message, error.hint)
 
     def _settle(self, turn: Turn | None) -> None:
         """The growing answer is this turn now, or nothing."""
