@@ -154,6 +154,17 @@ def test_a_message_can_be_typed_before_anything_else_is_there(workspace: Path, s
     assert said(workspace) == [[("user", "Question?"), ("assistant", "The capital of France is Paris.")]]
 
 
+@pytest.mark.parametrize("change", ["/compare base tuned", "/new", "/clear", "/resume"])
+def test_a_question_right_behind_a_change_of_the_screen_is_not_lost(workspace: Path, start: Start, change: str) -> None:
+    app = start(workspace, pace=0)
+    ask(app)
+    app.wait_for("tok/s")
+    app.type(f"{change}\nAnd now?\n")
+    app.wait_until(lambda: "And now?" in str(said(workspace)), "the question in a file")
+    app.press("ctrl+q")
+    app.assert_ends()
+
+
 def test_a_worker_that_never_starts_is_told(workspace: Path, start: Start) -> None:
     app = start(workspace, crash_at="hello", crash_by=1, stderr="cannot open shared object\n")
     ask(app)

@@ -8,6 +8,7 @@ only show.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 import time
 from collections.abc import Mapping, Sequence
@@ -20,6 +21,7 @@ from textual.containers import Horizontal
 from textual.message import Message
 from textual.screen import Screen
 from textual.timer import Timer
+from textual.worker import WorkerCancelled
 
 from core.chat.session import Column, Conversation
 from core.chat.store import SessionStore
@@ -244,14 +246,19 @@ class Conversing(Screen[None]):
             await self.driver.stop()
         else:
             self.workers.cancel_group(self, "answer")
+            self.exchange = None  # a task cancelled before its first step does not get to do that
             for view in self.views:
                 view.drop_pending(_("stopped before the answer began"))
 
     async def end_answer(self) -> None:
         """Stop, and wait until everything is in the file."""
-        if self.exchange is not None:
-            await self.stop_answer()
-            await self.workers.wait_for_complete([w for w in self.workers if w.group == "answer"])
+        if self.exchange is None:
+            return
+        answering = [worker for worker in self.workers if worker.group == "answer" and not worker.is_finished]
+        await self.stop_answer()
+        if answering:  # no workers would mean all workers
+            with contextlib.suppress(WorkerCancelled):
+                await self.workers.wait_for_complete(answering)
 
     def keep_parts(self) -> None:
         """The app has to leave now: write what there is of the answers."""
