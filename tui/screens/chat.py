@@ -26,7 +26,6 @@ from tui.screens.picker import Choice
 from tui.screens.prompt import PromptScreen
 from tui.screens.speakers import Speakers
 from tui.slash import Command, complete, parse
-from tui.widgets.column import ColumnView
 from tui.widgets.completion import Completion
 from tui.widgets.prompt_input import PromptInput
 from tui.widgets.session_list import SessionList
@@ -56,7 +55,7 @@ class ChatScreen(Speakers):
 
     def compose(self) -> ComposeResult:
         with Horizontal(id="body"), Vertical(id="chat"):
-            yield Horizontal(ColumnView(self.conversation, self.conversation.columns[0]), id="columns")
+            yield Horizontal(*self.views, id="columns")
             yield Completion()
             yield make_input()
         yield make_status_bar()

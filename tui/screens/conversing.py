@@ -57,6 +57,8 @@ class Conversing(Screen[None]):
         self.workspace = workspace
         self.store = SessionStore(workspace.sessions)
         self.conversation = self.store.create(columns=[Column(0, "", None, "")])
+        self.views = self._make_views()
+        """The columns on the screen, from the moment that they are to be there."""
         self.driver = ChatDriver(workspace, on_phase=self._on_phase, on_death=self._on_death)
         self.exchange: Exchange | None = None
         self.changing = asyncio.Lock()
@@ -79,10 +81,6 @@ class Conversing(Screen[None]):
         self.view.say_error(error.message, error.hint)
 
     # --- what is on the screen ---
-
-    @property
-    def views(self) -> list[ColumnView]:
-        return list(self.query(ColumnView))
 
     @property
     def view(self) -> ColumnView:
@@ -115,10 +113,14 @@ class Conversing(Screen[None]):
         """Lay out the columns of the conversation anew."""
         columns = self.query_one("#columns", Horizontal)
         columns.set_class(self.comparing, "compare")
+        self.views = self._make_views()
         async with self.batch():
             await columns.remove_children()
-            await columns.mount_all(ColumnView(self.conversation, column) for column in self.conversation.columns)
+            await columns.mount_all(self.views)
         self.tell_speaker()
+
+    def _make_views(self) -> list[ColumnView]:
+        return [ColumnView(self.conversation, column) for column in self.conversation.columns]
 
     def tell_speaker(self) -> None:
         """Show in the status bar who answers, and how."""
@@ -274,15 +276,19 @@ class Conversing(Screen[None]):
             try:
                 engine = await self.driver.engine(column.model)
                 said = await self.driver.adapter(engine, column.adapter) if column.adapter else ()
-                for warning in (*engine.loaded.warnings, *said):
-                    self.views[0].say(warning)
+                if self._still_there(column):
+                    for warning in (*engine.loaded.warnings, *said):
+                        self.views[0].say(warning)
             except FinetuiError as error:
                 self._end_phase()
-                if self.exchange is None:  # else the answer says it
+                if self.exchange is None and self._still_there(column):  # else the answer says it, or nobody asks
                     self.views[0].say_error(error.message, error.hint)
                 return
         self.tell_context()
         await self._tell_memory()
+
+    def _still_there(self, column: Column) -> bool:
+        return column in self.conversation.columns
 
     def _on_phase(self, model: str, phase: PhaseChanged) -> None:
         if self._phase is None:

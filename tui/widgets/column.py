@@ -44,21 +44,18 @@ class ColumnView(Vertical):
         super().__init__()
         self.conversation = conversation
         self.column = column
+        self.transcript: Transcript = ColumnTranscript(self._entries())
+        self._head = Static(classes="column-head")
         self._keys = itertools.count()
         self._pending: str | None = None
         self._buffer: list[str] = []
 
     def compose(self) -> ComposeResult:
-        yield Static(classes="column-head")
-        yield ColumnTranscript()
+        yield self._head
+        yield self.transcript
 
     def on_mount(self) -> None:
-        self.rebuild()
         self.tell("")
-
-    @property
-    def transcript(self) -> Transcript:
-        return self.query_one(ColumnTranscript)
 
     @property
     def name_shown(self) -> str:
@@ -71,7 +68,7 @@ class ColumnView(Vertical):
         """Say something in the head, beside the number and the name."""
         number = f" {self.column.index + 1} "
         name = inert_line(speaker(self.column.model, self.column.adapter))
-        self.query_one(".column-head", Static).update(
+        self._head.update(
             Content.assemble((number, "bold reverse"), " ", (name, "bold"), "  ", (text, "$text-success"))
         )
 
@@ -79,11 +76,13 @@ class ColumnView(Vertical):
 
     def rebuild(self) -> None:
         """Show the active line of the conversation as its file has it."""
-        transcript = self.transcript
-        transcript.clear()
+        self.transcript.clear()
+        self.transcript.extend(self._entries())
+
+    def _entries(self) -> list[Entry]:
         line = self.conversation.line(self.column.index)
         name = self.name_shown if len(self.conversation.columns) > 1 else ""
-        transcript.extend([entry_of(self.conversation, turn, name) for turn in line])
+        return [entry_of(self.conversation, turn, name) for turn in line]
 
     def refresh_turn(self, turn: Turn) -> None:
         """Show a turn's changed rating or branches."""
