@@ -237,7 +237,11 @@ def test_it_opens_and_closes_at_any_size(workspace: Path, start: Start, cols: in
 def test_suspended_and_resumed_it_goes_on(workspace: Path, start: Start) -> None:
     app = start(workspace, answers=["After all."])
     app.wait_for(INPUT)
-    app.signal(signal.SIGSTOP)
+    app.settle()
+    app.signal(signal.SIGTSTP)
+    stat = Path(f"/proc/{app.process.pid}/stat")
+    app.wait_until(lambda: stat.read_text().rpartition(")")[2].split()[0] == "T", "the stop")
+    assert app.left_behind() == []
     app.signal(signal.SIGCONT)
     ask(app)
     app.wait_for("After all.")
