@@ -17,7 +17,7 @@ async def test_a_question_is_answered_and_kept(start_chat: StartChat, chat_works
     async with start_chat(answers=["The capital is **Paris**."]) as chat:
         await chat.ask("What is the capital of France?")
         assert chat.texts() == ["What is the capital of France?", "The capital is **Paris**."]
-        assert "4 tokens" in chat.entry(1).footer
+        assert "4 tok ·" in chat.entry(1).footer
         path = chat.screen.conversation.path
     kept = open_conversation(path)
     assert [(turn.role, turn.content) for turn in kept.line()] == [

@@ -65,11 +65,13 @@ class ColumnView(Vertical):
         return self.column.label or speaker(self.column.model, self.column.adapter)
 
     def tell(self, text: str) -> None:
-        """Say something in the head, beside the number and the name."""
+        """Say something in the head, between the number and the name."""
         number = f" {self.column.index + 1} "
         name = inert_line(speaker(self.column.model, self.column.adapter))
         self._head.update(
-            Content.assemble((number, "bold reverse"), " ", (name, "bold"), "  ", (text, "$text-success"))
+            Content.assemble(
+                (number, "bold reverse"), " ", (f"{text}  " if text else "", "$text-success"), (name, "bold")
+            )
         )
 
     # --- the conversation ---
