@@ -28,7 +28,6 @@ _PEFT_ONLY = (
     "modules_to_save",
     "trainable_token_indices",
     "target_parameters",
-    "layer_replication",
     "alora_invocation_tokens",
     "lora_bias",
     "use_qalora",
@@ -39,6 +38,8 @@ _PEFT_ONLY = (
     "fan_in_fan_out",
 )
 """Options of LoRA that change more than a linear layer's product."""
+_BASE_CHANGING_INITS = ("pissa", "corda", "olora", "loftq", "lora_ga")
+"""Ways to begin a LoRA that subtract the beginning from the base; what was trained then fits that other base only."""
 _KEY = re.compile(r"^base_model\.model\.model\.layers\.(\d+)\.(.+)\.(lora_A|lora_B|lora_magnitude_vector)(\.weight)?$")
 
 _FACTOR = re.compile(r"^base_model\.model\.(.+)\.lora_(A|B)\.weight$")
@@ -107,11 +108,27 @@ def open_adapter(path: Path) -> AdapterFolder:
             _("{path} is a prefix adapter ({method})").format(path=path, method=folder.method),
             _("chatting with P-Tuning and prompt adapters comes with their training; use a LoRA adapter until then"),
         )
+    _refuse_other_base(folder)
     if not folder.weights.is_file():
         pickle = (path / "adapter_model.bin").is_file()
         hint = _("adapter_model.bin is a pickle, which can run any code when it is read; save it as safetensors")
         raise ModelError(_("{path} holds no adapter_model.safetensors").format(path=path), hint if pickle else "")
     return folder
+
+
+def _refuse_other_base(folder: AdapterFolder) -> None:
+    """Refuse what would need other base weights or layers than those that all adapters share."""
+    start = str(folder.config.get("init_lora_weights", ""))
+    if start.lower().startswith(_BASE_CHANGING_INITS):
+        raise ModelError(
+            _("{path} was begun by {start}, which changes the base weights").format(path=folder.path, start=start),
+            _("save it as a plain LoRA: save_pretrained(…, path_initial_model_for_weight_conversion=…) of PEFT"),
+        )
+    if folder.config.get("layer_replication"):
+        raise ModelError(
+            _("{path} repeats layers of its base (layer_replication)").format(path=folder.path),
+            _("merge it into its base and load the whole model"),
+        )
 
 
 def read_lora(folder: AdapterFolder, layers: list[FusedLayer], model_name: str) -> LoraAdapter:

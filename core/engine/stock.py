@@ -52,6 +52,8 @@ class StockModel:
         self._peft: Any = None
         self._names: dict[str, str] = {}
         """PEFT's names of adapters, which may hold no dots, by ours."""
+        self._biases: dict[str, list[tuple[Tensor, Tensor]]] = {}
+        """By PEFT's names: biases of the base that an adapter has trained, and its values for them."""
         self._numbers = itertools.count()
         self._last_only = "logits_to_keep" in inspect.signature(model.forward).parameters
 
@@ -68,7 +70,7 @@ class StockModel:
         check_fits(folder, self._model, model_name)
         inner = f"adapter{next(self._numbers)}"
         try:
-            with warnings.catch_warnings():
+            with warnings.catch_warnings(), self._biases_set_aside(inner):
                 warnings.simplefilter("ignore")
                 if self._peft is None:
                     self._peft = PeftModel.from_pretrained(self._model, str(folder.path), adapter_name=inner)
@@ -85,6 +87,19 @@ class StockModel:
         self._names[name] = inner
         named = self._peft.named_parameters()
         return sum(weight.numel() for key, weight in named if inner in key.split("."))
+
+    @contextlib.contextmanager
+    def _biases_set_aside(self, inner: str) -> Iterator[None]:
+        """PEFT writes trained biases over those of the base, which the base and every other adapter answer with."""
+        biases = [weight.data for key, weight in self._model.named_parameters() if key.endswith("bias")]
+        own = [bias.clone() for bias in biases]
+        try:
+            yield
+            changed = zip(biases, own, strict=True)
+            self._biases[inner] = [(bias, bias.clone()) for bias, before in changed if not torch.equal(bias, before)]
+        finally:
+            for bias, before in zip(biases, own, strict=True):
+                bias.copy_(before)
 
     def _recover(self, inner: str) -> None:
         """Take a half loaded adapter out again: its layers would stay in the model, untrained."""
@@ -104,6 +119,7 @@ class StockModel:
         inner = self._names.pop(name, None)
         if inner is None:
             return
+        del self._biases[inner]
         if len(self._peft.peft_config) == 1:  # deleting the last one breaks PEFT later
             self._model = self._peft.unload()
             self._peft = None
@@ -149,4 +165,18 @@ class StockModel:
             inner = self._names[adapter]
             if self._peft.active_adapter != inner:
                 self._peft.set_adapter(inner)
-            yield self._peft
+            with _exchanged(self._biases[inner]):
+                yield self._peft
+
+
+@contextlib.contextmanager
+def _exchanged(biases: list[tuple[Tensor, Tensor]]) -> Iterator[None]:
+    """The base's biases are an adapter's for a while."""
+    own = [bias.clone() for bias, _trained in biases]
+    for bias, trained in biases:
+        bias.copy_(trained)
+    try:
+        yield
+    finally:
+        for (bias, _trained), before in zip(biases, own, strict=True):
+            bias.copy_(before)

@@ -6,6 +6,8 @@ torch, some seconds) when the first of them is to be loaded.
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import functools
 import gc
 import sys
@@ -114,6 +116,7 @@ class Worker:
             on_phase("ready")
         finally:
             self.condition.state = "empty" if self._model is None else "ready"
+        _trim_heap()
         base = self._model.base
         self._tokenizer = base.tokenizer
         self.condition.model = request.model
@@ -139,8 +142,10 @@ class Worker:
     def _load_adapter(self, request: LoadAdapter) -> None:
         started_at = time.monotonic()
         model = self._loaded_model()
-        loaded = model.load_adapter(request.name, Path(request.path))
-        self.condition.adapters = model.adapter_names
+        try:
+            loaded = model.load_adapter(request.name, Path(request.path))
+        finally:
+            self.condition.adapters = model.adapter_names  # one of the same name has left before
         self._emit(
             AdapterLoaded(
                 request.id,
@@ -155,7 +160,7 @@ class Worker:
     def _unload(self) -> None:
         self._model = None
         self.condition.model, self.condition.adapters, self.condition.state = "", (), "empty"
-        _give_memory_back()
+        give_memory_back()
 
     def _told(self, request_id: int) -> None:
         self.condition.adapters = () if self._model is None else self._model.adapter_names
@@ -210,8 +215,15 @@ class Worker:
         return self._model
 
 
-def _give_memory_back() -> None:
+def give_memory_back() -> None:
     gc.collect()  # networks are full of cycles
+    _trim_heap()
     torch: Any = sys.modules.get("torch")
     if torch is not None and torch.cuda.is_available():
         torch.cuda.empty_cache()
+
+
+def _trim_heap() -> None:
+    """What was freed in pieces stays with the process otherwise: 400 MB behind a model of 135 M parameters."""
+    with contextlib.suppress(OSError, AttributeError):  # glibc's; others do without
+        ctypes.CDLL(None).malloc_trim(0)

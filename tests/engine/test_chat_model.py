@@ -15,7 +15,7 @@ from core.chat.message import Message
 from core.engine.generate import tokens_per_step
 from core.errors import PromptTooLong
 from core.serve.protocol import Finished, Row, Sampling
-from tiny_models import CHATML, assert_equal_greedy, greedy_reference, make_model, reference_model
+from tiny_models import CHATML, assert_equal_greedy, greedy_reference, make_model, reference_model, train_adapter
 
 
 @pytest.mark.parametrize("kind", ["llama", "qwen3", "gemma3", "olmo2"])
@@ -231,6 +231,25 @@ def test_adapters_that_only_peft_serves_go_through_it(
     model.unload_adapter("runs/saved.v2")
     assert text_of(ask(model, Row(HELLO))) == before
     assert model.adapter_names == ("plain",)
+
+
+def test_trained_biases_are_the_adapters_alone(model_folder: Callable[[str], Path], tmp_path: Path) -> None:
+    folder = model_folder("llama")  # with biases in its attention
+    path = train_adapter(folder, tmp_path / "adapter", bias="all")
+    model = load(folder)
+    before = text_of(ask(model, Row(HELLO)))
+    assert not model.load_adapter("a", path).is_fused
+    assert text_of(ask(model, Row(HELLO))) == before
+    reference = reference_model(folder, path)
+    ids = list(model.base.template.rendering(HELLO).ids)
+    theirs = greedy_reference(reference, ids, 12, set(model.base.end_ids))
+    ask(model, Row(HELLO, "a", "k"))
+    row = model._rows.take("k", "a")
+    assert row is not None
+    assert_equal_greedy(reference, ids, row.tokens[len(ids) :], theirs[: len(row.tokens) - len(ids)])
+    assert text_of(ask(model, Row(HELLO))) == before
+    model.unload_adapter("a")
+    assert text_of(ask(model, Row(HELLO))) == before
 
 
 def test_an_answer_that_begins_inside_of_reasoning_says_so(tmp_path: Path) -> None:

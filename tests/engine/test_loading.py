@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 import weakref
 from collections.abc import Callable
 from pathlib import Path
@@ -14,9 +15,9 @@ from conversations import HELLO, ask, finished, load, text_of
 from safetensors.torch import load_file, save_file
 
 from core.engine.load import model_name
-from core.engine.worker import Worker
+from core.engine.worker import Worker, give_memory_back
 from core.errors import AdapterMismatch, ModelError, UsageError
-from core.serve.protocol import Load, Loaded, Reply, Row, Unload
+from core.serve.protocol import Load, LoadAdapter, Loaded, Reply, Row, Unload
 
 
 def test_an_adapter_of_another_base_is_refused_naming_both(
@@ -98,6 +99,31 @@ def test_folders_that_are_no_usable_adapter(
         load(model_folder("llama")).load_adapter("a", tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"init_lora_weights": "pissa"}, "was begun by pissa, which changes the base weights"),
+        ({"init_lora_weights": "olora"}, "was begun by olora, which changes the base weights"),
+        ({"layer_replication": [[0, 2], [0, 2]]}, "repeats layers of its base"),
+    ],
+)
+def test_adapters_that_need_another_base_are_refused_instead_of_answering_wrongly(
+    options: dict[str, object],
+    message: str,
+    model_folder: Callable[[str], Path],
+    adapter_folder: Callable[..., Path],
+    tmp_path: Path,
+) -> None:
+    changed = tmp_path / "changed"
+    shutil.copytree(adapter_folder("llama"), changed)
+    config = json.loads((changed / "adapter_config.json").read_text())
+    (changed / "adapter_config.json").write_text(json.dumps({**config, **options}))
+    model = load(model_folder("llama"))
+    with pytest.raises(ModelError, match=message):
+        model.load_adapter("a", changed)
+    assert model.adapter_names == ()
+
+
 def test_an_unknown_adapter_is_named_with_the_nearest(
     model_folder: Callable[[str], Path], adapter_folder: Callable[..., Path]
 ) -> None:
@@ -174,3 +200,30 @@ def test_unloading_gives_the_memory_back(model_folder: Callable[[str], Path]) ->
     assert network() is None
     assert weight() is None
     assert worker.condition.state == "empty"
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc, trims glibc's heap")
+def test_memory_that_was_freed_in_pieces_is_given_back() -> None:
+    def resident() -> int:
+        return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
+
+    blocks = [b"x" * 100_000 for _ in range(2000)]
+    last = blocks[-1]  # holds the end of the heap
+    before = resident()
+    del blocks
+    give_memory_back()
+    assert len(last) == 100_000
+    assert resident() < before - 100_000_000
+
+
+def test_a_failed_adapter_is_not_called_loaded(
+    model_folder: Callable[[str], Path], adapter_folder: Callable[..., Path]
+) -> None:
+    replies: list[Reply] = []
+    worker = Worker(replies.append, lambda _: False)
+    worker.handle(Load(1, str(model_folder("llama")), threads=1))
+    worker.handle(LoadAdapter(2, "a", str(adapter_folder("llama"))))
+    assert worker.condition.adapters == ("a",)
+    with pytest.raises(AdapterMismatch):
+        worker.handle(LoadAdapter(3, "a", str(adapter_folder("gemma3"))))
+    assert worker.condition.adapters == ()
