@@ -64,11 +64,11 @@ def footer(turn: Turn) -> str:
 
 
 def usage_text(usage: Usage) -> str:
-    """`42 tok · first 0.31 s · 38.2 tok/s · 1.4 s`."""
+    """`42 tok · first 0.31s · 38.2 tok/s · 1.4s`."""
     parts = [
         _("{n} tok").format(n=usage.answer_tokens),
-        _("first {seconds:.2f} s").format(seconds=usage.first_token_seconds),
+        _("first {seconds:.2f}s").format(seconds=usage.first_token_seconds),
         _("{speed:.1f} tok/s").format(speed=usage.tokens_per_second) if usage.answer_tokens > 1 else "",
-        _("{seconds:.1f} s").format(seconds=usage.seconds),
+        _("{seconds:.1f}s").format(seconds=usage.seconds),
     ]
     return " · ".join(filter(None, parts))

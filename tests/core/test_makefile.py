@@ -26,6 +26,7 @@ def bare(tmp_path: Path) -> Path:
 
 def make(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     env = {**os.environ, "PATH": str(folder / "bin"), "MAKEFLAGS": ""}
+    env.pop("MAKELEVEL", None)  # the tests themselves run under make
     command = [folder / "bin" / "make", "--no-print-directory", *arguments]
     return subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True)
 

@@ -313,11 +313,15 @@ async def test_an_answer_that_cannot_be_kept_stays_on_the_screen_and_says_why(st
 
 
 async def test_a_second_enter_while_an_answer_begins_loses_nothing(start_chat: StartChat) -> None:
-    async with start_chat(answers=["a b c d"], pace=0.02) as chat:
+    async with start_chat(answers=["word " * 500], pace=0.02) as chat:
         await chat.type("one")
         await chat.type("two")
+        await chat.pilot.pause()
+        assert chat.screen.input.text == "two"
+        assert chat.texts()[0] == "one"
+        await chat.pilot.press("escape")
         await chat.answered()
-        assert chat.texts() == ["one", "a b c d"]
+        assert len(chat.screen.conversation.line()) in (1, 2)
         assert chat.screen.input.text == "two"
 
 

@@ -59,7 +59,7 @@ class ColumnView(Vertical):
 
     @property
     def name_shown(self) -> str:
-        """Who answers here; short beside others, whose heads say the rest."""
+        """Who answers here; beside others in a short form."""
         if len(self.conversation.columns) > 1:
             return self.column.label or self.column.adapter or self.column.model
         return self.column.label or speaker(self.column.model, self.column.adapter)
@@ -67,7 +67,7 @@ class ColumnView(Vertical):
     def tell(self, text: str) -> None:
         """Say something in the head, between the number and the name."""
         number = f" {self.column.index + 1} "
-        name = inert_line(speaker(self.column.model, self.column.adapter))
+        name = inert_line(self.name_shown)
         self._head.update(
             Content.assemble(
                 (number, "bold reverse"), " ", (f"{text}  " if text else "", "$text-success"), (name, "bold")
