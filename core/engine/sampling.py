@@ -13,7 +13,7 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor
 
-from core.errors import UsageError
+from core.errors import ModelError, UsageError
 from core.i18n import _
 from core.serve.protocol import Sampling
 
@@ -48,11 +48,21 @@ class Sampler:
 
         Args:
             logits: float [vocabulary].
+
+        Raises:
+            ModelError: the model gave no numbers.
         """
         sampling = self._sampling
+        best = logits.argmax()  # of NaN, if there is one
+        if logits[best].isnan():
+            raise ModelError(
+                _("the model's arithmetic broke down: it gave NaN instead of numbers"),
+                _("float16 overflows in some models: load it with dtype bfloat16 or float32"),
+            )
         if sampling.repetition_penalty != 1.0:
             logits = self._penalised(logits)
-        token = int(logits.argmax()) if sampling.temperature == 0 else self._draw(candidates(logits.float(), sampling))
+            best = logits.argmax()
+        token = int(best) if sampling.temperature == 0 else self._draw(candidates(logits.float(), sampling))
         if sampling.repetition_penalty != 1.0:
             self._seen[token] = None
         return token
@@ -78,7 +88,7 @@ def candidates(logits: Tensor, sampling: Sampling) -> tuple[Tensor, Tensor]:
     Returns:
         token ids int64 [n] and probabilities float [n] that sum to 1.
     """
-    scores = logits / sampling.temperature
+    scores = (logits - logits.max()) / sampling.temperature  # the best is 0, however small the temperature
     if 0 < sampling.top_k < len(scores):
         scores, tokens = scores.topk(sampling.top_k)
     else:

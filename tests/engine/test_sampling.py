@@ -7,7 +7,7 @@ import torch
 from transformers.generation import logits_process as hf
 
 from core.engine.sampling import Sampler, candidates, check
-from core.errors import UsageError
+from core.errors import ModelError, UsageError
 from core.serve.protocol import Sampling
 
 CPU = torch.device("cpu")
@@ -75,6 +75,19 @@ def test_the_same_seed_draws_the_same_and_another_differs() -> None:
 def test_temperature_zero_is_greedy_whatever_else_is_set() -> None:
     sampler = Sampler(Sampling(temperature=0.0, top_p=0.5, top_k=3, seed=9), (), CPU)
     assert sampler.choose(random_logits()) == int(random_logits().argmax())
+
+
+@pytest.mark.parametrize("temperature", [1e-6, 1e-38, 1e-45])
+def test_a_tiny_temperature_is_almost_greedy(temperature: float) -> None:
+    sampler = Sampler(Sampling(temperature=temperature), (), CPU)
+    assert sampler.choose(torch.tensor([1.0, 30.0, 2.0])) == 1
+
+
+@pytest.mark.parametrize("temperature", [0.0, 1.0])
+def test_a_model_that_gives_no_numbers_is_no_answer(temperature: float) -> None:
+    sampler = Sampler(Sampling(temperature=temperature, repetition_penalty=1.2), [0], CPU)
+    with pytest.raises(ModelError, match="NaN instead of numbers"):
+        sampler.choose(torch.tensor([1.0, float("nan"), 2.0]))
 
 
 @pytest.mark.parametrize(
