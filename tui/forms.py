@@ -20,6 +20,7 @@ from textual.widgets import Input, Static
 from core.config.fields import FieldSpec
 from core.errors import Problem
 from core.i18n import _
+from tui.widgets.inert_inputs import InertInput
 
 
 class OptionRow(Vertical):
@@ -43,14 +44,12 @@ class OptionRow(Vertical):
     def compose(self) -> ComposeResult:
         yield Static(Content(self.spec.name), classes="option-name")
         words = self.spec.choices or (("true", "false") if self.spec.kind == "switch" else ())
-        text = Input(
+        yield InertInput(
             self._value,
             placeholder=_("left to the model") if self.spec.optional else "",
             suggester=SuggestFromList(words) if words else None,
             select_on_focus=False,
         )
-        text.cursor_blink = False
-        yield text
         yield Static(self._help(), classes="option-note")
 
     def _help(self) -> Content:
@@ -100,6 +99,13 @@ class OptionForm(VerticalScroll, can_focus=False):
     def _focused(self, event: DescendantFocus) -> None:
         if event.widget.parent is not None and isinstance(event.widget.parent, OptionRow):
             event.widget.parent.scroll_visible()
+
+    def tell(self, values: Mapping[str, str]) -> None:
+        """Show other texts, without saying `Edited`."""
+        self._values = dict(values)
+        for row in self.query(OptionRow):
+            row.query_one(Input).value = self._values[row.spec.name]
+        self.show_problems(())
 
     def show_problems(self, problems: Sequence[Problem]) -> None:
         """Put each problem at its row; rows without one show their help again."""

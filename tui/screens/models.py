@@ -30,6 +30,7 @@ from core.workspace import Workspace
 from tui.messages import ModelChosen
 from tui.pulling import Pulling, running_pull
 from tui.widgets.dialogs import AskText, Confirm
+from tui.widgets.inert_inputs import InertInput
 from tui.widgets.model_rows import AdapterRow, ModelRow, PackagedRow, Row, facts, heading, matching, row_content, rows
 
 _WIDE = 100
@@ -81,9 +82,7 @@ class ModelsScreen(Screen[None]):
         yield Static(Content(_("Models")), id="models-title")
         with Horizontal():
             with Vertical():
-                filter_input = Input(placeholder=_("filter by name"), id="models-filter")
-                filter_input.cursor_blink = False
-                yield filter_input
+                yield InertInput(placeholder=_("filter by name"), id="models-filter")
                 yield Static(Content(""), id="models-heading")
                 yield OptionList(markup=False)
             with VerticalScroll(id="models-facts", can_focus=False):

@@ -18,6 +18,7 @@ from textual.widgets.option_list import Option
 from core.i18n import _
 from core.models.catalog import ModelInfo
 from core.untrusted import inert_line
+from tui.widgets.inert_inputs import InertInput
 
 MOST_COLUMNS = 4
 
@@ -70,9 +71,7 @@ class Picker(ModalScreen[list[Choice] | None]):
         )
         with Vertical(classes="dialog-box picker"):
             yield Static(Content(title), classes="dialog-title")
-            search = Filter(placeholder=_("type to filter"))
-            search.cursor_blink = False
-            yield search
+            yield Filter(placeholder=_("type to filter"))
             options = OptionList()
             options.can_focus = False
             yield options
@@ -147,7 +146,7 @@ class Picker(ModalScreen[list[Choice] | None]):
             options.highlighted = min(max((options.highlighted or 0) + step, 0), len(self._shown) - 1)
 
 
-class Filter(Input):
+class Filter(InertInput):
     """The picker's input: in compare mode a space marks instead of being typed."""
 
     async def _on_key(self, event: events.Key) -> None:

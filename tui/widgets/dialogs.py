@@ -13,6 +13,7 @@ from textual.screen import ModalScreen
 from textual.widgets import Input, Static
 
 from core.i18n import _
+from tui.widgets.inert_inputs import InertInput
 
 
 class Confirm(ModalScreen[bool]):
@@ -52,9 +53,7 @@ class AskText(ModalScreen[str | None]):
     def compose(self) -> ComposeResult:
         with Vertical(classes="dialog-box"):
             yield Static(Content(self._question), classes="dialog-title")
-            text = Input(self._value)
-            text.cursor_blink = False
-            yield text
+            yield InertInput(self._value)
             yield Static(Content(_("enter keep    esc leave as it is")), classes="dialog-keys")
 
     @on(Input.Submitted)

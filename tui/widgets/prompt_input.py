@@ -10,12 +10,12 @@ from __future__ import annotations
 from textual import events
 from textual.geometry import Size
 from textual.message import Message
-from textual.widgets import TextArea
-from textual.widgets.text_area import Edit, EditResult, Location
+from textual.widgets.text_area import EditResult, Location
 
 from core.i18n import _
 from core.untrusted import inert
 from tui.widgets.completion import Completion
+from tui.widgets.inert_inputs import InertTextArea
 
 _REMEMBERED = 500
 _MOST_ROWS = 10
@@ -23,7 +23,7 @@ _LONGEST_SHOWN = 10_000  # characters
 _NEW_LINE_KEYS = {"ctrl+j", "shift+enter", "alt+enter"}
 
 
-class PromptInput(TextArea):
+class PromptInput(InertTextArea):
     """An input of one to ten rows.
 
     A `Completion` beside it in the same parent is driven by its keys: up, down, tab, enter, escape.
@@ -66,7 +66,6 @@ class PromptInput(TextArea):
 
     def __init__(self, text: str = "", *, placeholder: str = "", id: str | None = None) -> None:
         super().__init__(text, placeholder=placeholder, id=id, highlight_cursor_line=False)
-        self.cursor_blink = False  # an idle app writes nothing
         self.sent: list[str] = []
         """What was sent before, oldest first."""
         self._recalled: int | None = None
@@ -106,11 +105,6 @@ class PromptInput(TextArea):
         self._folded[mark] = inert(text)
         return mark
 
-    # Text comes in through these only
-
-    def _set_document(self, text: str, language: str | None) -> None:
-        super()._set_document(inert(text), language)
-
     def load_text(self, text: str) -> None:
         """Shows another text, with the cursor at its end."""
         self._folded = {mark: folded for mark, folded in self._folded.items() if mark in text}
@@ -119,11 +113,6 @@ class PromptInput(TextArea):
 
     def _replace_via_keyboard(self, insert: str, start: Location, end: Location) -> EditResult | None:
         return super()._replace_via_keyboard(self._fold(insert), start, end)
-
-    def edit(self, edit: Edit) -> EditResult:
-        """Performs an edit with its text made inert."""
-        edit.text = inert(edit.text)
-        return super().edit(edit)
 
     def find_matching_bracket(self, bracket: str, search_from: Location) -> None:
         """Prose has no brackets to match, and the search would walk through all of a large paste."""

@@ -18,8 +18,10 @@ from textual.widgets import Static, TextArea
 from core.config.generation import GenerationOptions
 from core.errors import ConfigError
 from core.i18n import _
+from core.untrusted import inert
 from tui.forms import OptionForm
 from tui.parameters import option_specs, texts, validated
+from tui.widgets.inert_inputs import InertTextArea
 
 
 class SettingsPanel(Vertical):
@@ -53,19 +55,25 @@ class SettingsPanel(Vertical):
     def __init__(self, options: GenerationOptions, system: str) -> None:
         super().__init__()
         self._options = options
-        self._system = system
+        self._system = inert(system).strip()
 
     def compose(self) -> ComposeResult:
         yield Static(Content(_("System prompt")), classes="panel-title")
-        area = TextArea(self._system, soft_wrap=True, tab_behavior="focus")
-        area.cursor_blink = False
-        yield area
+        yield InertTextArea(self._system, soft_wrap=True, tab_behavior="focus")
         yield Static(Content(_("How answers are made")), classes="panel-title")
         yield OptionForm(option_specs(), texts(self._options))
 
     def focus_first(self) -> None:
         """Put the keyboard into the panel."""
         self.query_one(TextArea).focus()
+
+    def tell(self, options: GenerationOptions, system: str) -> None:
+        """Show what was changed elsewhere: by a slash command, or because another conversation is open."""
+        self._options, self._system = options, inert(system).strip()
+        area = self.query_one(TextArea)
+        if area.text.strip() != self._system:
+            area.text = self._system
+        self.query_one(OptionForm).tell(texts(options))
 
     @on(TextArea.Changed)
     def _system_typed(self, event: TextArea.Changed) -> None:

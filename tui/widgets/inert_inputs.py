@@ -1,0 +1,44 @@
+"""Inputs that take in nothing a terminal would obey.
+
+Textual's own show a text as it is, escape sequences and all; titles and system prompts come from files that others
+wrote, and pastes from anywhere. Here every text is made inert on its way in, and no cursor blinks: an idle app writes
+nothing.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from textual.widgets import Input, TextArea
+from textual.widgets.text_area import Edit, EditResult
+
+from core.untrusted import inert, inert_line
+
+
+class InertInput(Input):
+    """One line."""
+
+    def __init__(self, value: str = "", **options: Any) -> None:
+        super().__init__(value, **options)
+        self.cursor_blink = False
+
+    def validate_value(self, value: str) -> str:
+        return inert_line(value)
+
+
+class InertTextArea(TextArea):
+    """Several lines."""
+
+    def __init__(self, text: str = "", **options: Any) -> None:
+        super().__init__(text, **options)
+        self.cursor_blink = False
+
+    # Text comes in through these only
+
+    def _set_document(self, text: str, language: str | None) -> None:
+        super()._set_document(inert(text), language)
+
+    def edit(self, edit: Edit) -> EditResult:
+        """Performs an edit with its text made inert."""
+        edit.text = inert(edit.text)
+        return super().edit(edit)
