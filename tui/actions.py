@@ -31,6 +31,8 @@ class Action:
     """Without the slash; empty: not reachable by typing."""
     argument: str = ""
     """How the slash command's argument is written: `NAME` needed, `[NAME]` optional, empty: none."""
+    completed: bool = False
+    """In the palette too, its slash command is put into the input, to be completed."""
     words: tuple[str, ...] = ()
     """Typed alone into the chat, these do it too."""
 
@@ -119,7 +121,12 @@ ACTIONS: tuple[Action, ...] = (
         slash="settings",
     ),
     Action(
-        "system", _("System prompt"), _("set the system prompt; alone, remove it"), slash="system", argument="[TEXT]"
+        "system",
+        _("System prompt"),
+        _("set the system prompt; alone, remove it"),
+        slash="system",
+        argument="[TEXT]",
+        completed=True,
     ),
     Action(
         "set",

@@ -1,4 +1,7 @@
-"""The command palette: every action that needs nothing typed after it."""
+"""The command palette: every action but those on a message under the cursor.
+
+One that needs something typed after it gets its slash command put into the input, to be completed there.
+"""
 
 from __future__ import annotations
 
@@ -7,15 +10,26 @@ from functools import partial
 from textual.command import DiscoveryHit, Hit, Hits, Provider
 
 from tui.actions import ACTIONS, Action, key_name
+from tui.widgets.prompt_input import PromptInput
 
 
 class Actions(Provider):
     """Offers the actions of the table."""
 
     def _offered(self) -> list[Action]:
-        return [action for action in ACTIONS if action.scope != "message" and not action.needs_argument()]
+        scopes = ("app", "chat") if self._input else ("app",)
+        return [action for action in ACTIONS if action.scope in scopes]
+
+    @property
+    def _input(self) -> PromptInput | None:
+        """The chat's input, when the palette opened over the chat."""
+        return next(iter(self.screen.query(PromptInput)), None)
 
     def _run(self, action: Action) -> None:
+        if self._input is not None and (action.completed or action.needs_argument()):
+            self._input.text = f"/{action.slash} "
+            self._input.focus()
+            return
         self.app.call_later(self.app.run_action, action.name, self.app if action.scope == "app" else self.screen)
 
     async def discover(self) -> Hits:

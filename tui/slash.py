@@ -24,7 +24,7 @@ def parse(line: str) -> Command | str:
     """The command of a line, or the message to send.
 
     Raises:
-        UsageError: no such slash command, or its argument is missing.
+        UsageError: no such slash command, its argument is missing, or it takes none.
     """
     text = line.strip()
     if action := word_actions().get(text):
@@ -45,6 +45,8 @@ def parse(line: str) -> Command | str:
     command = Command(commands[word], argument.strip())
     if command.action.needs_argument() and not command.argument:
         raise UsageError(_("/{word} needs {argument}").format(word=word, argument=command.action.argument))
+    if command.argument and not command.action.takes_argument():
+        raise UsageError(_("/{word} takes nothing behind it").format(word=word), _("send the rest as a message"))
     return command
 
 

@@ -74,3 +74,8 @@ def test_help_tells_every_action_that_has_a_way_in() -> None:
     for action in ACTIONS:
         if action.keys or action.slash:
             assert action.help in text
+
+
+def test_what_a_command_would_ignore_is_refused() -> None:
+    with pytest.raises(UsageError, match=r"/new takes nothing behind it"):
+        parse("/new What is a comet?")
