@@ -6,6 +6,7 @@ files happens in a thread.
 
 from __future__ import annotations
 
+import asyncio
 import time
 from typing import ClassVar
 
@@ -22,6 +23,7 @@ from core.chat.store import Deleted, SessionStore, SessionSummary
 from core.i18n import _, plural
 from core.untrusted import inert_line
 from tui.widgets.dialogs import AskText
+from tui.widgets.inert_inputs import InertInput
 
 _TEXT_WIDTH = 26
 
@@ -77,13 +79,13 @@ class SessionList(Vertical):
     def __init__(self, store: SessionStore) -> None:
         super().__init__()
         self.store = store
+        self._reading = asyncio.Lock()
+        self._reloads = 0
         self._shown: list[SessionSummary] = []
         self._deleted: list[Deleted] = []
 
     def compose(self) -> ComposeResult:
-        search = Input(placeholder=_("search all conversations"))
-        search.cursor_blink = False
-        yield search
+        yield InertInput(placeholder=_("search all conversations"))
         yield OptionList()
 
     def on_mount(self) -> None:
@@ -97,21 +99,29 @@ class SessionList(Vertical):
         """Put the keyboard into the list."""
         self._options.focus()
 
-    @work(thread=True, exclusive=True, group="sessions")
-    def reload(self) -> None:
-        """Read the list again, as the search field wants it."""
-        wanted = self.query_one(Input).value.strip()
-        found = self.store.search(wanted) if wanted else self.store.list()
-        self.app.call_from_thread(self._show, found)
+    @work(group="sessions")
+    async def reload(self) -> None:
+        """Read the list again, as the search field wants it. Of several that wait, only the last does."""
+        self._reloads += 1
+        mine = self._reloads
+        async with self._reading:
+            if mine == self._reloads:
+                wanted = self.query_one(Input).value
+                self._show(await asyncio.to_thread(self.store.search, wanted))
 
     def _show(self, found: list[SessionSummary]) -> None:
-        if not self.is_mounted or found == self._shown:
+        """The same conversation stays highlighted, wherever it is in the list now."""
+        if found == self._shown:
             return
-        options, highlighted = self._options, self._options.highlighted
+        options, current = self._options, self._current()
+        index = options.highlighted or 0
         self._shown = found
         options.clear_options()
-        options.add_options(Option(describe(summary)) for summary in found)
-        options.highlighted = min(highlighted or 0, len(found) - 1) if found else None
+        options.add_options(Option(describe(summary), id=summary.path.name) for summary in found)
+        names = [summary.path.name for summary in found]
+        if current is not None and current.path.name in names:
+            index = names.index(current.path.name)
+        options.highlighted = min(index, len(found) - 1) if found else None
 
     def _current(self) -> SessionSummary | None:
         index = self._options.highlighted
@@ -127,7 +137,9 @@ class SessionList(Vertical):
 
     @on(OptionList.OptionSelected)
     def _chosen(self, event: OptionList.OptionSelected) -> None:
-        self.post_message(self.Chosen(self._shown[event.option_index]))
+        chosen = [summary for summary in self._shown if summary.path.name == event.option_id]
+        if chosen:  # else the list was read anew meanwhile, without it
+            self.post_message(self.Chosen(chosen[0]))
 
     def action_search(self) -> None:
         self.query_one(Input).focus()
