@@ -12,13 +12,14 @@ import signal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from rich.text import Text
 from textual import work
 from textual.app import App
 from textual.binding import Binding, BindingType
 from textual.dom import DOMNode
 from textual.screen import Screen
 from textual.theme import Theme
-from textual.widgets import TextArea
+from textual.widgets import Input, TextArea
 from textual.worker import WorkerFailed
 
 from core.errors import FinetuiError
@@ -117,11 +118,20 @@ class FinetuiApp(App[None]):
         if self.chat is not None:
             await self.chat.driver.close()
 
-    def leave(self, return_code: int = 0) -> None:
-        """End the app; what has been generated of unfinished answers is kept."""
+    def on_app_focus(self) -> None:
+        """Another window may have gone on with the conversation meanwhile."""
         if self.chat is not None:
-            self.chat.keep_parts()
-        self.exit(return_code=return_code)
+            self.chat.catch_up()
+
+    def leave(self, return_code: int = 0) -> None:
+        """End the app; what has been generated of unfinished answers is kept, or it is said why not."""
+        lost: Text | None = None
+        try:
+            if self.chat is not None:
+                self.chat.keep_parts()
+        except FinetuiError as error:  # a full disk must not keep anybody in here
+            lost = Text(inert(str(error)))
+        self.exit(return_code=return_code, message=lost)
 
     # --- actions ---
 
@@ -151,7 +161,7 @@ class FinetuiApp(App[None]):
     def action_copy_or_stop(self) -> None:
         """ctrl+c: copy what is selected, else stop the answer, else say how to leave."""
         focused = self.focused
-        selected = focused.selected_text if isinstance(focused, TextArea) else ""
+        selected = focused.selected_text if isinstance(focused, (TextArea, Input)) else ""
         selected = selected or self.screen.get_selected_text() or ""
         if selected:
             self.run_worker(clipboard.copy(self, selected, self.workspace.state))
@@ -164,7 +174,10 @@ class FinetuiApp(App[None]):
     def action_help(self) -> None:
         from tui.screens.help import HelpScreen
 
-        self.push_screen(HelpScreen())
+        if isinstance(self.screen, HelpScreen):  # the key that brought it takes it away
+            self.pop_screen()
+        else:
+            self.push_screen(HelpScreen())
 
     def action_theme(self) -> None:
         """Switch between light and dark."""
@@ -187,6 +200,9 @@ class FinetuiApp(App[None]):
         """ctrl+o, then a letter: the screens where function keys do not arrive."""
         from tui.widgets.dialogs import Chord
 
+        if isinstance(self.screen, Chord):
+            self.pop_screen()
+            return
         self.push_screen(Chord(), lambda mode: self.action_mode(mode) if mode else None)
 
     def on_model_chosen(self, event: ModelChosen) -> None:

@@ -9,6 +9,8 @@ question starts a new one.
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import os
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
@@ -16,14 +18,15 @@ from pathlib import Path
 from typing import TypeAlias
 
 from core.chat.message import Message
-from core.errors import FinetuiError, WorkerDied
+from core.errors import FinetuiError, WorkerDied, WorkspaceError
+from core.i18n import _
 from core.models.adapters import check_adapter, resolve_adapter
 from core.models.catalog import resolve_model
 from core.serve.client import WorkerClient
 from core.serve.protocol import Finished, Loaded, PhaseChanged, Rendered, Row, Sampling, Started, Text
 from core.workspace import Workspace
 
-PhaseListener: TypeAlias = Callable[[str, PhaseChanged], None]
+PhaseListener: TypeAlias = Callable[[str, PhaseChanged | None], None]
 DeathListener: TypeAlias = Callable[[str, WorkerDied], None]
 Reply: TypeAlias = Started | Text | Finished | FinetuiError
 
@@ -67,7 +70,7 @@ class ChatDriver:
 
     Args:
         workspace: where models, adapters and logs are.
-        on_phase: told of each step of a loading model.
+        on_phase: told of each step of a loading model, and None when that is over, however it ended.
         on_death: told of a worker that ended without being asked to.
         options: said to every worker that loads a model.
     """
@@ -86,6 +89,8 @@ class ChatDriver:
         self._on_death = on_death
         self._engines: dict[str, asyncio.Task[Engine]] = {}
         self._asked: list[Engine] = []
+        self._preparing: set[asyncio.Task[None]] = set()
+        """Parts of a question that wait for their model."""
 
     def loaded(self, model: str) -> Engine | None:
         """The engine of a model that is ready to answer now."""
@@ -111,19 +116,25 @@ class ChatDriver:
         """
         task = self._engines.get(model)
         if task is None or (task.done() and not self.loaded(model)):
-            await self._make_room(model)
-            task = self._engines[model] = asyncio.create_task(self._start(model))
+            task = asyncio.create_task(self._start(model))
+        self._engines.pop(model, None)
+        self._engines[model] = task  # the last used stands last
         return await asyncio.shield(task)
 
-    async def _make_room(self, model: str) -> None:
-        while len(self._engines) >= MAX_WORKERS and model not in self._engines:
+    async def _make_room(self) -> None:
+        while len(self._engines) > MAX_WORKERS:
             await self.forget(next(iter(self._engines)))
 
     async def _start(self, model: str) -> Engine:
+        try:
+            await self._make_room()
+            return await self._load(model)
+        finally:
+            self._on_phase(model, None)
+
+    async def _load(self, model: str) -> Engine:
         info = await asyncio.to_thread(resolve_model, model, self.workspace)
-        client = await WorkerClient.start(
-            log_path=self.workspace.logs / "worker.log", on_exit=lambda death: self._on_death(model, death)
-        )
+        client = await WorkerClient.start(log_path=self._log_path(), on_exit=lambda death: self._on_death(model, death))
         try:
             loaded = await client.load(
                 str(info.path),
@@ -135,6 +146,12 @@ class ChatDriver:
             await client.close()
             raise
         return Engine(model, info.path, client, loaded)
+
+    def _log_path(self) -> Path:
+        """Where the worker's standard error goes: nowhere, where nothing can be written."""
+        with contextlib.suppress(WorkspaceError):
+            self.workspace.make_state_folder()
+        return self.workspace.logs / "worker.log" if os.access(self.workspace.logs, os.W_OK) else Path(os.devnull)
 
     async def adapter(self, engine: Engine, name: str) -> tuple[str, ...]:
         """Put an adapter beside its base, once; returns what is to be said about it.
@@ -171,7 +188,7 @@ class ChatDriver:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
-            self._asked.clear()
+            self._preparing.difference_update(tasks)
 
     async def _answer_group(
         self,
@@ -182,6 +199,7 @@ class ChatDriver:
     ) -> None:
         unfinished = {ask.column for ask in asks}
         try:
+            asks = await self._prepared(asks, unfinished, queue)
             async with aclosing(self._replies(asks, sampling, enable_thinking)) as replies:
                 async for column, reply in replies:
                     if isinstance(reply, Finished):
@@ -193,21 +211,53 @@ class ChatDriver:
         finally:
             queue.put_nowait(None)
 
+    async def _prepared(
+        self, asks: Sequence[Ask], unfinished: set[int], queue: asyncio.Queue[tuple[int, Reply] | None]
+    ) -> list[Ask]:
+        """The asks that can be answered, model and adapters loaded; the others have their error in the queue."""
+        task = asyncio.current_task()
+        assert task is not None
+        self._preparing.add(task)
+        ready = []
+        try:
+            engine = await self.engine(asks[0].model)
+            for ask in asks:
+                try:
+                    if ask.adapter is not None:
+                        await self.adapter(engine, ask.adapter)
+                    ready.append(ask)
+                except WorkerDied:
+                    raise
+                except FinetuiError as error:  # an adapter that does not fit silences its own column only
+                    unfinished.discard(ask.column)
+                    queue.put_nowait((ask.column, error))
+        except asyncio.CancelledError:  # by `stop`, or nobody listens any more
+            for column in sorted(unfinished):
+                queue.put_nowait((column, FinetuiError(_("stopped before the answer began"))))
+            return []
+        finally:
+            self._preparing.discard(task)
+        return ready
+
     async def _replies(
         self, asks: Sequence[Ask], sampling: Sampling, enable_thinking: bool | None
     ) -> AsyncGenerator[tuple[int, Started | Text | Finished], None]:
+        if not asks:
+            return
         engine = await self.engine(asks[0].model)
-        for ask in asks:
-            if ask.adapter is not None:
-                await self.adapter(engine, ask.adapter)
         rows = [Row(ask.messages, ask.adapter, ask.cache_key) for ask in asks]
         self._asked.append(engine)
-        async with aclosing(engine.client.generate(rows, sampling, enable_thinking)) as replies:
-            async for reply in replies:
-                yield asks[reply.row].column, reply
+        try:
+            async with aclosing(engine.client.generate(rows, sampling, enable_thinking)) as replies:
+                async for reply in replies:
+                    yield asks[reply.row].column, reply
+        finally:
+            self._asked.remove(engine)
 
     async def stop(self) -> None:
-        """End the answers that are being written; their parts are kept."""
+        """End the answers that are being written; their parts are kept. Those still waiting for a model never begin."""
+        for task in self._preparing:
+            task.cancel()
         await asyncio.gather(*(engine.client.stop() for engine in self._asked))
 
     async def render(

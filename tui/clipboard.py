@@ -14,6 +14,7 @@ from typing import Any
 from textual.app import App
 
 from core.i18n import _
+from core.untrusted import inert_line
 
 
 async def copy(app: App[Any], text: str, folder: Path) -> None:
@@ -24,13 +25,16 @@ async def copy(app: App[Any], text: str, folder: Path) -> None:
         text: what to copy.
         folder: where the file copy goes (`clipboard.txt`, mode 0600).
     """
-    path = write_file(text, folder)
+    try:
+        told_file = _("and into {path}").format(path=inert_line(str(write_file(text, folder))))
+    except OSError as error:
+        told_file = _("but into no file: {reason}").format(reason=error.strerror or error)
     if os.environ.get("TMUX") and await _load_tmux_buffer(text):
-        told = _("{n} characters copied through tmux, and into {path}")
+        told = _("{n} characters copied through tmux, {file}")
     else:
         app.copy_to_clipboard(text)
-        told = _("{n} characters sent to the terminal's clipboard, and into {path}")
-    app.notify(told.format(n=len(text), path=path), markup=False)
+        told = _("{n} characters sent to the terminal's clipboard, {file}")
+    app.notify(told.format(n=len(text), file=told_file), markup=False)
 
 
 def write_file(text: str, folder: Path) -> Path:

@@ -13,7 +13,7 @@ from textual.worker import get_current_worker
 from core.errors import FinetuiError
 from core.i18n import _
 from core.models.pull import PullProgress, pull
-from core.untrusted import inert
+from core.untrusted import inert, inert_line
 from core.workspace import Workspace
 
 _running: weakref.WeakKeyDictionary[App[Any], Pulling] = weakref.WeakKeyDictionary()
@@ -65,6 +65,6 @@ class Pulling:
 
     def _tell(self, error: FinetuiError | None) -> None:
         if error is None:
-            self._app.notify(_("{name} is ready.").format(name=self.name), markup=False)
+            self._app.notify(_("{name} is ready.").format(name=inert_line(self.name)), markup=False)
         else:
             self._app.notify(inert(error.hint), title=inert(error.message), severity="error", markup=False, timeout=20)

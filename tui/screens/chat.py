@@ -66,8 +66,8 @@ class ChatScreen(Speakers):
             typed = self._opening.query_one(PromptInput)
             self.input.text = typed.text
             self.input.cursor_location = typed.cursor_location
-            if self._opening.sent:
-                self.post_message(PromptInput.Submitted(self.input, self._opening.sent))
+            for text in self._opening.sent:
+                self.post_message(PromptInput.Submitted(self.input, text))
         self.call_after_refresh(self._start)
 
     # --- the start ---
@@ -102,7 +102,8 @@ class ChatScreen(Speakers):
         self.query_one("#columns").display = True
         self.input.display = True
         self.input.focus()
-        self.use(Choice(event.model))
+        if not self.conversation.columns[0].model:  # else one was chosen on the models screen
+            self.use(Choice(event.model))
         self._send_early_messages()
 
     def _send_early_messages(self) -> None:
@@ -126,7 +127,7 @@ class ChatScreen(Speakers):
             line = parse(event.text)
         except FinetuiError as error:
             self.tell_error(error)
-            self.input.text = event.text
+            self.give_back(event.text)
             return
         if isinstance(line, Command):
             self.run_worker(self.run_command(line))
@@ -142,14 +143,14 @@ class ChatScreen(Speakers):
             return
         if self.exchange is not None:
             self.notify(_("An answer is being written: esc stops it."), severity="warning")
-            self.input.text = typed
+            self.give_back(typed)
             return
-        self._take_up_edit()
         try:
+            self._take_up_edit()
             self.ask(text)
         except FinetuiError as error:
             self.tell_error(error)
-            self.input.text = typed
+            self.give_back(typed)
 
     async def _send_later(self, text: str, typed: str) -> None:
         """Send when the conversation that is just being opened stands."""
@@ -212,6 +213,9 @@ class ChatScreen(Speakers):
 
     async def open(self, summary: SessionSummary) -> None:
         """Open a conversation of the list, with the models that it was held with."""
+        if summary.path == self.conversation.path:
+            self.input.focus()
+            return
         try:
             conversation = self.store.open(summary.path)
         except FinetuiError as error:
@@ -252,7 +256,8 @@ class ChatScreen(Speakers):
         self.query_one(SessionList).focus_list()
 
     async def _mount_sessions(self) -> None:
-        await self.query_one("#body").mount(SessionList(self.store), before="#chat")
+        if not self.query(SessionList):
+            await self.query_one("#body").mount(SessionList(self.store), before="#chat")
 
     def _reload_sessions(self) -> None:
         for panel in self.query(SessionList):

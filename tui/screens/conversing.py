@@ -28,6 +28,7 @@ from core.chat.store import SessionStore
 from core.errors import FinetuiError, PromptTooLong, WorkerDied
 from core.i18n import _
 from core.serve.protocol import PhaseChanged, Sampling, Text
+from core.untrusted import inert, inert_line
 from core.workspace import Workspace, load_state, save_state
 from tui.chat_driver import ChatDriver
 from tui.entries import speaker
@@ -65,8 +66,10 @@ class Conversing(Screen[None]):
         """Held while one conversation takes the place of another: questions wait for columns that stand."""
         self.single_turn = False
         self._options: GenerationOptions | None = None
-        self._phase: PhaseChanged | None = None
-        self._phase_since = 0.0
+        self._forgetful = False
+        """Whether it was said that the workspace remembers nothing."""
+        self._phases: dict[str, tuple[PhaseChanged, float]] = {}
+        """What models that are being loaded are busy with, and since when."""
         self._phase_timer: Timer | None = None
 
     async def _dispatch_message(self, message: Message) -> None:
@@ -140,8 +143,8 @@ class Conversing(Screen[None]):
         used = usages[-1].prompt_tokens + usages[-1].answer_tokens if usages else 0
         self.tell_status(context_used=used, context_length=engine.loaded.context_length if engine else 0)
 
-    def on_app_focus(self) -> None:
-        """Another window may have gone on with this conversation meanwhile."""
+    def catch_up(self) -> None:
+        """Show what another app said in this conversation meanwhile."""
         if self.exchange is None and self.conversation.refresh():
             for view in self.views:
                 view.rebuild()
@@ -179,11 +182,12 @@ class Conversing(Screen[None]):
                 view.abandon(error)
         finally:
             ticker.stop()
-            self.exchange = None
+            if self.exchange is exchange:  # one that was stopped at once may have a successor already
+                self.exchange = None
         if self.comparing:
             for view in views:
                 view.tell(_("alt+{n} keeps it").format(n=view.column.index + 1))
-        await self._tell_memory()
+        self._tell_memory()
 
     @property
     def options(self) -> GenerationOptions:
@@ -194,7 +198,8 @@ class Conversing(Screen[None]):
         """Read how answers are made from the workspace's memory."""
         from tui.parameters import restored  # pydantic, 80 ms: not before the first frame
 
-        self._options = restored(load_state(self.workspace).get("generation", {}))
+        kept = load_state(self.workspace).get("generation")
+        self._options = restored(kept if isinstance(kept, dict) else {})
         return self._options
 
     def use_options(self, options: GenerationOptions) -> None:
@@ -202,8 +207,17 @@ class Conversing(Screen[None]):
         from tui.parameters import texts
 
         self._options = options
-        save_state(self.workspace, generation=texts(options))
+        self.remember(generation=texts(options))
         self.tell_speaker()
+
+    def remember(self, **changes: Any) -> None:
+        """Keep something in the workspace's memory; where nothing can be written, it counts for this app only."""
+        try:
+            save_state(self.workspace, **changes)
+        except FinetuiError as error:
+            if not self._forgetful:
+                self._forgetful = True
+                self.notify(inert(error.hint), title=inert(error.message), severity="warning", markup=False)
 
     def request_sampling(self) -> Sampling:
         """What is sent with the next question: a fresh seed where none is set, the same for all its columns."""
@@ -237,8 +251,12 @@ class Conversing(Screen[None]):
         question = self.conversation.line(view.column.index)[-1]
         self.conversation.rewind(question.parent, view.column.index)
         view.transcript.discard(question.id)
-        if not self.input.text:
-            self.input.text = question.content
+        if question.content not in self.input.full_text:  # else another column gave it back already
+            self.give_back(question.content)
+
+    def give_back(self, typed: str) -> None:
+        """Put what could not be sent into the input again, before what was typed meanwhile."""
+        self.input.text = "\n".join(filter(None, (typed, self.input.full_text)))
 
     async def stop_answer(self) -> None:
         """End the answers under way; their parts are kept."""
@@ -278,57 +296,55 @@ class Conversing(Screen[None]):
                 said = await self.driver.adapter(engine, column.adapter) if column.adapter else ()
                 if self._still_there(column):
                     for warning in (*engine.loaded.warnings, *said):
-                        self.views[0].say(warning)
+                        self._view_of(column).say(warning)
             except FinetuiError as error:
-                self._end_phase()
                 if self.exchange is None and self._still_there(column):  # else the answer says it, or nobody asks
-                    self.views[0].say_error(error.message, error.hint)
-                return
+                    self._view_of(column).say_error(error.message, error.hint)
         self.tell_context()
-        await self._tell_memory()
+        self._tell_memory()
 
     def _still_there(self, column: Column) -> bool:
         return column in self.conversation.columns
 
-    def _on_phase(self, model: str, phase: PhaseChanged) -> None:
-        if self._phase is None:
-            self._phase_since = time.monotonic() - phase.seconds
-            self._phase_timer = self.set_interval(0.5, self._tell_phase)
-        self._phase = phase
-        if phase.phase == "ready":
-            self._end_phase()
+    def _view_of(self, column: Column) -> ColumnView:
+        return next((view for view in self.views if view.column == column), self.views[0])
+
+    def _on_phase(self, model: str, phase: PhaseChanged | None) -> None:
+        """A model got on with being loaded; None: that is over, however it ended."""
+        if phase is None or phase.phase == "ready":
+            self._phases.pop(model, None)
+            for view in self.views:
+                if view.column.model == model:
+                    view.wait("…")
         else:
-            self._tell_phase()
+            since = self._phases[model][1] if model in self._phases else time.monotonic() - phase.seconds
+            self._phases[model] = phase, since
+        self._tell_phases()
 
-    def _tell_phase(self) -> None:
-        if self._phase is None:
-            return
-        text = _("{phase} {seconds:.0f} s").format(
-            phase=_PHASES[self._phase.phase], seconds=time.monotonic() - self._phase_since
-        )
-        self.tell_status(phase=text)
+    def _tell_phases(self) -> None:
+        """Twice a second while something is loading, and only then."""
+        texts = {model: _phase_text(phase, since) for model, (phase, since) in self._phases.items()}
+        self.tell_status(phase=next(iter(texts.values()), ""))
         for view in self.views:
-            view.wait(text)
-
-    def _end_phase(self) -> None:
-        self._phase = None
-        if self._phase_timer is not None:
+            if view.column.model in texts:
+                view.wait(texts[view.column.model])
+        if not texts and self._phase_timer is not None:
             self._phase_timer.stop()
-        self.tell_status(phase="")
-        for view in self.views:
-            view.wait("…")
+            self._phase_timer = None
+        elif texts and self._phase_timer is None:
+            self._phase_timer = self.set_interval(0.5, self._tell_phases)
 
     def _on_death(self, model: str, death: WorkerDied) -> None:
-        self._end_phase()
         if self.exchange is None:
             self.notify(
                 _("{model}: {message}. It is started again with the next question.").format(
-                    model=speaker(model, None), message=death.message
+                    model=inert_line(speaker(model, None)), message=inert(death.message)
                 ),
                 severity="warning",
                 markup=False,
             )
 
+    @work(exclusive=True, group="memory")
     async def _tell_memory(self) -> None:
         engine = self.driver.loaded(self.conversation.columns[0].model)
         if engine is None:
@@ -338,6 +354,10 @@ class Conversing(Screen[None]):
         except FinetuiError:
             return
         self.tell_status(memory=memory_text(report.device_bytes, report.device_total_bytes, report.resident_bytes))
+
+
+def _phase_text(phase: PhaseChanged, since: float) -> str:
+    return _("{phase} {seconds:.0f} s").format(phase=_PHASES[phase.phase], seconds=time.monotonic() - since)
 
 
 def _flush(views: Sequence[ColumnView]) -> None:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from pathlib import Path
 
 from core.chat.export import SUFFIXES, append_to_dataset, export
 from core.chat.preferences import append_preference
-from core.chat.session import Turn
+from core.chat.session import Conversation, Turn
 from core.errors import UsageError
 from core.i18n import _
+from core.models.info import typed_path
 from core.untrusted import inert_line
 from tui import clipboard
 from tui.entries import speaker
@@ -26,6 +26,10 @@ class MessageActions(Conversing):
 
     editing: tuple[Turn, ...] = ()
     """Questions that the next message replaces, one for each column."""
+
+    async def show(self, conversation: Conversation) -> None:
+        self.editing = ()
+        await super().show(conversation)
 
     # --- the cursor ---
 
@@ -245,10 +249,12 @@ class MessageActions(Conversing):
 
     def action_export(self, words: str = "") -> None:
         """Write the conversation to a file: `[FORMAT] [FILE]`."""
+        if self.conversation.path is None:
+            self.notify(_("There is nothing to export yet."))
+            return
         kind, _space, name = words.partition(" ")
         text = export(self.conversation, kind or "markdown", self.view.column.index)
-        stem = self.conversation.path.stem if self.conversation.path else ""
-        path = Path.cwd() / (Path(name.strip()).expanduser() if name.strip() else stem + _suffix(kind or "markdown"))
+        path = typed_path(name.strip() or self.conversation.path.stem + _suffix(kind or "markdown")).absolute()
         try:
             with path.open("x", encoding="utf-8", errors="replace") as file:
                 file.write(text)
@@ -257,7 +263,7 @@ class MessageActions(Conversing):
                 _("{path}: {reason}").format(path=path, reason=error.strerror),
                 _("name another file: /export {format} FILE").format(format=kind or "markdown"),
             ) from error
-        self.notify(_("written to {path}").format(path=path), markup=False)
+        self.notify(_("written to {path}").format(path=inert_line(str(path))), markup=False)
 
     async def action_dataset(self, name: str) -> None:
         """Append the last exchange to a data set."""
@@ -268,7 +274,10 @@ class MessageActions(Conversing):
         messages = self.conversation.messages(self.view.column.index)
         exchange = (*newest_question(messages[:-1]), messages[-1]) if self.single_turn else messages
         path = await asyncio.to_thread(append_to_dataset, self.workspace.data, name, exchange)
-        self.notify(_("appended to the data set {name}: {path}").format(name=inert_line(name), path=path), markup=False)
+        self.notify(
+            _("appended to the data set {name}: {path}").format(name=inert_line(name), path=inert_line(str(path))),
+            markup=False,
+        )
 
 
 def _suffix(kind: str) -> str:

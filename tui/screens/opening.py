@@ -21,7 +21,7 @@ class OpeningScreen(Screen[None]):
 
     def __init__(self) -> None:
         super().__init__()
-        self.sent = ""
+        self.sent: list[str] = []
         """What was sent before the chat was there."""
 
     def compose(self) -> ComposeResult:
@@ -34,7 +34,7 @@ class OpeningScreen(Screen[None]):
 
     @on(PromptInput.Submitted)
     def _submitted(self, event: PromptInput.Submitted) -> None:
-        self.sent = event.text
+        self.sent.append(event.text)
 
 
 def make_input() -> PromptInput:

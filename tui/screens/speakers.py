@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, cast
 
 from textual import on, work
 from textual.css.query import NoMatches
 
-from core.chat.session import Column
+from core.chat.session import Column, Conversation
 from core.errors import FinetuiError, UsageError
 from core.i18n import _
 from core.models.adapters import resolve_adapter
 from core.models.catalog import ModelInfo, list_models, resolve_model
-from core.workspace import load_state, save_state
+from core.workspace import load_state
 from tui.messages import ModelChosen
 from tui.screens.message_actions import MessageActions
 from tui.screens.picker import MOST_COLUMNS, Choice, Picker
@@ -32,18 +33,19 @@ class Speakers(MessageActions):
 
     def start_with(self, models: list[ModelInfo]) -> None:
         """Take the model of the last time, or the first there is, and load it."""
-        last = load_state(self.workspace).get("speaker", {})
-        named = {model.name: model for model in models}
-        model = named.get(last.get("model", ""), models[0])
-        adapter = last.get("adapter")
-        known = {adapter.name for adapter in model.adapters}
-        self.use(Choice(model.name, adapter if adapter in known else None))
+        last = load_state(self.workspace).get("speaker")
+        last = last if isinstance(last, dict) else {}
+        usable = [model for model in models if not model.problems] or models
+        model = next((model for model in usable if model.name == last.get("model")), usable[0])
+        known = [adapter.name for adapter in model.adapters]
+        self.use(Choice(model.name, last["adapter"] if last.get("adapter") in known else None))
 
-    @work
+    @work(exclusive=True, group="choice")
     async def action_model(self, name: str = "") -> None:
         models = await self.models()
         if name:
-            self._use_named([name], models)
+            with self._told():
+                self.use(self._named(name, models))
             return
         column = self.conversation.columns[0]
         chosen = await self.app.push_screen_wait(Picker(models, [Choice(column.model, column.adapter)]))
@@ -52,7 +54,9 @@ class Speakers(MessageActions):
 
     @work
     async def action_adapter(self, name: str) -> None:
-        self._use_named([name], await self.models())
+        models = await self.models()
+        with self._told():
+            self.use(self._named(name, models))
 
     def action_base(self) -> None:
         self.use(Choice(self.conversation.columns[0].model))
@@ -61,16 +65,13 @@ class Speakers(MessageActions):
     def _model_chosen(self, event: ModelChosen) -> None:
         self.use(Choice(event.model, event.adapter))
 
-    def _use_named(self, names: list[str], models: list[ModelInfo]) -> None:
+    @contextlib.contextmanager
+    def _told(self) -> Iterator[None]:
+        """An error in here is told where the conversation is."""
         try:
-            chosen = [self._named(name, models) for name in names]
+            yield
         except FinetuiError as error:
             self.tell_error(error)
-            return
-        if len(chosen) == 1:
-            self.use(chosen[0])
-        else:
-            self.compare(chosen)
 
     def _named(self, name: str, models: list[ModelInfo]) -> Choice:
         """Who is meant: `base`, an adapter's name or folder, a model's name or folder."""
@@ -89,7 +90,7 @@ class Speakers(MessageActions):
         if self.exchange is not None:
             self.notify(_("An answer is being written: esc stops it."), severity="warning")
             return
-        save_state(self.workspace, speaker={"model": choice.model, "adapter": choice.adapter})
+        self.remember(speaker={"model": choice.model, "adapter": choice.adapter})
         column = Column(0, choice.model, choice.adapter, "")
         if self.comparing:
             self.run_worker(self._show_with([column]))
@@ -108,12 +109,13 @@ class Speakers(MessageActions):
 
     # --- compare ---
 
-    @work
+    @work(exclusive=True, group="choice")
     async def action_compare(self, names: str = "") -> None:
-        """Ask several at once; without names a picker, and from compare mode back to one."""
+        """Ask several at once: those named, one alone beside who answers now; without names a picker, or one again."""
         models = await self.models()
         if names:
-            self._use_named(names.replace(",", " ").split(), models)
+            with self._told():
+                self._compare_named(names.replace(",", " ").split(), models)
             return
         if self.comparing:
             first = self.conversation.columns[0]
@@ -123,6 +125,18 @@ class Speakers(MessageActions):
         chosen = await self.app.push_screen_wait(Picker(models, [Choice(column.model, column.adapter)], many=True))
         if chosen:
             self.compare(chosen)
+
+    def _compare_named(self, names: list[str], models: list[ModelInfo]) -> None:
+        chosen = [self._named(name, models) for name in names]
+        if len(chosen) == 1:
+            column = self.conversation.columns[0]
+            chosen.insert(0, Choice(column.model, column.adapter))
+        if len(chosen) > MOST_COLUMNS:
+            raise UsageError(
+                _("{n} to compare are too many").format(n=len(chosen)),
+                _("up to {n} answer side by side").format(n=MOST_COLUMNS),
+            )
+        self.compare(chosen)
 
     def compare(self, chosen: list[Choice]) -> None:
         """Start a comparison. The last question stands in the input, ready to be asked again."""
@@ -145,7 +159,7 @@ class Speakers(MessageActions):
 
     def _set_turns(self, *, single: bool) -> None:
         self.single_turn = single
-        save_state(self.workspace, single_turn=single)
+        self.remember(single_turn=single)
         self.tell_speaker()
         self.notify(
             _("single turn: each question is sent alone") if single else _("multi turn: the whole conversation is sent")
@@ -154,6 +168,7 @@ class Speakers(MessageActions):
     def action_system(self, text: str = "") -> None:
         """Set the system prompt of this conversation."""
         self.conversation.set_system(text)
+        self._renew_settings()
         self.notify(_("System prompt set.") if text else _("System prompt removed."))
 
     def action_set(self, words: str) -> None:
@@ -164,7 +179,17 @@ class Speakers(MessageActions):
         from tui.parameters import with_change
 
         self.use_options(with_change(self.options, name.replace("-", "_"), text.strip()))
+        self._renew_settings()
         self.notify(_("{name} is {value}").format(name=name, value=text.strip()), markup=False)
+
+    async def show(self, conversation: Conversation) -> None:
+        await super().show(conversation)
+        self._renew_settings()
+
+    def _renew_settings(self) -> None:
+        """Show in the settings, where they are open, what was changed elsewhere."""
+        for panel in self.query("SettingsPanel"):
+            cast("SettingsPanel", panel).tell(self.options, self.conversation.system)
 
     async def action_settings(self) -> None:
         """Show the settings and go there; again: put them away."""
