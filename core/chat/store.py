@@ -25,7 +25,7 @@ TRASH_DAYS = 30
 """How long deleted conversations can be taken back."""
 
 _TURN = b'{"type":"turn",'
-"""How `core.records` begins a turn's line; lines of another spelling are parsed."""
+"""How `core.records` begins a turn's line; lines of another spelling, and torn ones, are parsed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,14 +61,15 @@ class SessionStore:
 
     def list(self) -> Summaries:
         """All conversations, newest first."""
-        known, self._summaries = self._summaries, {}
+        known, read = self._summaries, dict[Path, tuple[tuple[int, int], SessionSummary]]()
         for path in self._paths():
             with suppress(OSError):  # deleted by another app meanwhile
                 facts = path.stat()
                 key = (facts.st_mtime_ns, facts.st_size)
                 entry = known.get(path)
-                self._summaries[path] = entry if entry and entry[0] == key else (key, _summary(path))
-        summaries = (summary for _key, summary in self._summaries.values())
+                read[path] = entry if entry and entry[0] == key else (key, _summary(path))
+        self._summaries = read  # whole: another thread may be listing too
+        summaries = (summary for _key, summary in read.values())
         return sorted(summaries, key=lambda summary: (summary.updated, summary.path.name), reverse=True)
 
     def search(self, text: str) -> Summaries:
@@ -157,7 +158,7 @@ def _summary(path: Path) -> SessionSummary:
 
 
 def _summary_of(path: Path, header: Header, lines: Sequence[bytes]) -> SessionSummary:
-    others = [_lenient(line) for line in lines if not line.startswith(_TURN)]
+    others = [_lenient(line) for line in lines if not (line.startswith(_TURN) and line.endswith(b"}"))]
     count = sum(isinstance(record, Turn) for record in others) + len(lines) - len(others)
     title = next((record.title for record in reversed(others) if isinstance(record, Renamed)), header.title)
     question = next((title_of(turn.content) for turn in _turns(lines) if turn.role == "user"), "")

@@ -87,6 +87,16 @@ def test_hand_spelled_lines_count_too(store: SessionStore) -> None:
     assert (summary.message_count, summary.title, summary.updated) == (2, "q", 200.0)
 
 
+def test_torn_lines_are_no_messages(store: SessionStore) -> None:
+    conversation = talk(store, "q", "a")
+    assert conversation.path is not None
+    with conversation.path.open("ab") as other:
+        other.write(b'{"type":"turn","id":"x","content":"cut')
+    assert [summary.message_count for summary in store.list()] == [2]
+    conversation.append("user", "more")
+    assert [summary.message_count for summary in store.list()] == [3]
+
+
 def test_a_file_that_is_no_conversation_is_listed_with_its_problem(store: SessionStore) -> None:
     file(store, "broken.jsonl", "{oops\n")
     file(store, "empty.jsonl", "")
