@@ -111,15 +111,20 @@ def _parse(path: Path, data: bytes, line: int = 1) -> Any:
 
 def _splice(path: Path, data: bytes, text: str, bracket: bytes) -> None:
     """Put `text` before the closing bracket of valid JSON and replace the file whole."""
-    path = path.resolve()  # a link stays a link
     head = data[: data.rindex(bracket)].rstrip()
     comma = b"" if head[-1:] in b"[{" else b","
     # A lone surrogate, which UTF-8 cannot carry, goes back to the escape that it came from.
     added = text.encode(errors="backslashreplace")
+    replace_file(path, head + comma + b"\n" + added + b"\n" + bracket + b"\n")
+
+
+def replace_file(path: Path, data: bytes) -> None:
+    """Put other contents in a file's place, whole or not at all; its mode stays."""
+    path = path.resolve()  # a link stays a link
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(handle, "wb") as file:
-            file.write(head + comma + b"\n" + added + b"\n" + bracket + b"\n")
+            file.write(data)
             os.fchmod(handle, path.stat().st_mode & 0o777 if path.exists() else 0o644)
             file.flush()
             os.fsync(handle)

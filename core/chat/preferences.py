@@ -6,10 +6,11 @@ through the entry that is made here, and TRL's trainers take with both answers p
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from core.chat.dataset_file import append_row, check_name, locked, register
+from core.chat.dataset_file import append_row, check_name, locked, register, replace_file
 from core.chat.message import Message
 from core.chat.rows import OPENAI_TAGS
 from core.errors import WorkspaceError
@@ -46,6 +47,30 @@ def append_preference(
     with locked(path.parent):
         append_row(path, {**row, "meta": dict(meta)} if meta else row)
         register(path.parent, path.stem, {"file_name": path.name, **_ENTRY})
+
+
+def drop_preferences(path: Path, **meta: str) -> int:
+    """Take back the rows whose `meta` has all these values; returns how many there were.
+
+    Raises:
+        WorkspaceError: the file cannot be written.
+    """
+    with locked(path.parent):
+        if not path.exists():
+            return 0
+        lines = path.read_bytes().splitlines(keepends=True)
+        kept = [line for line in lines if not _has_meta(line, meta)]
+        if len(kept) < len(lines):
+            replace_file(path, b"".join(kept))
+        return len(lines) - len(kept)
+
+
+def _has_meta(line: bytes, meta: Mapping[str, str]) -> bool:
+    try:
+        found = json.loads(line)["meta"]
+        return all(found[name] == value for name, value in meta.items())
+    except (ValueError, LookupError, TypeError, RecursionError):  # a row of somebody else's
+        return False
 
 
 def _row(prompt: Sequence[Message], chosen: str, rejected: str) -> Json:

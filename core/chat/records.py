@@ -65,6 +65,13 @@ class Activated:
 
 
 @dataclass(frozen=True, slots=True)
+class Withdrawn:
+    """A question that no model could take up: it is no part of the conversation."""
+
+    turn: str
+
+
+@dataclass(frozen=True, slots=True)
 class Rated:
     turn: str
     rating: Rating | None = None
@@ -90,5 +97,5 @@ class TornLine:
     """The line above was being written when its writer was killed; it is to be passed over."""
 
 
-Record: TypeAlias = Header | Turn | Activated | Rated | Renamed | SystemChanged | ColumnsChanged | TornLine
-RECORDS = registry(Header, Turn, Activated, Rated, Renamed, SystemChanged, ColumnsChanged, TornLine)
+Record: TypeAlias = Header | Turn | Activated | Withdrawn | Rated | Renamed | SystemChanged | ColumnsChanged | TornLine
+RECORDS = registry(Header, Turn, Activated, Withdrawn, Rated, Renamed, SystemChanged, ColumnsChanged, TornLine)

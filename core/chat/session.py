@@ -17,7 +17,18 @@ from typing import Final, Literal, cast
 
 from core.chat.log import SessionLog
 from core.chat.message import FinishReason, Message, Role, Usage
-from core.chat.records import SCHEMA, Activated, ColumnsChanged, Header, Rated, Rating, Record, Renamed, SystemChanged
+from core.chat.records import (
+    SCHEMA,
+    Activated,
+    ColumnsChanged,
+    Header,
+    Rated,
+    Rating,
+    Record,
+    Renamed,
+    SystemChanged,
+    Withdrawn,
+)
 from core.chat.records import Column as Column
 from core.chat.records import Turn as Turn
 from core.chat.state import State
@@ -149,6 +160,11 @@ class Conversation:
         if turn_id is not None:
             self.turn(turn_id)
         self._state.tree.stand_at(turn_id, column)
+
+    def withdraw(self, turn_id: str) -> None:
+        """Take a question back that nobody answered; the column steps back to before it."""
+        self.turn(turn_id)
+        self._write(Withdrawn(turn_id))
 
     def rate(self, turn_id: str, rating: Rating | None) -> None:
         self.turn(turn_id)

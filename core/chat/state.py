@@ -17,6 +17,7 @@ from core.chat.records import (
     SystemChanged,
     TornLine,
     Turn,
+    Withdrawn,
 )
 from core.chat.tree import Tree
 from core.errors import RecordError
@@ -47,6 +48,9 @@ class State:
                 self._check_known(record.turn)
                 if follow:
                     self.tree.stand_at(record.turn, record.column)
+            case Withdrawn():
+                self._check_known(record.turn)
+                self.tree.remove(record.turn)
             case Rated():
                 self._check_known(record.turn)
                 self._rate(record)

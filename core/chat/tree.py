@@ -33,6 +33,16 @@ class Tree:
         if follow or turn.parent == self.leaf(turn.column):
             self.leaves[turn.column] = turn.id
 
+    def remove(self, turn_id: str) -> None:
+        """Take a turn away whose column stands at it, or above; what was said below it meanwhile keeps it there."""
+        turn = self.turns[turn_id]
+        if any(other.parent == turn_id for other in self.turns.values()):
+            return
+        del self.turns[turn_id]
+        self._siblings[turn.parent, turn.column].remove(turn)
+        if self.leaf(turn.column) == turn_id:
+            self.leaves[turn.column] = turn.parent
+
     def stand_at(self, turn_id: str | None, column: int) -> None:
         """Make this turn the end of the column's line."""
         self.leaves[column] = turn_id

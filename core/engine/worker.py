@@ -17,7 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, assert_never
 
-from core.engine.template import choose_template
+from core.engine.context import fit
+from core.engine.template import Template, choose_template
 from core.engine.tokenizer import Tokenizer, load_tokenizer
 from core.errors import ModelError, UsageError
 from core.i18n import _
@@ -188,9 +189,10 @@ class Worker:
             template = self._model.base.template
         else:
             template = choose_template(request.template, tokenizer)
+        dropped = self._left_out(request, template)
         render = functools.partial(
             template.rendering,
-            request.messages,
+            [message for index, message in enumerate(request.messages) if index not in dropped],
             add_generation_prompt=request.add_generation_prompt,
             enable_thinking=request.enable_thinking,
         )
@@ -205,9 +207,17 @@ class Worker:
             rendering.text,
             tuple(Token(*token) for token in tokens),
             template.name,
-            template.injected_system,
+            "" if any(message.role == "system" for message in request.messages) else template.injected_system,
             warnings,
+            dropped,
         )
+
+    def _left_out(self, request: Render, template: Template) -> tuple[int, ...]:
+        """What a `Generate` of these messages would leave out."""
+        if not request.max_new_tokens or request.model:
+            return ()
+        length = self._loaded_model().base.context_length
+        return fit(template, request.messages, length, request.max_new_tokens, request.enable_thinking).dropped
 
     def _loaded_model(self) -> ChatModel:
         if self._model is None:

@@ -159,9 +159,12 @@ class WorkerClient:
         template: str = "auto",
         add_generation_prompt: bool = True,
         enable_thinking: bool | None = None,
+        max_new_tokens: int = 0,
     ) -> Rendered:
         """The exact prompt of these messages, with its tokens; works without weights."""
-        request = Render(next(self._ids), tuple(messages), model, template, add_generation_prompt, enable_thinking)
+        request = Render(
+            next(self._ids), tuple(messages), model, template, add_generation_prompt, enable_thinking, max_new_tokens
+        )
         return await self._ask(request, Rendered)
 
     async def status(self) -> StatusReport:

@@ -133,6 +133,8 @@ class Render:
     template: str = "auto"
     add_generation_prompt: bool = True
     enable_thinking: bool | None = None
+    max_new_tokens: int = 0
+    """Above 0: leave out what a `Generate` with this room for the answer would leave out; needs a loaded model."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -257,6 +259,8 @@ class Rendered:
     injected_system: str = ""
     warnings: tuple[str, ...] = ()
     """For instance that this template allows no loss mask."""
+    dropped: tuple[int, ...] = ()
+    """Indices of the messages that were left out because the context is full."""
 
 
 @dataclass(frozen=True, slots=True)

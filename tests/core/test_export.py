@@ -13,7 +13,7 @@ import pytest
 
 from core.chat.export import FORMATS, SUFFIXES, append_to_dataset, export
 from core.chat.message import Message
-from core.chat.preferences import append_preference
+from core.chat.preferences import append_preference, drop_preferences
 from core.chat.session import Conversation, new_conversation
 from core.errors import FinetuiError, SessionError, WorkspaceError
 from hostile import CORPUS
@@ -369,3 +369,18 @@ def test_no_preference_without_a_difference(
     with pytest.raises(WorkspaceError, match=told):
         append_preference(data / "preferences.jsonl", prompt, chosen, rejected)
     assert list(data.iterdir()) == []
+
+
+def test_preferences_are_taken_back_by_their_origin_and_nothing_else_is_touched(tmp_path: Path) -> None:
+    path = tmp_path / "preferences.jsonl"
+    prompt = [Message("user", "q")]
+    append_preference(path, prompt, "a", "b", {"conversation": "one", "question": "1"})
+    path.write_bytes(path.read_bytes() + b"a line of somebody else\n")
+    append_preference(path, prompt, "c", "d", {"conversation": "one", "question": "2"})
+    append_preference(path, prompt, "e", "f")
+    assert drop_preferences(path, conversation="one", question="1") == 1
+    assert drop_preferences(path, conversation="one", question="1") == 0
+    lines = path.read_text().splitlines()
+    assert lines[0] == "a line of somebody else"
+    assert [json.loads(line)["chosen"]["content"] for line in lines[1:]] == ["c", "e"]
+    assert drop_preferences(tmp_path / "none.jsonl", conversation="one") == 0

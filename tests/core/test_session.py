@@ -302,3 +302,26 @@ def test_any_history_is_the_same_in_memory_on_disk_and_next_door(conversation: C
             assert tuple(turn.id for turn in one.branches(turn_id)) == expected
     for each in (0, 1):
         assert tuple(turn.id for turn in again.line(each)) == written[each]
+
+
+def test_a_withdrawn_question_is_no_part_of_the_conversation(tmp_path: Path) -> None:
+    conversation = new_conversation(tmp_path)
+    first = conversation.append("user", "first")
+    answer = conversation.append("assistant", "answer")
+    lost = conversation.append("user", "too long to send")
+    conversation.withdraw(lost.id)
+    assert conversation.line() == (first, answer)
+    second = conversation.append("user", "second")
+    assert conversation.branches(second.id) == (second,)
+    assert conversation.path is not None
+    again = open_conversation(conversation.path)
+    assert [turn.content for turn in again.line()] == ["first", "answer", "second"]
+    with pytest.raises(SessionError, match="no message"):
+        again.turn(lost.id)
+
+
+def test_a_withdrawn_first_question_gives_no_title(tmp_path: Path) -> None:
+    conversation = new_conversation(tmp_path)
+    conversation.withdraw(conversation.append("user", "line 0: too long").id)
+    conversation.append("user", "short")
+    assert conversation.title == "short"
