@@ -185,6 +185,30 @@ def test_a_prompt_is_rendered_without_weights(
     assert worker.until(Failed)[0].id == 2
 
 
+def test_a_rendered_prompt_leaves_out_what_the_request_would(
+    worker: Process, model_folder: Callable[[str], Path]
+) -> None:
+    long = tuple(
+        message
+        for n in range(12)
+        for message in (Message("user", f"question {n} " * 6), Message("assistant", "no " * 9))
+    )
+    talk = (*long, Message("user", "last"))
+    worker.send(
+        Load(1, str(model_folder("llama")), threads=1),
+        Generate(2, (Row(talk),), Sampling(max_new_tokens=1)),
+        Render(3, talk, max_new_tokens=1),
+        Render(4, talk),
+    )
+    started, _ = worker.until(Started)
+    rendered, _ = worker.until(Rendered)
+    whole, _ = worker.until(Rendered)
+    assert rendered.dropped == started.dropped != ()
+    assert len(rendered.tokens) == started.prompt_tokens
+    assert whole.dropped == ()
+    assert len(whole.tokens) > len(rendered.tokens)
+
+
 def test_a_conversation_from_loading_to_the_end_of_input_in_the_middle_of_an_answer(
     worker: Process, model_folder: Callable[[str], Path], adapter_folder: Callable[..., Path]
 ) -> None:
