@@ -1,18 +1,21 @@
 """Token ids to text as they come: never half a character, never the beginning of a stop string.
 
 Decoding all ids again for every token would be quadratic. Only a short window is decoded: the tokens since the last
-whole character, behind the few before them, which some decoders need to see (a leading space is dropped only at the
-very beginning of a text).
+whole character, behind the few characters before them, which some decoders need to see (a leading space is dropped only
+at the very beginning of a text). The window begins between two characters: a decoder with byte tokens takes a run of
+them as a whole, and half a character in front would break all that follows in the run.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Sequence
 
 _REPLACEMENT = "\ufffd"
 _LONGEST_CHARACTER = 16
 """Tokens without a whole character after which the bytes are taken for broken, not for unfinished."""
 _CONTEXT = 4
+"""Groups of tokens that together were whole characters."""
 
 
 class Detokenizer:
@@ -23,8 +26,9 @@ class Detokenizer:
 
     def __init__(self, decode: Callable[[Sequence[int]], str]) -> None:
         self._decode = decode
-        self._context: list[int] = []
+        self._groups: deque[list[int]] = deque(maxlen=_CONTEXT)
         self._pending: list[int] = []
+        self._has_begun = False
         self._emitted = ""
         """The text of context and pending that has been given out."""
 
@@ -35,10 +39,16 @@ class Detokenizer:
         if text.endswith(_REPLACEMENT) and len(self._pending) < _LONGEST_CHARACTER:
             return self._give(text.rstrip(_REPLACEMENT))
         new = self._give(text)
-        self._context = (self._context + self._pending)[-_CONTEXT:]
+        if new or not self._has_begun:  # later on, a token without text would only push text out of the window
+            self._groups.append(self._pending)
+        self._has_begun = self._has_begun or bool(new)
         self._pending = []
         self._emitted = self._decode(self._context)
         return new
+
+    @property
+    def _context(self) -> list[int]:
+        return [token for group in self._groups for token in group]
 
     def _give(self, text: str) -> str:
         if len(text) <= len(self._emitted):
