@@ -70,21 +70,21 @@ class ChatModel:
         folder = open_adapter(path)
         if name in self._adapters:
             self.unload_adapter(name)
-        fused = self.base.fused
         try:
-            is_plain = folder.is_plain_lora()
+            parameters, is_fused = self._put_beside(name, folder)
         except (OSError, SafetensorError) as error:
             raise ModelError(_("{path} cannot be read: {error}").format(path=folder.weights, error=error)) from error
-        if fused is not None and is_plain:
-            adapter = read_lora(folder, fused.layers, self.base.name)
-            fused.adapters[name] = adapter
-            parameters = adapter.parameters
-        else:
-            parameters = self.base.stock.add_adapter(name, folder, self.base.name)
-        is_fused = fused is not None and is_plain
         loaded = LoadedAdapter(folder.method, parameters, is_fused, _other_base(folder, self.base.name))
         self._adapters[name] = loaded
         return loaded
+
+    def _put_beside(self, name: str, folder: AdapterFolder) -> tuple[int, bool]:
+        """Its number of parameters, and whether the fast forward serves it."""
+        fused = self.base.fused
+        if fused is None or not folder.is_plain_lora():
+            return self.base.stock.add_adapter(name, folder, self.base.name), False
+        adapter = fused.adapters[name] = read_lora(folder, fused.layers, self.base.name)
+        return adapter.parameters, True
 
     def unload_adapter(self, name: str) -> None:
         """Forget an adapter and what conversations read through it.

@@ -66,6 +66,8 @@ def fit(
         rendering, dropped = without(found + 1)
     if len(rendering.ids) > room and len(rendering.ids) >= context_length:
         raise _too_long(len(rendering.ids), context_length)
+    if not rendering.ids:
+        raise UsageError(_("there is nothing to answer: the chat template makes no text of the conversation"))
     return Prompt(rendering.ids, dropped, rendering.text.rstrip().endswith("<think>"))
 
 

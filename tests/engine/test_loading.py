@@ -124,6 +124,22 @@ def test_adapters_that_need_another_base_are_refused_instead_of_answering_wrongl
     assert model.adapter_names == ()
 
 
+@pytest.mark.parametrize("options", [{}, {"bias": "all"}])  # the fast forward's and PEFT's
+def test_a_torn_adapter_is_named(
+    options: dict[str, object],
+    model_folder: Callable[[str], Path],
+    adapter_folder: Callable[..., Path],
+    tmp_path: Path,
+) -> None:
+    torn = tmp_path / "torn"
+    shutil.copytree(adapter_folder("llama"), torn)
+    config = json.loads((torn / "adapter_config.json").read_text())
+    (torn / "adapter_config.json").write_text(json.dumps({**config, **options}))
+    (torn / "adapter_model.safetensors").write_bytes(b"torn")
+    with pytest.raises(ModelError, match=r"torn/adapter_model.safetensors cannot be read"):
+        load(model_folder("llama")).load_adapter("a", torn)
+
+
 def test_an_unknown_adapter_is_named_with_the_nearest(
     model_folder: Callable[[str], Path], adapter_folder: Callable[..., Path]
 ) -> None:
