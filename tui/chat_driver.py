@@ -261,15 +261,22 @@ class ChatDriver:
         await asyncio.gather(*(engine.client.stop() for engine in self._asked))
 
     async def render(
-        self, model: str, messages: Sequence[Message], *, add_generation_prompt: bool, enable_thinking: bool | None
+        self,
+        model: str,
+        messages: Sequence[Message],
+        *,
+        add_generation_prompt: bool,
+        enable_thinking: bool | None,
+        max_new_tokens: int,
     ) -> Rendered:
-        """The exact prompt of a request, by the model's own tokenizer."""
+        """The exact prompt of a request, by the model's own tokenizer, cut to the context as the request is."""
         engine = await self.engine(model)
         return await engine.client.render(
             messages,
             template=self.options.template,
             add_generation_prompt=add_generation_prompt,
             enable_thinking=enable_thinking,
+            max_new_tokens=max_new_tokens,
         )
 
     async def forget(self, model: str) -> None:

@@ -355,3 +355,51 @@ async def test_a_deleted_conversation_comes_back(start_chat: StartChat) -> None:
         await chat.until(lambda: chat.texts() == [], "an empty chat")
         await chat.pilot.press("u")
         await chat.until(path.exists, "the file again")
+
+
+async def test_one_question_has_one_verdict(start_chat: StartChat, chat_workspace: Workspace) -> None:
+    kept = chat_workspace.data / "preferences.jsonl"
+
+    def pairs() -> list[tuple[str, str]]:
+        rows = [json.loads(line) for line in kept.read_text().splitlines()] if kept.exists() else []
+        return [(row["chosen"]["content"], row["rejected"]["content"]) for row in rows]
+
+    async with start_chat(answers=["A"], adapter_answers={"tuned": ["B"]}) as chat:
+        await chat.type("/compare base tuned")
+        await chat.until(lambda: len(chat.screen.views) == 2, "two columns")
+        await chat.ask("q1")
+        await chat.pilot.press("alt+1")
+        assert pairs() == [("A", "B")]
+        await chat.pilot.press("alt+2")
+        assert pairs() == [("B", "A")]
+        assert [chat.entry(1, column).badge for column in (0, 1)] == ["", "✓ good"]
+        await chat.ask("q2")
+        await chat.pilot.press("alt+1")
+        assert pairs() == [("B", "A"), ("A", "B")]
+        await chat.pilot.press("alt+1")
+        assert pairs() == [("B", "A")]
+        assert chat.entry(3, 0).badge == ""
+
+
+async def test_a_stopped_answer_is_no_half_of_a_pair(start_chat: StartChat, chat_workspace: Workspace) -> None:
+    async with start_chat(answers=["A"], adapter_answers={"tuned": ["word " * 500]}, pace=0.01) as chat:
+        await chat.type("/compare base tuned")
+        await chat.until(lambda: len(chat.screen.views) == 2, "two columns")
+        await chat.type("q")
+        await chat.until(lambda: len(chat.texts(1)) == 2 and "word" in chat.texts(1)[1], "a part")
+        await chat.pilot.press("escape")
+        await chat.answered()
+        await chat.pilot.press("alt+1")
+        await chat.pilot.pause()
+    assert not (chat_workspace.data / "preferences.jsonl").exists()
+
+
+async def test_a_question_that_did_not_fit_leaves_no_trace(start_chat: StartChat) -> None:
+    async with start_chat(answers=["a"], context_length=20) as chat:
+        await chat.ask("word " * 40)
+        assert chat.screen.input.full_text.startswith("word word")
+        chat.screen.input.text = ""
+        await chat.ask("short")
+        assert [turn.content for turn in chat.screen.conversation.line()] == ["short", "a"]
+        assert chat.screen.conversation.title == "short"
+        assert [entry.badge for entry in chat.screen.views[0].transcript.entries if entry.role == "user"] == [""]

@@ -21,6 +21,7 @@ from core.i18n import _
 from core.untrusted import inert_line
 from core.workspace import Workspace, load_state
 from tui.actions import bindings
+from tui.exchange import newest_question
 from tui.screens.opening import OpeningScreen, make_input, make_status_bar
 from tui.screens.picker import Choice
 from tui.screens.prompt import PromptScreen
@@ -296,17 +297,21 @@ class ChatScreen(Speakers):
         messages = self.conversation.messages(column.index)
         if self.input.text and not self.input.text.startswith("/"):
             messages = (*messages, Message("user", self.input.full_text))
+        if messages and self.single_turn:
+            messages = newest_question(messages)
         if not messages:
             self.notify(_("Type a message first: there is no prompt yet."))
             return
         try:
+            asks = messages[-1].role == "user"
             rendered = await self.driver.render(
                 column.model,
                 messages,
-                add_generation_prompt=messages[-1].role == "user",
+                add_generation_prompt=asks,
                 enable_thinking=self.options.enable_thinking,
+                max_new_tokens=self.options.max_new_tokens if asks else 0,
             )
         except FinetuiError as error:
             self.tell_error(error)
             return
-        await self.app.push_screen(PromptScreen(rendered))
+        await self.app.push_screen(PromptScreen(rendered, self.view.name_shown if self.comparing else ""))

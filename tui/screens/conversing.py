@@ -132,7 +132,7 @@ class Conversing(Screen[None]):
             model=_("comparing {n}").format(n=len(self.conversation.columns)) if self.comparing else first.model,
             adapter="" if self.comparing else first.adapter or "",
             mode=_("single turn") if self.single_turn else _("multi turn"),
-            temperature=self._options and self._options.temperature,
+            temperature=self._options and (0.0 if self._options.greedy else self._options.temperature),
         )
         self.tell_context()
 
@@ -249,7 +249,7 @@ class Conversing(Screen[None]):
     def _take_back(self, view: ColumnView) -> None:
         """A question that cannot be answered goes back into the input."""
         question = self.conversation.line(view.column.index)[-1]
-        self.conversation.rewind(question.parent, view.column.index)
+        self.conversation.withdraw(question.id)
         view.transcript.discard(question.id)
         if question.content not in self.input.full_text:  # else another column gave it back already
             self.give_back(question.content)

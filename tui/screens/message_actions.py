@@ -5,20 +5,16 @@ from __future__ import annotations
 import asyncio
 
 from core.chat.export import SUFFIXES, append_to_dataset, export
-from core.chat.preferences import append_preference
 from core.chat.session import Conversation, Turn
 from core.errors import UsageError
 from core.i18n import _
 from core.models.info import typed_path
 from core.untrusted import inert_line
 from tui import clipboard
-from tui.entries import speaker
 from tui.exchange import newest_question
+from tui.judging import judge
 from tui.screens.conversing import Conversing
 from tui.widgets.column import KEPT_MARK, ColumnView
-
-PREFERENCES = "preferences.jsonl"
-"""The data set, in the workspace's `data/`, that kept answers go to."""
 
 
 class MessageActions(Conversing):
@@ -192,40 +188,15 @@ class MessageActions(Conversing):
             self._keep(number, [])
 
     def _keep(self, number: int, over: list[int]) -> None:
-        views = {view.column.index + 1: view for view in self.views}
-        better = views.get(number)
-        worse = [view for n, view in views.items() if n != number and (not over or n in over)]
-        if better is None or not worse:
-            raise UsageError(
-                _("no column {n} to compare").format(n=number), _("/compare starts a comparison of up to four columns")
-            )
-        chosen = better.last_answer()
-        rejected = [answer for view in worse if (answer := view.last_answer()) and chosen]
-        rejected = [answer for answer in rejected if chosen and answer.content != chosen.content]
-        if chosen is None or not rejected or self.exchange is not None:
-            self.notify(_("Wait for the answers: a pair needs two that differ."), severity="warning")
-            return
-        path = self.workspace.data / PREFERENCES
-        prompt = self.conversation.messages(better.column.index)[:-1]
-        for answer in rejected:
-            origin = {
-                "chosen": speaker(chosen.model, chosen.adapter),
-                "rejected": speaker(answer.model, answer.adapter),
-                "conversation": self.conversation.path.name if self.conversation.path else "",
-            }
-            append_preference(path, prompt, chosen.content, answer.content, origin)
-        self.conversation.rate(chosen.id, "good")
-        better.refresh_turn(chosen)
-        for view in self.views:
-            view.tell(KEPT_MARK if view is better else "")
-        same = all(self._history(view) == self._history(better) for view in worse)
-        told = _("A preference pair in data/{name}.").format(name=PREFERENCES)
-        if not same:
-            told += " " + _("The columns' histories differ: the prompt is column {n}'s.").format(n=number)
-        self.notify(told)
-
-    def _history(self, view: ColumnView) -> list[str]:
-        return [turn.content for turn in self.conversation.line(view.column.index)[:-1]]
+        if self._idle():
+            told = judge(self.conversation, self.workspace.data, number, over)
+            for view in self.views:
+                answer = view.last_answer()
+                if answer is not None:
+                    view.refresh_turn(answer)
+                kept = answer is not None and self.conversation.rating(answer.id) == "good"
+                view.tell(KEPT_MARK if kept else "")
+            self.notify(told)
 
     # --- how it is shown ---
 

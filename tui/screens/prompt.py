@@ -14,6 +14,7 @@ from textual.widgets import Static
 from core.i18n import _
 from core.serve.protocol import Rendered
 from core.untrusted import inert, inert_line
+from tui.widgets.column import dropped_text
 from tui.widgets.token_view import TokenView
 
 
@@ -26,9 +27,10 @@ class PromptScreen(ModalScreen[None]):
     ]
     _VIEWS: ClassVar[tuple[str, ...]] = ("tokens", "text", "ids")
 
-    def __init__(self, rendered: Rendered) -> None:
+    def __init__(self, rendered: Rendered, name: str = "") -> None:
         super().__init__(classes="dialog")
         self.rendered = rendered
+        self._name_shown = name
         self.view = "tokens"
 
     def compose(self) -> ComposeResult:
@@ -48,12 +50,16 @@ class PromptScreen(ModalScreen[None]):
     def _title(self) -> Content:
         count = _("{n} tokens").format(n=len(self.rendered.tokens))
         template = _("template: {name}").format(name=inert_line(self.rendered.template))
-        lines = [Content.assemble((_("The exact prompt"), "bold"), "  ", (f"{count} · {template}", "$muted"))]
+        facts = " · ".join(filter(None, (inert_line(self._name_shown), count, template)))
+        lines = [Content.assemble((_("The exact prompt"), "bold"), "  ", (facts, "$muted"))]
         if self.rendered.injected_system:
             text = _("The template adds a system prompt of its own: {text}").format(
                 text=inert_line(self.rendered.injected_system)
             )
             lines.append(Content.assemble((text, "$text-warning")))
+        if self.rendered.dropped:
+            lines.append(Content.assemble((dropped_text(len(self.rendered.dropped)), "$text-warning")))
+        lines += [Content.assemble((inert_line(warning), "$text-warning")) for warning in self.rendered.warnings]
         return Content("\n").join(lines)
 
     def _show(self) -> None:
