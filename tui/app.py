@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from rich.text import Text
-from textual import work
+from textual import events, work
 from textual.app import App
 from textual.binding import Binding, BindingType
 from textual.dom import DOMNode
@@ -89,6 +89,8 @@ class FinetuiApp(App[None]):
         self.workspace = workspace
         self.chat: ChatScreen | None = None
         """The chat, once it has been imported."""
+        self._held: list[events.Event] | None = []
+        """What is typed before there is an input with the focus: at the start, and while the chat takes over."""
         for theme in (DARK, LIGHT):
             self.register_theme(theme)
         self.theme = LIGHT.name if load_state(workspace).get("theme") == "light" else DARK.name
@@ -106,13 +108,28 @@ class FinetuiApp(App[None]):
     @work
     async def _open_chat(self) -> None:
         """The first frame stands: import the chat (130 ms) and go on in it."""
+        self.call_later(self._release_keys)
         module = await asyncio.to_thread(importlib.import_module, "tui.screens.chat")
         chat: ChatScreen = module.ChatScreen(self.workspace)
         opening = self.screen_stack[0]
         assert isinstance(opening, OpeningScreen)
         chat.take_over(opening)
         self.chat = chat
+        self._held = []
         await self.push_screen(chat)
+        self.call_later(self._release_keys)  # behind the call that gives the input its focus
+
+    async def on_event(self, event: events.Event) -> None:
+        """Keys that come before an input can take them wait for it; no letter is lost at the start."""
+        if self._held is not None and isinstance(event, events.Key | events.Paste):
+            self._held.append(event)
+        else:
+            await super().on_event(event)
+
+    async def _release_keys(self) -> None:
+        held, self._held = self._held or [], None
+        for event in held:
+            await super().on_event(event)
 
     async def on_unmount(self) -> None:
         if self.chat is not None:
