@@ -144,8 +144,8 @@ class Terminal:
         self.send(text.replace("\n", "\r"))
 
     def paste(self, text: str) -> None:
-        """Paste as xterm does: bracketed where the program asked for that, a few controls as blanks."""
-        text = text.translate(_NOT_PASTED)
+        """Paste as xterm does: newlines as enter, bracketed where the program asked for that, some controls as blanks."""
+        text = text.translate(_NOT_PASTED).replace("\n", "\r")
         self.send(f"\x1b[200~{text}\x1b[201~" if 2004 in self.modes else text)
 
     def send(self, data: str | bytes) -> None:

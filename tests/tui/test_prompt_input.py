@@ -175,6 +175,18 @@ async def test_hostile_text_is_inert_however_it_comes() -> None:
             assert drawn == inert(drawn), name
 
 
+@pytest.mark.parametrize("end", ["\n", "\r", "\r\n"])
+async def test_the_lines_of_a_paste_stay_lines(end: str) -> None:
+    async with (app := Host()).run_test() as pilot:
+        app.post_message(events.Paste(f"one{end}two{end}"))
+        await pilot.press("enter")
+        app.post_message(events.Paste(f"line{end}" * 3000))
+        await pilot.pause()
+        assert app.input.text == "[pasted text 1: 3001 lines, 15000 characters]"
+        await pilot.press("enter")
+        assert app.submitted == ["one\ntwo\n", "line\n" * 3000]
+
+
 async def test_a_megabyte_is_folded_and_sent_whole() -> None:
     async with (app := Host()).run_test() as pilot:
         await pilot.press(*"see ")

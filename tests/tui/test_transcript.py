@@ -459,3 +459,17 @@ async def test_themes_and_modes_draw_again() -> None:
             assert rows(transcript)[1:3] == ["▎ T", "▎ code"]
             colours.add(str(list(transcript.render_line(1))[1].style))
         assert len(colours) == 3
+
+
+async def test_a_theme_that_is_switched_to_gives_the_colours_it_gives_at_the_start() -> None:
+    entries = [Entry("a", "assistant", "# T\n`code`\n```python\nx = 1\n```"), Entry("b", "error", "no")]
+    drawn = []
+    for themes in (["textual-light"], ["textual-dark", "nord", "textual-light"]):
+        async with Host(entries).run_test(size=(40, 12)) as pilot:
+            for theme in themes:
+                pilot.app.theme = theme
+                await pilot.pause()
+            transcript = pilot.app.query_one(Transcript)
+            assert transcript._frame is not None
+            drawn.append((transcript._frame.palette, [list(transcript.render_line(y)) for y in range(12)]))
+    assert drawn[0] == drawn[1]

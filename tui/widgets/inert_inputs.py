@@ -2,7 +2,7 @@
 
 Textual's own show a text as it is, escape sequences and all; titles and system prompts come from files that others
 wrote, and pastes from anywhere. Here every text is made inert on its way in, and no cursor blinks: an idle app writes
-nothing.
+nothing. Where there are lines, the line breaks of a paste stay: xterm and tmux send them as carriage returns.
 """
 
 from __future__ import annotations
@@ -36,9 +36,14 @@ class InertTextArea(TextArea):
     # Text comes in through these only
 
     def _set_document(self, text: str, language: str | None) -> None:
-        super()._set_document(inert(text), language)
+        super()._set_document(inert_lines(text), language)
 
     def edit(self, edit: Edit) -> EditResult:
         """Performs an edit with its text made inert."""
-        edit.text = inert(edit.text)
+        edit.text = inert_lines(edit.text)
         return super().edit(edit)
+
+
+def inert_lines(text: str) -> str:
+    """The text made inert, whatever ends its lines."""
+    return inert(text.replace("\r\n", "\n").replace("\r", "\n"))

@@ -13,9 +13,8 @@ from textual.message import Message
 from textual.widgets.text_area import EditResult, Location
 
 from core.i18n import _
-from core.untrusted import inert
 from tui.widgets.completion import Completion
-from tui.widgets.inert_inputs import InertTextArea
+from tui.widgets.inert_inputs import InertTextArea, inert_lines
 
 _REMEMBERED = 500
 _MOST_ROWS = 10
@@ -99,10 +98,11 @@ class PromptInput(InertTextArea):
         """A short mark for a long text; other texts as they are."""
         if len(text) <= _LONGEST_SHOWN:
             return text
+        text = inert_lines(text)
         mark = _("[pasted text {number}: {lines} lines, {characters} characters]").format(
             number=len(self._folded) + 1, lines=text.count("\n") + 1, characters=len(text)
         )
-        self._folded[mark] = inert(text)
+        self._folded[mark] = text
         return mark
 
     def load_text(self, text: str) -> None:

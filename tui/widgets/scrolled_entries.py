@@ -106,7 +106,7 @@ class ScrolledEntries(ScrollView):
     def notify_style_update(self) -> None:
         super().notify_style_update()
         if self._frame is not None:
-            self._reframe()
+            self.call_next(self._reframe)  # Textual tells before it renews the colours that a palette is made of
 
     def _reframe(self) -> None:
         """Starts over with another width, theme or mode, keeping the place."""

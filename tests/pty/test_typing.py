@@ -1,0 +1,28 @@
+"""What a terminal sends when one types and pastes, faster than the app draws."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from core.chat.store import SessionStore
+from finetui_app import INPUT
+from terminal import Terminal
+
+Start = Callable[..., Terminal]
+
+
+def questions(workspace: Path) -> list[str]:
+    store = SessionStore(workspace / "sessions")
+    return [turn.content for summary in store.list() for turn in store.open(summary.path).line() if turn.role == "user"]
+
+
+def test_the_lines_of_a_paste_stay_lines(workspace: Path, start: Start) -> None:
+    app = start(workspace, answers=["fine"])
+    app.wait_for(lambda shown: INPUT in shown and "demo" in shown)
+    app.paste("one\ntwo\n")
+    app.wait_for("two")
+    assert "␍" not in app.text()
+    app.press("enter")
+    app.wait_for("fine")
+    assert questions(workspace) == ["one\ntwo\n"]
