@@ -26,3 +26,15 @@ def test_the_lines_of_a_paste_stay_lines(workspace: Path, start: Start) -> None:
     app.press("enter")
     app.wait_for("fine")
     assert questions(workspace) == ["one\ntwo\n"]
+
+
+def test_no_letter_typed_while_the_app_starts_is_lost(workspace: Path, start: Start) -> None:
+    letters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+    app = start(workspace, answers=["fine"])
+    for letter in letters:
+        app.send(letter)
+        app.pump(0.01)
+    app.wait_for(lambda shown: letters in shown and "demo" in shown)
+    app.press("enter")
+    app.wait_for("fine")
+    assert questions(workspace) == [letters]

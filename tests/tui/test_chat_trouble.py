@@ -281,28 +281,6 @@ async def test_the_palette_offers_what_can_be_done_here(start_chat: StartChat) -
         assert {action.scope for action in Actions(chat.app.screen)._offered()} == {"app"}
 
 
-async def test_no_letter_typed_at_the_start_is_lost(chat_workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
-    from textual import events
-
-    from fakes import fake_worker_command
-    from tui.app import FinetuiApp
-
-    monkeypatch.setenv("FINETUI_WORKER_COMMAND", json.dumps(fake_worker_command()))
-    app = FinetuiApp(chat_workspace)
-    typed = ""
-    async with app.run_test(size=(120, 36)) as pilot:
-        for turn in range(400):
-            if app.chat is not None and app.chat.is_current and turn % 2:
-                break
-            letter = "abcdefghijklmnopqrstuvwxyz"[turn % 26]
-            app.post_message(events.Key(letter, letter))
-            typed += letter
-            await pilot.pause(0.002)
-        await pilot.pause(0.05)
-        assert app.chat is not None
-        assert app.chat.input.text == typed
-
-
 async def test_greedy_answers_are_shown_as_temperature_0(start_chat: StartChat) -> None:
     async with start_chat() as chat:
         bar = chat.screen.query_one(StatusBar)
