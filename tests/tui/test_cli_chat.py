@@ -13,6 +13,7 @@ import pytest
 from core.chat.message import Usage
 from core.chat.store import SessionStore
 from core.config.generation import GenerationOptions
+from core.errors import SessionError
 from fakes import fake_worker_command
 from folders import make_adapter, make_model
 from hostile import CORPUS
@@ -320,3 +321,24 @@ def test_the_default_model_knows_paris_and_reuses_what_it_read(
     first, second = map(json.loads, capsys.readouterr().out.splitlines())
     assert "Paris" in first["content"]
     assert second["usage"]["reused_tokens"] >= first["usage"]["prompt_tokens"]
+
+
+def test_a_file_that_takes_no_answer_costs_none(
+    workspace: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def full(*_arguments: object) -> None:
+        raise SessionError("no space left", "free some")
+
+    monkeypatch.setattr(History, "take", full)
+    assert chat("--prompt", "hi", "--json") == 2
+    out, err = capsys.readouterr()
+    assert json.loads(out)["content"] == "The capital of France is Paris."
+    assert err.endswith("error: no space left\nhint: free some\n")
+
+
+@pytest.mark.parametrize("name", ["~nobody-of-that-name/talk", "x" * 5000, "talk"])
+def test_a_session_that_is_not_there_is_an_error_of_the_user(
+    workspace: Path, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    assert chat("--prompt", "hi", "--session", name) == 2
+    assert "cannot be read" in capsys.readouterr().err

@@ -88,13 +88,14 @@ class _Batch:
             self._tell_failure(question, error)
             return 2
         gone = self.history.newly_gone(asked, answer)
-        self.history.take(answer, self.answerer.model.name, self.answerer.adapter)
         if self.as_json:
             print_json(self._record(question, answer))
         else:
             print(stream.end(), flush=True)
             for line in filter(None, (gone_line(gone), finish_mark(answer), use_time(answer))):
                 note(line)
+        # Last: a file that takes nothing more must not cost the answer.
+        self.history.take(answer, self.answerer.model.name, self.answerer.adapter)
         return _INTERRUPTED if answer.finish_reason == "stopped" else 0
 
     def _record(self, question: str, answer: Answer) -> dict[str, object]:

@@ -15,6 +15,7 @@ from core.chat.session import Conversation
 from core.chat.store import SessionStore
 from core.errors import SessionError
 from core.i18n import _
+from core.models.info import is_file, typed_path
 from core.workspace import Workspace
 from tui.cli.answering import Answer
 
@@ -111,5 +112,5 @@ def open_kept(workspace: Workspace, session: str | None, save: bool, column: Col
 
 def _existing(workspace: Workspace, name: str) -> Path:
     """A file as it was named, else one of that name among the sessions, for whose reader it is to complain."""
-    path = Path(name).expanduser()
-    return path if path.exists() else workspace.sessions / path.with_suffix(".jsonl").name
+    path = typed_path(name)
+    return path if is_file(path) else workspace.sessions / f"{path.stem}.jsonl"
