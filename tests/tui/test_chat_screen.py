@@ -403,3 +403,25 @@ async def test_a_question_that_did_not_fit_leaves_no_trace(start_chat: StartChat
         assert [turn.content for turn in chat.screen.conversation.line()] == ["short", "a"]
         assert chat.screen.conversation.title == "short"
         assert [entry.badge for entry in chat.screen.views[0].transcript.entries if entry.role == "user"] == [""]
+
+
+async def test_a_mistake_in_a_command_goes_back_into_the_input_with_what_is_near(start_chat: StartChat) -> None:
+    async with start_chat() as chat:
+        for typed, told in (("/adapter tune", "did you mean 'tuned'?"), ("/model othre", "did you mean 'other'?")):
+            await chat.type(typed)
+            await chat.until(lambda told=told: chat.texts() and told in chat.texts()[-1], told)
+            assert chat.screen.input.text == typed
+            chat.screen.input.text = ""
+
+
+async def test_the_status_line_says_that_an_answer_is_under_way(start_chat: StartChat) -> None:
+    from tui.widgets.status_bar import StatusBar
+
+    async with start_chat(answers=["word " * 500], pace=0.01) as chat:
+        await chat.ready()
+        bar = chat.screen.query_one(StatusBar)
+        await chat.type("count")
+        await chat.until(lambda: "esc stops" in bar.status.phase, "the phase")
+        await chat.pilot.press("escape")
+        await chat.answered()
+        assert bar.status.phase == ""

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import inspect
 from typing import ClassVar
 
-from textual import on, work
+from textual import events, on, work
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Horizontal, Vertical
-from textual.css.query import NoMatches
 from textual.worker import Worker
 
 from core.chat.message import Message
+from core.chat.session import Conversation
 from core.chat.store import SessionSummary
 from core.errors import FinetuiError
 from core.i18n import _
@@ -35,6 +34,8 @@ from tui.widgets.welcome import Welcome
 
 WIDE = 100
 """From this width on, the side panels stand beside the chat; below, they lie over it."""
+WIDE_FOR_COLUMNS = 150
+"""From this width on, the list of conversations leaves room for three columns and more."""
 
 
 class ChatScreen(Speakers):
@@ -43,8 +44,12 @@ class ChatScreen(Speakers):
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("chat"), ("escape", "back")]
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (WIDE, "-wide")]  # noqa: RUF012  Textual declares no class variable
 
+    VERTICAL_BREAKPOINTS = [(0, "-short"), (15, "-tall")]  # noqa: RUF012
+
     def __init__(self, workspace: Workspace) -> None:
         super().__init__(workspace)
+        self._list_hidden = False
+        """Whether the list of conversations left by itself, for want of room."""
         self._opening: OpeningScreen | None = None
         self._somebody_answers = False
         self._sent_early: list[tuple[str, str]] = []
@@ -131,14 +136,11 @@ class ChatScreen(Speakers):
             self.give_back(event.text)
             return
         if isinstance(line, Command):
-            self.run_worker(self.run_command(line))
+            self.run_worker(self.run_command(line, event.text))
         elif line.strip():
             self._send(line, event.text)
 
     def _send(self, text: str, typed: str) -> None:
-        if self.changing.locked():
-            self.run_worker(self._send_later(text, typed))
-            return
         if not self._somebody_answers:
             self._sent_early.append((text, typed))
             return
@@ -153,12 +155,6 @@ class ChatScreen(Speakers):
             self.tell_error(error)
             self.give_back(typed)
 
-    async def _send_later(self, text: str, typed: str) -> None:
-        """Send when the conversation that is just being opened stands."""
-        async with self.changing:
-            pass
-        self._send(text, typed)
-
     def _take_up_edit(self) -> None:
         """The message being sent replaces the questions under edit: step back to before them."""
         for turn in self.editing:
@@ -168,8 +164,11 @@ class ChatScreen(Speakers):
             for view in self.views:
                 view.rebuild()
 
-    async def run_command(self, command: Command) -> None:
-        """Do what a slash command says: its action, with its argument if it takes one."""
+    async def run_command(self, command: Command, typed: str) -> None:
+        """Do what a slash command says: its action, with its argument if it takes one.
+
+        A mistake goes back into the input, to be mended there.
+        """
         action = command.action
         if not action.takes_argument():
             await self.app.run_action(action.name, self.app if action.scope == "app" else self)
@@ -180,6 +179,7 @@ class ChatScreen(Speakers):
                 await done
         except FinetuiError as error:
             self.tell_error(error)
+            self.give_back(typed)
 
     @on(Transcript.FocusLeft)
     def _transcript_left(self) -> None:
@@ -243,10 +243,12 @@ class ChatScreen(Speakers):
         self.notify(_("The conversation is called “{title}”.").format(title=inert_line(title)), markup=False)
         self._reload_sessions()
 
+    # --- the side panels ---
+
     async def action_sessions(self) -> None:
         """Show the list of conversations and go there; again: put it away."""
-        with contextlib.suppress(NoMatches):
-            panel = self.query_one(SessionList)
+        self._list_hidden = False
+        for panel in self.query(SessionList):
             if panel.has_focus_within:
                 await panel.remove()
                 self.input.focus()
@@ -254,33 +256,78 @@ class ChatScreen(Speakers):
                 panel.focus_list()
             return
         await self._mount_sessions()
-        self.query_one(SessionList).focus_list()
+        for panel in self.query(SessionList):
+            panel.focus_list()
 
     async def _mount_sessions(self) -> None:
         if not self.query(SessionList):
-            await self.query_one("#body").mount(SessionList(self.store), before="#chat")
+            panel = SessionList(self.store, self.conversation.path)
+            await self.query_one("#body").mount(panel, before="#chat")
 
     def _reload_sessions(self) -> None:
         for panel in self.query(SessionList):
-            panel.reload()
+            panel.tell(self.conversation.path)
+
+    async def show(self, conversation: Conversation) -> None:
+        await super().show(conversation)
+        self._reload_sessions()
+        await self._make_room(self.size.width)
+
+    @on(events.Resize)
+    async def _resized(self, event: events.Resize) -> None:
+        await self._make_room(event.size.width)
+
+    async def _make_room(self, width: int) -> None:
+        """Put panels away that would lie over the chat or squeeze it; the list comes back when there is room again."""
+        room = width >= (WIDE_FOR_COLUMNS if len(self.conversation.columns) > 2 else WIDE)
+        if room and self._list_hidden:
+            self._list_hidden = False
+            await self._mount_sessions()
+        elif not room:
+            self._list_hidden = self._list_hidden or bool(self.query(SessionList))
+            await self._put_away("SessionList" if width >= WIDE else "SessionList, SettingsPanel")
+
+    async def _put_away(self, panels: str) -> None:
+        for panel in self.query(panels):
+            if panel.has_focus_within:
+                self.input.focus()
+            await panel.remove()
+
+    @on(events.DescendantFocus)
+    async def _focus_moved(self) -> None:
+        """On a narrow screen a panel stays as long as the keyboard is in it: nobody types behind it."""
+        if self.has_class("-narrow"):
+            for panel in self.query("SessionList, SettingsPanel"):
+                if not panel.has_focus_within:
+                    await panel.remove()
 
     @on(SessionList.Chosen)
     async def _session_chosen(self, event: SessionList.Chosen) -> None:
-        if not self.has_class("-wide"):
-            await self.query_one(SessionList).remove()
-        await self.open(event.summary)
+        try:
+            await self.open(event.summary)
+        finally:
+            self._reload_sessions()
 
     @on(SessionList.Renamed)
     def _session_renamed(self, event: SessionList.Renamed) -> None:
         mine = event.summary.path == self.conversation.path
-        conversation = self.conversation if mine else self.store.open(event.summary.path)
-        conversation.rename(event.title)
-        self._reload_sessions()
+        try:
+            conversation = self.conversation if mine else self.store.open(event.summary.path)
+            conversation.rename(event.title)
+        finally:
+            self._reload_sessions()
 
     @on(SessionList.Gone)
     async def _session_gone(self, event: SessionList.Gone) -> None:
         if event.summary.path == self.conversation.path:
             await self.show(self.store.create(columns=self.conversation.columns))
+
+    @on(SessionList.Restored)
+    async def _session_restored(self, event: SessionList.Restored) -> None:
+        """It was open when it was deleted: show it again, and leave the keyboard where it is."""
+        await self.open(event.summary)
+        for panel in self.query(SessionList):
+            panel.focus_list()
 
     @on(SessionList.Left)
     def _sessions_left(self) -> None:

@@ -167,6 +167,7 @@ class Conversing(Screen[None]):
         for view in views:
             view.begin(exchange.question(view.column.index), self._waiting_for(view.column.model))
         self._answer(exchange, {view.column.index: view for view in views})
+        self._tell_phases()
 
     @work(group="answer")
     async def _answer(self, exchange: Exchange, by_column: Mapping[int, ColumnView]) -> None:
@@ -184,6 +185,7 @@ class Conversing(Screen[None]):
             ticker.stop()
             if self.exchange is exchange:  # one that was stopped at once may have a successor already
                 self.exchange = None
+            self._tell_phases()
         if self.comparing:
             for view in views:
                 view.tell(_("alt+{n} keeps it").format(n=view.column.index + 1))
@@ -324,7 +326,8 @@ class Conversing(Screen[None]):
     def _tell_phases(self) -> None:
         """Twice a second while something is loading, and only then."""
         texts = {model: _phase_text(phase, since) for model, (phase, since) in self._phases.items()}
-        self.tell_status(phase=next(iter(texts.values()), ""))
+        answering = _("answering, esc stops it") if self.exchange is not None else ""
+        self.tell_status(phase=next(iter(texts.values()), answering))
         for view in self.views:
             if view.column.model in texts:
                 view.wait(texts[view.column.model])

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, cast
 
 from textual import on, work
 from textual.css.query import NoMatches
 
 from core.chat.session import Column, Conversation
-from core.errors import FinetuiError, UsageError
+from core.errors import ModelNotFound, UsageError, did_you_mean
 from core.i18n import _
 from core.models.adapters import resolve_adapter
 from core.models.catalog import ModelInfo, list_models, resolve_model
@@ -40,23 +39,28 @@ class Speakers(MessageActions):
         known = [adapter.name for adapter in model.adapters]
         self.use(Choice(model.name, last["adapter"] if last.get("adapter") in known else None))
 
-    @work(exclusive=True, group="choice")
     async def action_model(self, name: str = "") -> None:
-        models = await self.models()
+        """Choose who answers: the one named, else by a picker."""
         if name:
-            with self._told():
-                self.use(self._named(name, models))
-            return
+            self.use(self._named(name, await self.models()))
+        else:
+            self._pick_one()
+
+    @work(exclusive=True, group="choice")
+    async def _pick_one(self) -> None:
         column = self.conversation.columns[0]
-        chosen = await self.app.push_screen_wait(Picker(models, [Choice(column.model, column.adapter)]))
+        marked = [Choice(column.model, column.adapter)]
+        chosen = await self.app.push_screen_wait(Picker(await self.models(), marked))
         if chosen:
             self.use(chosen[0])
 
-    @work
     async def action_adapter(self, name: str) -> None:
         models = await self.models()
-        with self._told():
-            self.use(self._named(name, models))
+        found = self._named_adapter(name, models)
+        if found is None:
+            resolve_adapter(name, self.workspace)  # says what is near, and where adapters are looked for
+        else:
+            self.use(found)
 
     def action_base(self) -> None:
         self.use(Choice(self.conversation.columns[0].model))
@@ -65,25 +69,27 @@ class Speakers(MessageActions):
     def _model_chosen(self, event: ModelChosen) -> None:
         self.use(Choice(event.model, event.adapter))
 
-    @contextlib.contextmanager
-    def _told(self) -> Iterator[None]:
-        """An error in here is told where the conversation is."""
-        try:
-            yield
-        except FinetuiError as error:
-            self.tell_error(error)
-
     def _named(self, name: str, models: list[ModelInfo]) -> Choice:
         """Who is meant: `base`, an adapter's name or folder, a model's name or folder."""
-        current = self.conversation.columns[0].model
         if name == "base":
-            return Choice(current)
+            return Choice(self.conversation.columns[0].model)
+        if adapter := self._named_adapter(name, models):
+            return adapter
+        try:
+            return Choice(resolve_model(name, self.workspace).name)
+        except ModelNotFound as error:
+            known = [adapter.name for model in models for adapter in model.adapters]
+            raise ModelNotFound(error.message, did_you_mean(name, known) or error.hint) from error
+
+    def _named_adapter(self, name: str, models: list[ModelInfo]) -> Choice | None:
+        """The adapter of a name or a folder: this model's, else another's."""
+        current = self.conversation.columns[0].model
         for model in sorted(models, key=lambda model: model.name != current):
             if name in (adapter.name for adapter in model.adapters):
                 return Choice(model.name, name)
-        with contextlib.suppress(FinetuiError):
+        with contextlib.suppress(ModelNotFound):
             return Choice(current, resolve_adapter(name, self.workspace).name)
-        return Choice(resolve_model(name, self.workspace).name)
+        return None
 
     def use(self, choice: Choice) -> None:
         """Have this one answer from now on. In compare mode: alone."""
@@ -109,20 +115,22 @@ class Speakers(MessageActions):
 
     # --- compare ---
 
-    @work(exclusive=True, group="choice")
     async def action_compare(self, names: str = "") -> None:
         """Ask several at once: those named, one alone beside who answers now; without names a picker, or one again."""
-        models = await self.models()
         if names:
-            with self._told():
-                self._compare_named(names.replace(",", " ").split(), models)
-            return
-        if self.comparing:
+            self._compare_named(names.replace(",", " ").split(), await self.models())
+        elif self.comparing:
             first = self.conversation.columns[0]
             self.use(Choice(first.model, first.adapter))
-            return
+            self.notify(_("A new conversation with the first column; the comparison stays in the list."))
+        else:
+            self._pick_several()
+
+    @work(exclusive=True, group="choice")
+    async def _pick_several(self) -> None:
         column = self.conversation.columns[0]
-        chosen = await self.app.push_screen_wait(Picker(models, [Choice(column.model, column.adapter)], many=True))
+        marked = [Choice(column.model, column.adapter)]
+        chosen = await self.app.push_screen_wait(Picker(await self.models(), marked, many=True))
         if chosen:
             self.compare(chosen)
 
