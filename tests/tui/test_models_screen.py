@@ -337,3 +337,19 @@ async def test_an_adapter_of_a_run_is_not_removed_here(workspace: Workspace) -> 
         await models.until(lambda: models.toasts, "a refusal")
         assert "lies outside the workspace's models/" in models.toasts[0]
         assert (workspace.runs / "zh").is_dir()
+
+
+async def test_an_adapter_that_is_called_like_a_model_does_not_take_the_model_along(workspace: Workspace) -> None:
+    make_adapter(workspace.runs / "other", str(workspace.models / "other"))
+    async with shown(workspace) as models:
+        index = next(
+            i for i, row in enumerate(models.screen._shown) if row.name == "other" and isinstance(row, AdapterRow)
+        )
+        models.screen.query_one(OptionList).highlighted = index
+        await models.pilot.pause()
+        await models.pilot.press("d")
+        await models.until(lambda: isinstance(models.app.screen, Confirm), "the question")
+        await models.pilot.press("y")
+        await models.until(lambda: models.toasts, "a refusal")
+        assert (workspace.models / "other").is_dir()
+        assert (workspace.runs / "other").is_dir()

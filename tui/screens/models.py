@@ -281,12 +281,16 @@ class ModelsScreen(Screen[None]):
         if row is None or isinstance(row, PackagedRow):
             return
         path = row.model.path if isinstance(row, ModelRow) else row.adapter.path
+        # By the folder that is asked about: a run's adapter may be called like a model.
+        inside = path.is_relative_to(self.workspace.models)
+        name = str(path.relative_to(self.workspace.models) if inside else path)
+        name = row.name if isinstance(row, ModelRow) else name
         size = size_text(row.model.size_bytes) if isinstance(row, ModelRow) else ""
         question = _("Delete {name} from the disk?").format(name=inert_line(row.name))
         if not await self.app.push_screen_wait(Confirm(question, f"{inert_line(str(path))} {size}".rstrip())):
             return
         try:
-            await asyncio.to_thread(remove, row.name, self.workspace)
+            await asyncio.to_thread(remove, name, self.workspace)
         except FinetuiError as error:
             self._tell(error)
         self.action_rescan()
