@@ -10,7 +10,7 @@ import asyncio
 import importlib
 import signal
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from rich.text import Text
 from textual import events, work
@@ -28,6 +28,7 @@ from core.untrusted import inert
 from core.workspace import Workspace, find_workspace, load_state, save_state
 from tui import clipboard
 from tui.actions import bindings
+from tui.app_log import log_defect
 from tui.messages import ModelChosen
 from tui.screens.opening import OpeningScreen
 from tui.terminal import read_alt_digits
@@ -87,6 +88,7 @@ class FinetuiApp(App[None]):
     def __init__(self, workspace: Workspace) -> None:
         super().__init__()
         self.workspace = workspace
+        self._defect, self._defect_log = "", cast("Path | None", None)
         self.chat: ChatScreen | None = None
         """The chat, once it has been imported."""
         self._held: list[events.Event] | None = []
@@ -166,7 +168,17 @@ class FinetuiApp(App[None]):
         if isinstance(cause, FinetuiError):
             self.tell(cause)
         else:
+            self._defect_log = log_defect(self.workspace, cause)
+            self._defect = f"{type(cause).__name__}: {cause}"
             super()._handle_exception(error)
+
+    def _fatal_error(self) -> None:
+        """A defect of ours: one line to the terminal, the traceback into a file."""
+        told = _("finetui ended by a defect of its own: {error}").format(error=inert(self._defect))
+        if self._defect_log is not None:
+            told += "\n" + _("details for a report: {path}").format(path=inert(str(self._defect_log)))
+        self._exit_renderables.append(Text(told))
+        self._close_messages_no_wait()
 
     def tell(self, error: FinetuiError) -> None:
         """Show an error over whatever screen there is."""
