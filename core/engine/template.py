@@ -4,6 +4,10 @@ Chat, training, evaluation, preview and export call `Template.rendering`, so the
 everywhere. The tokenizer's own chat template comes first; `--template NAME` picks a bundled one; a base model without
 any gets `default`, whose turn markers also end an answer.
 
+A tokenizer's own template is encoded in one piece, as transformers does it. A bundled one whose prompt ends in a space
+is cut behind it, as LLaMA-Factory does: else the space of `Assistant: ` would melt into the answer's first token, and
+the prompt of a chat would not be the beginning of what is trained.
+
 The loss mask of an assistant turn is the difference of the renderings before and after it. Both have to be beginnings
 of the whole text: a template that rewrites earlier turns (as thinking models' do) says so instead of training on the
 wrong tokens.
@@ -13,6 +17,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import itertools
 import json
 import re
 from collections.abc import Sequence
@@ -32,6 +37,8 @@ from core.engine.tokenizer import Tokenizer, encodable
 from core.errors import ModelError, UsageError, did_you_mean
 from core.i18n import _
 
+_MARK = "\ue000answer\ue000"
+"""Stands for an answer's place in a rendering."""
 _FOLDER = Path(__file__).parent / "templates"
 _REASONING = re.compile(r"^\s*<think>.*?</think>\s*", re.DOTALL)
 _STOP = {
@@ -129,10 +136,41 @@ class Template:
             ModelError: see `text`; with `loss_mask` also when a turn's rendering is no beginning of the whole.
         """
         text = self.text(messages, add_generation_prompt=add_generation_prompt, enable_thinking=enable_thinking)
-        ids, offsets = self.tokenizer.encode_with_offsets(text)
+        ids: list[int] = []
+        offsets: list[tuple[int, int]] = []
+        cuts = self._cuts(messages, text, add_generation_prompt, enable_thinking)
+        for start, end in itertools.pairwise((0, *cuts, len(text))):
+            more, ranges = self.tokenizer.encode_with_offsets(text[start:end])
+            ids += more
+            offsets += [(start + first, start + last) for first, last in ranges]
         spans = self._trained_spans(messages, text, enable_thinking) if loss_mask else []
         trained = (any(start <= at[0] < end for start, end in spans) for at in offsets)
         return Rendering(text, tuple(ids), tuple(offsets), tuple(trained))
+
+    def _cuts(
+        self, messages: Sequence[Message], text: str, add_generation_prompt: bool, enable_thinking: bool | None
+    ) -> list[int]:
+        """Where answers begin, if the text has to be cut there; none where that cannot be told for sure."""
+        if self.name == "tokenizer" or not self._melts:
+            return []
+        marked = [
+            dataclasses.replace(message, content=_MARK + message.content) if message.role == "assistant" else message
+            for message in without_reasoning(messages)
+        ]
+        whole = self.text(marked, add_generation_prompt=add_generation_prompt, enable_thinking=enable_thinking)
+        parts = whole.split(_MARK)
+        return list(itertools.accumulate(map(len, parts[:-1]))) if "".join(parts) == text else []
+
+    @functools.cached_property
+    def _melts(self) -> bool:
+        """Whether an answer follows directly on a space, with which its first word makes one token."""
+        question = Message("user", "?")
+        try:
+            prompt = self.text([question])
+            head = self.text([question, Message("assistant", _MARK)], add_generation_prompt=False).partition(_MARK)[0]
+        except ModelError:
+            return False
+        return prompt.endswith(" ") and head == prompt
 
     def _trained_spans(
         self, messages: Sequence[Message], text: str, enable_thinking: bool | None
@@ -175,12 +213,11 @@ class Template:
 
     @functools.cached_property
     def _behind_an_answer(self) -> str:
-        mark = "\ue000answer\ue000"
         try:
-            text = self.text([Message("user", "?"), Message("assistant", mark)], add_generation_prompt=False)
+            text = self.text([Message("user", "?"), Message("assistant", _MARK)], add_generation_prompt=False)
         except ModelError:
             return ""
-        return text.partition(mark)[2].strip()
+        return text.partition(_MARK)[2].strip()
 
 
 def without_reasoning(messages: Sequence[Message]) -> list[Message]:

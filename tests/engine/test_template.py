@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+import tokenizers
 
 from core.chat.message import Message
 from core.engine.template import Template, bundled, choose_template, without_reasoning
@@ -90,6 +91,21 @@ def test_every_bundled_template_renders_masks_and_ends_its_answers(name: str, tm
 )  # fmt: skip
 def test_bundled_forms(name: str, expected: str, tmp_path: Path) -> None:
     assert template(tmp_path, name, None).text([Message("user", "Hi")]).endswith(expected)
+
+
+def test_the_prompt_of_a_chat_is_the_beginning_of_what_is_trained(tmp_path: Path) -> None:
+    save_tokenizer(tmp_path, None)
+    backend = tokenizers.Tokenizer.from_file(str(tmp_path / "tokenizer.json"))
+    backend.add_tokens([" Hello"])  # as a vocabulary has words together with the space in front
+    backend.save(str(tmp_path / "tokenizer.json"))
+    bare = choose_template("auto", load_tokenizer(tmp_path))
+    assert bare.tokenizer.encode("a Hello")[-1] == bare.tokenizer.id_of(" Hello")
+    prompt = bare.rendering(TALK[:2])
+    whole = bare.rendering((*TALK, Message("assistant", "Hello!")), add_generation_prompt=False, loss_mask=True)
+    assert whole.ids[: len(prompt.ids)] == prompt.ids
+    assert "".join(whole.pieces()) == whole.text
+    trained = "".join(p for p, on in zip(whole.pieces(), whole.trained, strict=True) if on)
+    assert trained == "Hello.<|endoftext|>Hello!<|endoftext|>"
 
 
 def test_an_unknown_template_names_the_nearest_and_all(tmp_path: Path) -> None:
