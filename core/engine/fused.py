@@ -64,8 +64,6 @@ class _Span:
 class FusedModel:
     """A runner over the weights of a transformers model, which become views of fused ones."""
 
-    batches = True
-
     def __init__(self, model: Module) -> None:
         decoder = self._decoder = fuse_decoder(model)
         weight = decoder.embedding

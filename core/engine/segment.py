@@ -28,9 +28,6 @@ class Segment:
 class Runner(Protocol):
     """A model that reads segments."""
 
-    batches: bool
-    """Whether several segments cost less together than one after another."""
-
     def new_row(self) -> Any:
         """An empty row."""
 

@@ -45,8 +45,6 @@ class StockRow:
 class StockModel:
     """A runner over a transformers model, by itself or with adapters of PEFT."""
 
-    batches = False
-
     def __init__(self, model: Module) -> None:
         self._model = model
         self._peft: Any = None
