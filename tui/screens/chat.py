@@ -25,7 +25,7 @@ from tui.screens.opening import OpeningScreen, make_input, make_status_bar
 from tui.screens.picker import Choice
 from tui.screens.prompt import PromptScreen
 from tui.screens.speakers import Speakers
-from tui.slash import Command, complete, parse
+from tui.slash import Command, Option, complete, parse
 from tui.widgets.completion import Completion
 from tui.widgets.prompt_input import PromptInput
 from tui.widgets.session_list import SessionList
@@ -62,7 +62,7 @@ class ChatScreen(Speakers):
     def compose(self) -> ComposeResult:
         with Horizontal(id="body"), Vertical(id="chat"):
             yield Horizontal(*self.views, id="columns")
-            yield Completion()
+            yield Completion(self._complete)
             yield make_input()
         yield make_status_bar()
 
@@ -121,7 +121,20 @@ class ChatScreen(Speakers):
 
     @on(PromptInput.Changed)
     def _typed(self) -> None:
-        self.query_one(Completion).offer(self.input.text, complete)
+        self.query_one(Completion).renew(self.input.text)
+
+    def _complete(self, text: str) -> list[Option]:
+        if not text.startswith("/"):
+            return []
+        from tui.screens.arguments import argument_values  # pydantic, 80 ms: not before the first frame
+
+        model = self.conversation.columns[0].model
+        return complete(text, argument_values(self.known_models, model, self.options))
+
+    @on(PromptInput.ScrollKeyPressed)
+    async def _scroll_key_pressed(self, event: PromptInput.ScrollKeyPressed) -> None:
+        for view in self.views:
+            await self.app.run_action(event.action, view.transcript)
 
     @on(PromptInput.Submitted)
     async def _submitted(self, event: PromptInput.Submitted) -> None:
@@ -275,31 +288,34 @@ class ChatScreen(Speakers):
 
     @on(events.Resize)
     async def _resized(self, event: events.Resize) -> None:
+        narrow = event.size.width < WIDE
+        if narrow and self.has_class("-wide") and self.query("SessionList:focus-within, SettingsPanel:focus-within"):
+            self.input.focus()
         await self._make_room(event.size.width)
 
     async def _make_room(self, width: int) -> None:
-        """Put panels away that would lie over the chat or squeeze it; the list comes back when there is room again."""
+        """Put panels away that would squeeze the chat or lie over it; the list comes back when there is room again."""
         room = width >= (WIDE_FOR_COLUMNS if len(self.conversation.columns) > 2 else WIDE)
         if room and self._list_hidden:
             self._list_hidden = False
             await self._mount_sessions()
         elif not room:
-            self._list_hidden = self._list_hidden or bool(self.query(SessionList))
-            await self._put_away("SessionList" if width >= WIDE else "SessionList, SettingsPanel")
+            self._list_hidden = await self._put_away("SessionList") or self._list_hidden
+            if width < WIDE:
+                await self._put_away("SettingsPanel")
 
-    async def _put_away(self, panels: str) -> None:
-        for panel in self.query(panels):
-            if panel.has_focus_within:
-                self.input.focus()
+    async def _put_away(self, panels: str) -> bool:
+        """Remove panels that the keyboard is not in; whether there were any."""
+        unused = [panel for panel in self.query(panels) if not panel.has_focus_within]
+        for panel in unused:
             await panel.remove()
+        return bool(unused)
 
     @on(events.DescendantFocus)
     async def _focus_moved(self) -> None:
         """On a narrow screen a panel stays as long as the keyboard is in it: nobody types behind it."""
         if self.has_class("-narrow"):
-            for panel in self.query("SessionList, SettingsPanel"):
-                if not panel.has_focus_within:
-                    await panel.remove()
+            await self._put_away("SessionList, SettingsPanel")
 
     @on(SessionList.Chosen)
     async def _session_chosen(self, event: SessionList.Chosen) -> None:

@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import asyncio
 import time
+from pathlib import Path
 from typing import ClassVar
 
-from textual import on, work
+from textual import events, on, work
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Vertical
 from textual.content import Content
 from textual.message import Message
-from textual.widgets import Input, OptionList
+from textual.widgets import Input, OptionList, Static
 from textual.widgets.option_list import Option
 
 from core.chat.store import Deleted, SessionStore, SessionSummary
@@ -36,7 +37,10 @@ class SessionList(Vertical):
     SessionList Input { margin: 0 1 1 1; background: $panel; }
     SessionList OptionList { border: none; padding: 0 1; background: transparent; height: 1fr; }
     SessionList OptionList:focus { border: none; }
-    SessionList OptionList > .option-list--option { padding: 0 1; }
+    SessionList OptionList > .option-list--option { padding: 0 1 0 0; }
+    SessionList .nothing { display: none; padding: 0 2; height: auto; color: $text-muted; }
+    SessionList.-empty .nothing { display: block; }
+    SessionList.-empty OptionList { height: 0; }
     SessionList OptionList > .option-list--option-highlighted {
         background: transparent; color: $text; text-style: none;
     }
@@ -44,7 +48,6 @@ class SessionList(Vertical):
     """
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        ("r", "rename"),
         ("d,delete", "delete"),
         ("u", "undo"),
         ("slash", "search"),
@@ -73,20 +76,31 @@ class SessionList(Vertical):
             super().__init__()
             self.summary = summary
 
+    class Restored(Message):
+        """A deleted conversation is there again, which was open when it was deleted."""
+
+        def __init__(self, summary: SessionSummary) -> None:
+            super().__init__()
+            self.summary = summary
+
     class Left(Message):
         """The user wants back to the input."""
 
-    def __init__(self, store: SessionStore) -> None:
+    def __init__(self, store: SessionStore, opened: Path | None = None) -> None:
         super().__init__()
         self.store = store
+        self._opened = opened
         self._reading = asyncio.Lock()
         self._reloads = 0
         self._shown: list[SessionSummary] = []
-        self._deleted: list[Deleted] = []
+        self._deleted: list[tuple[Deleted, SessionSummary | None]] = []
+        """What can be brought back, with what is to be opened then."""
+        self._dialog: AskText | None = None
 
     def compose(self) -> ComposeResult:
         yield InertInput(placeholder=_("search all conversations"))
         yield OptionList()
+        yield Static("", classes="nothing")
 
     def on_mount(self) -> None:
         self.reload()
@@ -96,8 +110,21 @@ class SessionList(Vertical):
         return self.query_one(OptionList)
 
     def focus_list(self) -> None:
-        """Put the keyboard into the list."""
+        """Put the keyboard into the list, at the conversation that is open."""
+        self._highlight_opened()
         self._options.focus()
+
+    def _highlight_opened(self) -> None:
+        paths = [summary.path for summary in self._shown]
+        if self._opened in paths:
+            self._options.highlighted = paths.index(self._opened)
+
+    def tell(self, opened: Path | None) -> None:
+        """Mark the conversation that is open, and read the list again."""
+        if opened != self._opened:
+            self._opened = opened
+            self._fill()
+        self.reload()
 
     @work(group="sessions")
     async def reload(self) -> None:
@@ -110,17 +137,31 @@ class SessionList(Vertical):
                 self._show(await asyncio.to_thread(self.store.search, wanted))
 
     def _show(self, found: list[SessionSummary]) -> None:
-        """The same conversation stays highlighted, wherever it is in the list now."""
-        if found == self._shown:
+        if not self.is_mounted:
             return
-        options, current = self._options, self._current()
+        nothing = _("No conversation has this text.") if self.query_one(Input).value else _("No conversation yet.")
+        self.query_one(".nothing", Static).update(Content(nothing))
+        self.set_class(not found, "-empty")
+        if found != self._shown:
+            first = not self._shown
+            current = self._current()
+            self._shown = found
+            self._fill(current)
+            if first:
+                self._highlight_opened()
+
+    def _fill(self, current: SessionSummary | None = None) -> None:
+        """The same conversation stays highlighted, wherever it is in the list now."""
+        options, found = self._options, self._shown
+        current = current or self._current()
         index = options.highlighted or 0
-        self._shown = found
         options.clear_options()
-        options.add_options(Option(describe(summary), id=summary.path.name) for summary in found)
-        names = [summary.path.name for summary in found]
-        if current is not None and current.path.name in names:
-            index = names.index(current.path.name)
+        options.add_options(
+            Option(describe(summary, opened=summary.path == self._opened), id=summary.path.name) for summary in found
+        )
+        paths = [summary.path for summary in found]
+        if current is not None and current.path in paths:
+            index = paths.index(current.path)
         options.highlighted = min(index, len(found) - 1) if found else None
 
     def _current(self) -> SessionSummary | None:
@@ -151,36 +192,57 @@ class SessionList(Vertical):
         else:
             self.post_message(self.Left())
 
-    @work
-    async def action_rename(self) -> None:
+    def on_key(self, event: events.Key) -> None:
+        """`r`, and what is typed right behind it: such keys may be on their way here when the dialog is there."""
+        if self._dialog is not None and self._dialog.is_active:
+            event.stop()
+            self._dialog.on_key(event)
+        elif event.key == "r":
+            event.stop()
+            self.action_rename()
+
+    def action_rename(self) -> None:
+        """Ask for another title."""
         summary = self._current()
         if summary is None:
             return
-        title = await self.app.push_screen_wait(AskText(_("Title of the conversation"), summary.title))
-        if title:
-            self.post_message(self.Renamed(summary, title))
+
+        def rename(title: str | None) -> None:
+            self._dialog = None
+            if title:
+                self.post_message(self.Renamed(summary, title))
+
+        self._dialog = AskText(_("Title of the conversation"), summary.title)
+        self.app.push_screen(self._dialog, rename)
 
     def action_delete(self) -> None:
+        """Put the highlighted conversation into the trash."""
         summary = self._current()
         if summary is None:
             return
-        self._deleted.append(self.store.delete(summary.path))
+        self.reload()  # also when it turns out to be gone already
+        opened = summary if summary.path == self._opened else None
+        self._deleted.append((self.store.delete(summary.path), opened))
         self.notify(_("“{title}” deleted; u brings it back").format(title=inert_line(summary.title)), markup=False)
         self.post_message(self.Gone(summary))
-        self.reload()
 
     def action_undo(self) -> None:
+        """Take the last deleted conversation out of the trash."""
         if self._deleted:
-            self.store.restore(self._deleted.pop())
+            deleted, opened = self._deleted.pop()
+            self.store.restore(deleted)
+            if opened is not None:
+                self.post_message(self.Restored(opened))
             self.reload()
 
 
-def describe(summary: SessionSummary) -> Content:
-    """Two lines: the title, and when, how much and with whom."""
+def describe(summary: SessionSummary, *, opened: bool = False) -> Content:
+    """Two lines: the title, and when and how much. A bar beside them marks the conversation that is open."""
     count = plural("{count} message", "{count} messages", summary.message_count)
     facts = f"{age(summary.updated)} · {count}"
-    title = Content(inert_line(summary.title) or _("untitled")).truncate(_TEXT_WIDTH, ellipsis=True)
-    return Content.assemble(title, "\n", (facts, "$muted"))
+    title = Content.styled(inert_line(summary.title) or _("untitled"), "bold" if opened else "")
+    bar = ("▎", "$text-primary") if opened else " "
+    return Content.assemble(bar, title.truncate(_TEXT_WIDTH, ellipsis=True), "\n", bar, (facts, "$muted"))
 
 
 def age(moment: float) -> str:

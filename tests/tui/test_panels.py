@@ -1,0 +1,160 @@
+"""The panels beside the chat and the dialogs over it, as far as keys and room go."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from textual import events
+from textual.widgets import Input, OptionList, Static
+
+from core.chat.store import SessionStore
+from core.workspace import Workspace
+from tui.widgets.dialogs import AskText
+from tui.widgets.session_list import SessionList
+
+StartChat = Any
+
+
+@pytest.fixture
+def kept(chat_workspace: Workspace) -> list[Any]:
+    """Paths of three conversations, the oldest first."""
+    paths = []
+    for question in ("oldest", "middle", "newest"):
+        conversation = SessionStore(chat_workspace.sessions).create()
+        conversation.append("user", question)
+        paths.append(conversation.path)
+    return paths
+
+
+async def listed(chat: Any, count: int) -> SessionList:
+    """The list of conversations, when it shows so many."""
+    await chat.until(lambda: chat.screen.query(SessionList), "the list")
+    panel: SessionList = chat.screen.query_one(SessionList)
+    await chat.until(lambda: panel.query_one(OptionList).option_count == count, f"{count} conversations")
+    return panel
+
+
+def burst(chat: Any, keys: str) -> None:
+    """Keys as a terminal sends them when somebody types fast: all at once."""
+    for key in keys:
+        chat.app.post_message(events.Key(key, key))
+
+
+async def test_what_is_typed_right_behind_r_is_the_title_and_deletes_nothing(
+    start_chat: StartChat, kept: list[Any]
+) -> None:
+    async with start_chat() as chat:
+        await listed(chat, 3)
+        await chat.pilot.press("ctrl+l")
+        burst(chat, "rddudd")
+        await chat.until(lambda: isinstance(chat.app.screen, AskText), "the dialog")
+        await chat.until(lambda: chat.app.screen.query_one(Input).value == "ddudd", "the title")
+        await chat.pilot.press("x", "enter")
+        await chat.until(lambda: chat.screen.store.list()[0].title == "ddudd" + "x", "the new title")
+        assert all(path.exists() for path in kept)
+
+
+async def test_a_title_is_replaced_by_typing_and_kept_by_escape(start_chat: StartChat, kept: list[Any]) -> None:
+    async with start_chat() as chat:
+        await listed(chat, 3)
+        await chat.pilot.press("ctrl+l", "r")
+        await chat.until(lambda: isinstance(chat.app.screen, AskText), "the dialog")
+        assert chat.app.screen.query_one(Input).value == "newest"
+        await chat.pilot.press("n", "o", "escape")
+        await chat.until(lambda: chat.app.screen is chat.screen, "the chat")
+        assert chat.screen.store.list()[0].title == "newest"
+
+
+async def test_the_open_conversation_is_marked_and_highlighted(start_chat: StartChat, kept: list[Any]) -> None:
+    async with start_chat() as chat:
+        panel = await listed(chat, 3)
+        options = panel.query_one(OptionList)
+        await chat.screen.open(chat.screen.store.list()[2])
+        await chat.pilot.press("ctrl+l")
+        assert options.highlighted == 2
+        marked = ["▎" in str(options.get_option_at_index(index).prompt) for index in range(3)]
+        assert marked == [False, False, True]
+        await chat.pilot.press("up", "enter")
+        await chat.until(lambda: chat.screen.conversation.path == kept[1], "the other conversation")
+        await chat.pilot.pause()
+        assert ["▎" in str(options.get_option_at_index(index).prompt) for index in range(3)] == [False, True, False]
+
+
+async def test_undo_opens_the_conversation_that_was_open(start_chat: StartChat, kept: list[Any]) -> None:
+    async with start_chat(size=(80, 24)) as chat:
+        await chat.screen.open(chat.screen.store.list()[1])
+        await chat.pilot.press("ctrl+l")
+        await listed(chat, 3)
+        await chat.pilot.press("d")
+        await chat.until(lambda: chat.texts() == [], "an empty chat")
+        await chat.pilot.press("u")
+        await chat.until(lambda: chat.texts() == ["middle"], "the conversation again")
+        assert chat.screen.conversation.path == kept[1]
+        await chat.pilot.pause()
+        assert chat.screen.query_one(SessionList).has_focus_within
+
+
+async def test_a_vanished_conversation_leaves_the_list(start_chat: StartChat, kept: list[Any]) -> None:
+    async with start_chat() as chat:
+        await listed(chat, 3)
+        kept[2].unlink()
+        await chat.pilot.press("ctrl+l", "enter")
+        await chat.until(lambda: any("newest" in text or "gone" in text for text in chat.texts()) or chat.texts(), "it")
+        await listed(chat, 2)
+        kept[1].unlink()
+        await chat.pilot.press("ctrl+l", "d")
+        await listed(chat, 1)
+
+
+async def test_a_search_without_hits_says_so(start_chat: StartChat, kept: list[Any]) -> None:
+    async with start_chat() as chat:
+        panel = await listed(chat, 3)
+        nothing = panel.query_one(".nothing", Static)
+        assert not nothing.display
+        panel.query_one(Input).value = "no such text"
+        await chat.until(lambda: nothing.display, "the note")
+        assert str(nothing.content) == "No conversation has this text."
+        panel.query_one(Input).value = "mid"
+        await listed(chat, 1)
+        assert not nothing.display
+
+
+# --- room -------------------------------------------------------------------------------------------------------
+
+
+async def test_panels_leave_when_the_terminal_gets_narrow_and_the_list_comes_back(start_chat: StartChat) -> None:
+    async with start_chat(size=(120, 36)) as chat:
+        await chat.until(lambda: chat.screen.query(SessionList), "the list")
+        await chat.pilot.press("ctrl+s")
+        await chat.until(lambda: chat.screen.query("SettingsPanel:focus-within"), "the settings")
+        await chat.pilot.resize_terminal(80, 24)
+        await chat.until(lambda: not chat.screen.query("SessionList, SettingsPanel"), "the chat alone")
+        assert chat.screen.input.has_focus
+        await chat.pilot.resize_terminal(120, 36)
+        await chat.until(lambda: chat.screen.query(SessionList), "the list again")
+
+
+async def test_narrow_screens_show_one_panel_as_long_as_the_keyboard_is_in_it(start_chat: StartChat) -> None:
+    async with start_chat(size=(40, 10)) as chat:
+        await chat.pilot.press("ctrl+l")
+        assert chat.screen.query_one(SessionList).has_focus_within
+        await chat.pilot.press("ctrl+s")
+        await chat.until(lambda: chat.screen.query("SettingsPanel:focus-within"), "the settings")
+        await chat.until(lambda: not chat.screen.query(SessionList), "no list below")
+        await chat.pilot.press("escape")
+        await chat.until(lambda: not chat.screen.query("SettingsPanel"), "the chat alone")
+        assert chat.screen.input.has_focus
+        await chat.pilot.press("ctrl+l", "shift+tab")
+        await chat.pilot.press("escape", "h", "i")
+        await chat.until(lambda: not chat.screen.query(SessionList), "the chat alone again")
+        assert chat.screen.input.text == "hi"
+
+
+async def test_three_columns_take_the_room_of_the_list(start_chat: StartChat) -> None:
+    async with start_chat(size=(120, 36)) as chat:
+        await chat.until(lambda: chat.screen.query(SessionList), "the list")
+        await chat.type("/compare base tuned other")
+        await chat.until(lambda: len(chat.screen.views) == 3 and not chat.screen.query(SessionList), "three columns")
+        await chat.pilot.press("ctrl+t")
+        await chat.until(lambda: len(chat.screen.views) == 1 and chat.screen.query(SessionList), "the list again")
