@@ -8,7 +8,7 @@ import pytest
 from textual import events
 from textual.widgets import Input, OptionList, Static
 
-from core.chat.store import SessionStore
+from core.chat.store import SessionStore, SessionSummary
 from core.workspace import Workspace
 from tui.widgets.dialogs import AskText
 from tui.widgets.session_list import SessionList
@@ -17,14 +17,12 @@ StartChat = Any
 
 
 @pytest.fixture
-def kept(chat_workspace: Workspace) -> list[Any]:
-    """Paths of three conversations, the oldest first."""
-    paths = []
-    for question in ("oldest", "middle", "newest"):
-        conversation = SessionStore(chat_workspace.sessions).create()
-        conversation.append("user", question)
-        paths.append(conversation.path)
-    return paths
+def kept(chat_workspace: Workspace) -> list[SessionSummary]:
+    """Three conversations, as the list shows them."""
+    store = SessionStore(chat_workspace.sessions)
+    for question in ("one", "two", "three"):
+        store.create().append("user", question)
+    return store.list()
 
 
 async def listed(chat: Any, count: int) -> SessionList:
@@ -42,7 +40,7 @@ def burst(chat: Any, keys: str) -> None:
 
 
 async def test_what_is_typed_right_behind_r_is_the_title_and_deletes_nothing(
-    start_chat: StartChat, kept: list[Any]
+    start_chat: StartChat, kept: list[SessionSummary]
 ) -> None:
     async with start_chat() as chat:
         await listed(chat, 3)
@@ -52,62 +50,66 @@ async def test_what_is_typed_right_behind_r_is_the_title_and_deletes_nothing(
         await chat.until(lambda: chat.app.screen.query_one(Input).value == "ddudd", "the title")
         await chat.pilot.press("x", "enter")
         await chat.until(lambda: chat.screen.store.list()[0].title == "ddudd" + "x", "the new title")
-        assert all(path.exists() for path in kept)
+        assert all(one.path.exists() for one in kept)
 
 
-async def test_a_title_is_replaced_by_typing_and_kept_by_escape(start_chat: StartChat, kept: list[Any]) -> None:
+async def test_a_title_is_replaced_by_typing_and_kept_by_escape(
+    start_chat: StartChat, kept: list[SessionSummary]
+) -> None:
     async with start_chat() as chat:
         await listed(chat, 3)
         await chat.pilot.press("ctrl+l", "r")
         await chat.until(lambda: isinstance(chat.app.screen, AskText), "the dialog")
-        assert chat.app.screen.query_one(Input).value == "newest"
+        assert chat.app.screen.query_one(Input).value == kept[0].title
         await chat.pilot.press("n", "o", "escape")
         await chat.until(lambda: chat.app.screen is chat.screen, "the chat")
-        assert chat.screen.store.list()[0].title == "newest"
+        assert chat.screen.store.list()[0].title == kept[0].title
 
 
-async def test_the_open_conversation_is_marked_and_highlighted(start_chat: StartChat, kept: list[Any]) -> None:
+async def test_the_open_conversation_is_marked_and_highlighted(
+    start_chat: StartChat, kept: list[SessionSummary]
+) -> None:
     async with start_chat() as chat:
         panel = await listed(chat, 3)
         options = panel.query_one(OptionList)
-        await chat.screen.open(chat.screen.store.list()[2])
+        await chat.screen.open(kept[2])
         await chat.pilot.press("ctrl+l")
         assert options.highlighted == 2
         marked = ["▎" in str(options.get_option_at_index(index).prompt) for index in range(3)]
         assert marked == [False, False, True]
         await chat.pilot.press("up", "enter")
-        await chat.until(lambda: chat.screen.conversation.path == kept[1], "the other conversation")
+        await chat.until(lambda: chat.screen.conversation.path == kept[1].path, "the other conversation")
         await chat.pilot.pause()
         assert ["▎" in str(options.get_option_at_index(index).prompt) for index in range(3)] == [False, True, False]
 
 
-async def test_undo_opens_the_conversation_that_was_open(start_chat: StartChat, kept: list[Any]) -> None:
+async def test_undo_opens_the_conversation_that_was_open(start_chat: StartChat, kept: list[SessionSummary]) -> None:
     async with start_chat(size=(80, 24)) as chat:
-        await chat.screen.open(chat.screen.store.list()[1])
+        await chat.screen.open(kept[1])
         await chat.pilot.press("ctrl+l")
         await listed(chat, 3)
         await chat.pilot.press("d")
         await chat.until(lambda: chat.texts() == [], "an empty chat")
         await chat.pilot.press("u")
-        await chat.until(lambda: chat.texts() == ["middle"], "the conversation again")
-        assert chat.screen.conversation.path == kept[1]
+        await chat.until(lambda: chat.texts() == [kept[1].title], "the conversation again")
+        assert chat.screen.conversation.path == kept[1].path
         await chat.pilot.pause()
         assert chat.screen.query_one(SessionList).has_focus_within
 
 
-async def test_a_vanished_conversation_leaves_the_list(start_chat: StartChat, kept: list[Any]) -> None:
+async def test_a_vanished_conversation_leaves_the_list(start_chat: StartChat, kept: list[SessionSummary]) -> None:
     async with start_chat() as chat:
         await listed(chat, 3)
-        kept[2].unlink()
+        kept[0].path.unlink()
         await chat.pilot.press("ctrl+l", "enter")
-        await chat.until(lambda: any("newest" in text or "gone" in text for text in chat.texts()) or chat.texts(), "it")
+        await chat.until(lambda: any(kept[0].path.name in text for text in chat.texts()), "the error")
         await listed(chat, 2)
-        kept[1].unlink()
-        await chat.pilot.press("ctrl+l", "d")
+        kept[1].path.unlink()
+        await chat.pilot.press("d")
         await listed(chat, 1)
 
 
-async def test_a_search_without_hits_says_so(start_chat: StartChat, kept: list[Any]) -> None:
+async def test_a_search_without_hits_says_so(start_chat: StartChat, kept: list[SessionSummary]) -> None:
     async with start_chat() as chat:
         panel = await listed(chat, 3)
         nothing = panel.query_one(".nothing", Static)
@@ -115,7 +117,7 @@ async def test_a_search_without_hits_says_so(start_chat: StartChat, kept: list[A
         panel.query_one(Input).value = "no such text"
         await chat.until(lambda: nothing.display, "the note")
         assert str(nothing.content) == "No conversation has this text."
-        panel.query_one(Input).value = "mid"
+        panel.query_one(Input).value = "thre"
         await listed(chat, 1)
         assert not nothing.display
 

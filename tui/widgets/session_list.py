@@ -132,12 +132,12 @@ class SessionList(Vertical):
         self._reloads += 1
         mine = self._reloads
         async with self._reading:
-            if mine == self._reloads:
+            if mine == self._reloads and self.query(Input):
                 wanted = self.query_one(Input).value
                 self._show(await asyncio.to_thread(self.store.search, wanted))
 
     def _show(self, found: list[SessionSummary]) -> None:
-        if not self.is_mounted:
+        if not self.query(".nothing"):  # the panel is being put away
             return
         nothing = _("No conversation has this text.") if self.query_one(Input).value else _("No conversation yet.")
         self.query_one(".nothing", Static).update(Content(nothing))
