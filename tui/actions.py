@@ -1,7 +1,8 @@
 """Every action of the app once: its name, keys, slash command, label and help.
 
 The key bindings, the command palette, the slash commands, the F1 page and the words of a chat (`clear`, `stop`,
-`exit`) are renderings of this table, so none of them can promise what another does not do.
+`exit`) are renderings of this table, so none of them can promise what another does not do. They keep its order, in
+which what is wanted most often comes first.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ class Action:
     slash: str = ""
     """Without the slash; empty: not reachable by typing."""
     argument: str = ""
-    """How the slash command's argument is written: `NAME` needed, `[NAME]` optional, empty: none."""
+    """How the slash command's argument is written: `NAME` needed, `[NAME]` optional, `a|b` a choice, empty: none."""
     completed: bool = False
     """In the palette too, its slash command is put into the input, to be completed."""
     words: tuple[str, ...] = ()
@@ -42,6 +43,10 @@ class Action:
     def needs_argument(self) -> bool:
         return bool(self.argument) and not self.argument.startswith("[")
 
+    def choices(self) -> list[str]:
+        """What the argument can be, if it is one of a few words."""
+        return self.argument.strip("[]").split("|") if "|" in self.argument else []
+
 
 def _keep_actions(scope: Scope, key: str) -> list[Action]:
     label, text = _("Keep column {n}"), _("prefer the answer of column {n}")
@@ -51,15 +56,8 @@ def _keep_actions(scope: Scope, key: str) -> list[Action]:
 
 
 ACTIONS: tuple[Action, ...] = (
-    Action("help", _("Help"), _("keys, slash commands, how things work"), "app", "f1", "help"),
-    Action("mode('chat')", _("Chat"), _("go to the chat"), "app", "f2"),
-    Action("mode('models')", _("Models"), _("models and adapters: list, fetch, remove"), "app", "f6", "models"),
-    Action("theme", _("Light or dark"), _("switch between the light and the dark theme"), "app", "", "theme"),
-    Action(
-        "quit", _("Quit"), _("end finetui; the conversation is kept"), "app", "ctrl+q", "quit", words=("exit", "quit")
-    ),
-    # --- the answer ---
-    Action("stop", _("Stop"), _("end the answer that is being written and keep the part"), words=("stop",)),
+    # --- the conversation and its answers ---
+    Action("new", _("New conversation"), _("start a new conversation"), keys="ctrl+n", slash="new"),
     Action(
         "retry",
         _("Retry"),
@@ -68,15 +66,7 @@ ACTIONS: tuple[Action, ...] = (
         slash="retry",
     ),
     Action("edit", _("Edit"), _("change the last question; the old one stays as a branch"), slash="edit"),
-    Action(
-        "copy",
-        _("Copy"),
-        _("copy the last answer, its code, or the whole conversation"),
-        keys="ctrl+y",
-        slash="copy",
-        argument="[answer|code|all]",
-    ),
-    Action("rate", _("Rate"), _("mark the last answer as good or bad"), slash="rate", argument="good|bad|none"),
+    Action("stop", _("Stop"), _("end the answer that is being written and keep the part"), words=("stop",)),
     # --- who answers, and how ---
     Action(
         "model",
@@ -105,14 +95,6 @@ ACTIONS: tuple[Action, ...] = (
         slash="keep",
         argument="COLUMN [OVER]",
     ),
-    Action("single", _("Single turn"), _("send only the newest question"), slash="single"),
-    Action("multi", _("Multi turn"), _("send the whole conversation"), slash="multi"),
-    Action(
-        "turns",
-        _("Single or multi turn"),
-        _("switch between sending only the newest question and the whole conversation"),
-        keys="f8",
-    ),
     Action(
         "settings",
         _("Settings"),
@@ -135,11 +117,39 @@ ACTIONS: tuple[Action, ...] = (
         slash="set",
         argument="NAME VALUE",
     ),
-    # --- the conversation ---
-    Action("new", _("New conversation"), _("start a new conversation"), keys="ctrl+n", slash="new"),
+    Action("single", _("Single turn"), _("send only the newest question"), slash="single"),
+    Action("multi", _("Multi turn"), _("send the whole conversation"), slash="multi"),
     Action(
-        "clear", _("Clear"), _("start afresh; the old conversation stays in the list"), slash="clear", words=("clear",)
+        "turns",
+        _("Single or multi turn"),
+        _("switch between sending only the newest question and the whole conversation"),
+        keys="f8",
     ),
+    # --- what becomes of an answer ---
+    Action(
+        "copy",
+        _("Copy"),
+        _("copy the last answer, its code, or the whole conversation"),
+        keys="ctrl+y",
+        slash="copy",
+        argument="[answer|code|all]",
+    ),
+    Action("rate", _("Rate"), _("mark the last answer as good or bad"), slash="rate", argument="good|bad|none"),
+    Action(
+        "export",
+        _("Export"),
+        _("write the conversation as markdown, messages, sharegpt or alpaca"),
+        slash="export",
+        argument="[FORMAT] [FILE]",
+    ),
+    Action(
+        "dataset",
+        _("Append to a data set"),
+        _("append the last exchange to a data set of the workspace"),
+        slash="dataset",
+        argument="NAME",
+    ),
+    # --- other conversations ---
     Action("sessions", _("Conversations"), _("the list of conversations: search, open, rename, delete"), keys="ctrl+l"),
     Action(
         "resume",
@@ -156,24 +166,22 @@ ACTIONS: tuple[Action, ...] = (
         argument="TITLE",
     ),
     Action(
-        "export",
-        _("Export"),
-        _("write the conversation as markdown, messages, sharegpt or alpaca"),
-        slash="export",
-        argument="[FORMAT] [FILE]",
+        "clear", _("Clear"), _("start afresh; the old conversation stays in the list"), slash="clear", words=("clear",)
     ),
-    Action(
-        "dataset",
-        _("Append to a data set"),
-        _("append the last exchange to a data set of the workspace"),
-        slash="dataset",
-        argument="NAME",
-    ),
-    Action("raw", _("Raw text"), _("show the answers as plain text, or formatted again"), slash="raw"),
+    # --- how it is shown ---
     Action(
         "tokens", _("Exact prompt"), _("the exact prompt the model gets, with its tokens"), keys="f9", slash="tokens"
     ),
+    Action("raw", _("Raw text"), _("show the answers as plain text, or formatted again"), slash="raw"),
     Action("thinking", _("Thinking"), _("unfold or fold the model's thinking"), slash="thinking"),
+    # --- the app ---
+    Action("mode('chat')", _("Chat"), _("go to the chat"), "app", "f2"),
+    Action("mode('models')", _("Models"), _("models and adapters: list, fetch, remove"), "app", "f6", "models"),
+    Action("theme", _("Light or dark"), _("switch between the light and the dark theme"), "app", "", "theme"),
+    Action("help", _("Help"), _("keys, slash commands, how things work"), "app", "f1", "help"),
+    Action(
+        "quit", _("Quit"), _("end finetui; the conversation is kept"), "app", "ctrl+q", "quit", words=("exit", "quit")
+    ),
     # --- at the message under the cursor ---
     Action("cursor(-1)", _("Message above"), _("go to the message above"), keys="ctrl+up,alt+up"),
     Action("cursor(1)", _("Message below"), _("go to the message below"), keys="ctrl+down,alt+down"),

@@ -144,7 +144,7 @@ class Terminal:
         self.send(text.replace("\n", "\r"))
 
     def paste(self, text: str) -> None:
-        """Paste as xterm does: newlines as enter, bracketed where the program asked for that, some controls as blanks."""
+        """Paste as xterm does: bracketed where that was asked for, newlines as enter, a few controls as blanks."""
         text = text.translate(_NOT_PASTED).replace("\n", "\r")
         self.send(f"\x1b[200~{text}\x1b[201~" if 2004 in self.modes else text)
 

@@ -10,14 +10,15 @@ from textual.widgets import Static
 
 from core.untrusted import inert
 from hostile import CORPUS, SHORT
-from tui.widgets.completion import Completion
+from tui.widgets.completion import Complete, Completion
 from tui.widgets.prompt_input import PromptInput
 
 COMMANDS = [("/model ", "load a model"), ("/multi", "several turns"), ("/help", "what can be done"), ("/helpful", "")]
 
 
 def complete(text: str) -> list[tuple[str, str]]:
-    return [command for command in COMMANDS if command[0].startswith(text)]
+    found = [command for command in COMMANDS if command[0].startswith(text)]
+    return sorted(found, key=lambda command: command[0].rstrip() != text.rstrip())
 
 
 class Host(App[None]):
@@ -26,14 +27,15 @@ class Host(App[None]):
     CSS = "#above { height: 1fr; }"
     BINDINGS = [Binding("ctrl+c", "interrupt", priority=False)]  # noqa: RUF012
 
-    def __init__(self) -> None:
+    def __init__(self, complete: Complete = complete) -> None:
         super().__init__()
+        self.complete = complete
         self.submitted: list[str] = []
         self.escaped = self.interrupted = 0
 
     def compose(self) -> ComposeResult:
         yield Static(id="above")
-        yield Completion()
+        yield Completion(self.complete)
         yield PromptInput(placeholder="say something")
 
     def on_mount(self) -> None:
@@ -48,7 +50,7 @@ class Host(App[None]):
         return self.query_one(Completion)
 
     def on_text_area_changed(self) -> None:
-        self.completion.offer(self.input.text, complete)
+        self.completion.renew(self.input.text)
 
     def on_prompt_input_submitted(self, event: PromptInput.Submitted) -> None:
         self.submitted.append(event.text)
@@ -258,9 +260,9 @@ async def test_a_click_takes_a_value() -> None:
 
 
 async def test_a_long_list_scrolls_and_hostile_values_are_inert() -> None:
-    async with (app := Host()).run_test(size=(60, 24)) as pilot:
-        options = [(f"value {n}", "\x1b[31m[red]help[/]\n") for n in range(20)]
-        app.completion.offer("v", lambda _text: options)
+    options = [(f"value {n}", "\x1b[31m[red]help[/]\n") for n in range(20)]
+    async with (app := Host(lambda _text: options)).run_test(size=(60, 24)) as pilot:
+        app.completion.offer("v")
         await pilot.pause()
         app.completion.move(-1)
         assert app.completion.value == "value 19"

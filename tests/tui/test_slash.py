@@ -56,11 +56,11 @@ def test_a_missing_argument_is_told() -> None:
 
 
 def test_completion_offers_what_the_text_may_become() -> None:
-    assert [text for text, _help in complete("/s")] == [
+    assert [text for text, _help in complete("/s", {})] == [
         f"/{action.slash}" + (" " if action.argument else "") for action in ACTIONS if action.slash.startswith("s")
     ]
-    assert complete("/set t") == []
-    assert complete("hello") == []
+    assert complete("/set t", {}) == []
+    assert complete("hello", {}) == []
 
 
 def test_no_key_means_two_things_in_one_scope() -> None:

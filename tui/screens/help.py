@@ -9,11 +9,11 @@ from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import VerticalScroll
 from textual.content import Content
-from textual.screen import ModalScreen
 from textual.widgets import Static
 
 from core.i18n import _
 from tui.actions import ACTIONS, Action, Scope, key_name
+from tui.widgets.dialogs import Dialog
 from tui.widgets.lines import break_offsets
 
 _TITLES: dict[Scope, str] = {
@@ -27,6 +27,7 @@ _TYPING = (
     ("enter", _("send")),
     ("ctrl+j", _("new line")),
     ("up, down", _("earlier questions, at the input's first and last line")),
+    ("pageup, pagedown", _("scroll the conversation; ctrl+home, ctrl+end: to its ends")),
     ("/", _("slash commands, with completion by tab")),
     ("esc", _("stop the answer; from a panel or message: back to the input")),
     ("ctrl+c", _("copy a selection; else stop the answer")),
@@ -36,13 +37,10 @@ _TYPING = (
 )
 
 
-class HelpScreen(ModalScreen[None]):
+class HelpScreen(Dialog[None]):
     """Lists what can be done."""
 
     BINDINGS: ClassVar[list[BindingType]] = [("escape,f1,q", "dismiss(None)")]
-
-    def __init__(self) -> None:
-        super().__init__(classes="dialog")
 
     def compose(self) -> ComposeResult:
         with VerticalScroll(classes="dialog-box help"):

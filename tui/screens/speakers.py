@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, cast
 
 from textual import on, work
@@ -26,9 +27,13 @@ if TYPE_CHECKING:
 class Speakers(MessageActions):
     """The actions that decide who answers the next question, and how."""
 
+    known_models: Sequence[ModelInfo] = ()
+    """The models that there were when one last looked."""
+
     async def models(self) -> list[ModelInfo]:
         """The models that there are now."""
-        return await asyncio.to_thread(list_models, self.workspace)
+        self.known_models = models = await asyncio.to_thread(list_models, self.workspace)
+        return models
 
     def start_with(self, models: list[ModelInfo]) -> None:
         """Take the model of the last time, or the first there is, and load it."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 import itertools
 from typing import ClassVar
 
+from textual import events
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Vertical
@@ -23,13 +24,31 @@ from tui.actions import bindings
 from tui.entries import entry_of, footer, speaker
 from tui.exchange import Answered, NotAnswered, Update
 from tui.widgets.entry import Entry
+from tui.widgets.prompt_input import PromptInput
 from tui.widgets.transcript import Transcript
 
 
 class ColumnTranscript(Transcript):
-    """A transcript with the keys for the message under its cursor."""
+    """A transcript with the keys for the message under its cursor. What else one types is for the input."""
 
     BINDINGS: ClassVar[list[BindingType]] = bindings("message")
+
+    def on_key(self, event: events.Key) -> None:
+        """Hand a character that means nothing here to the input, and what came right behind it before it was there."""
+        stays = not event.is_printable or event.key in self.screen.active_bindings
+        if self.screen.focused is self and stays:
+            return
+        event.stop()
+        self._hand_to_input(events.Key(event.key, event.character))
+
+    def on_paste(self, event: events.Paste) -> None:
+        event.stop()
+        self._hand_to_input(events.Paste(event.text))
+
+    def _hand_to_input(self, event: events.Event) -> None:
+        prompt_input = self.screen.query_one(PromptInput)
+        self.screen.set_focus(prompt_input)
+        prompt_input.post_message(event)
 
 
 class ColumnView(Vertical):

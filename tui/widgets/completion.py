@@ -1,8 +1,8 @@
 """A short list of what a half-typed line may become, above the input.
 
-It knows nothing of commands: whoever owns the input offers values with a help text each. The keys stay with the
-input, which moves the highlight and takes the value. The list lies over what is above it, so nothing moves when it
-opens.
+It knows nothing of commands: whoever owns the input says what a text may become, with a help text each. The keys stay
+with the input, which moves the highlight and takes the value. The list lies over what is above it, so nothing moves
+when it opens.
 """
 
 from __future__ import annotations
@@ -43,8 +43,10 @@ class Completion(Widget, can_focus=False):
     """
     ALLOW_SELECT = False
 
-    def __init__(self, *, id: str | None = None) -> None:
+    def __init__(self, complete: Complete, *, id: str | None = None) -> None:
         super().__init__(id=id)
+        self._complete = complete
+        self._text = ""
         self.options: list[tuple[str, str]] = []
         self.highlighted = 0
         self.taken: Callable[[str], None] | None = None
@@ -60,9 +62,15 @@ class Completion(Widget, can_focus=False):
         """The highlighted value."""
         return self.options[self.highlighted][0]
 
-    def offer(self, text: str, complete: Complete) -> None:
-        """Shows what `complete` finds for the text; nothing when the text is already the only answer."""
-        self._show([] if not text else [option for option in complete(text) if option[0]], text)
+    def offer(self, text: str) -> None:
+        """Shows what the text may become; nothing when it is that already."""
+        self._text = text
+        self._show([option for option in self._complete(text) if option[0]] if text else [], text)
+
+    def renew(self, text: str) -> None:
+        """Offers anew if the text is another than the last time; a list that was closed stays so until then."""
+        if text != self._text:
+            self.offer(text)
 
     def _show(self, options: Sequence[tuple[str, str]], text: str = "") -> None:
         done = len(options) == 1 and options[0][0].rstrip() == text.rstrip()
@@ -84,7 +92,7 @@ class Completion(Widget, can_focus=False):
         return following[0].region.y if following else _MOST_ROWS
 
     def close(self) -> None:
-        """Hides the list until the next offer."""
+        """Hides the list until the text changes."""
         self._show([])
 
     def move(self, step: int) -> None:

@@ -20,6 +20,8 @@ _REMEMBERED = 500
 _MOST_ROWS = 10
 _LONGEST_SHOWN = 10_000  # characters
 _NEW_LINE_KEYS = {"ctrl+j", "shift+enter", "alt+enter"}
+_PAGE_KEYS = {"pageup": "scroll_page(-1)", "pagedown": "scroll_page(1)"}
+_END_KEYS = {"ctrl+home": "top", "ctrl+end": "bottom"}
 
 
 class PromptInput(InertTextArea):
@@ -58,6 +60,22 @@ class PromptInput(InertTextArea):
         def __init__(self, prompt_input: PromptInput) -> None:
             super().__init__()
             self.prompt_input = prompt_input
+
+        @property
+        def control(self) -> PromptInput:
+            return self.prompt_input
+
+    class ScrollKeyPressed(Message):
+        """A key that scrolls was pressed, and the input is all in view.
+
+        Attributes:
+            action: what a transcript does at it.
+        """
+
+        def __init__(self, prompt_input: PromptInput, action: str) -> None:
+            super().__init__()
+            self.prompt_input = prompt_input
+            self.action = action
 
         @property
         def control(self) -> PromptInput:
@@ -126,10 +144,14 @@ class PromptInput(InertTextArea):
 
     def _handle(self, key: str) -> bool:
         completion = self.completion
-        if completion is not None and completion.is_open and self._complete(completion, key):
-            return True
+        if completion is not None:
+            completion.renew(self.text)  # keys can come faster than the news of a change
+            if completion.is_open and self._complete(completion, key):
+                return True
         if key == "enter":
             self.submit()
+        elif key == "tab" and completion is not None and self.text.startswith("/"):
+            completion.offer(self.text)  # one that escape closed; in no case the focus leaves a command
         elif key in _NEW_LINE_KEYS:
             self._replace_via_keyboard("\n", *self.selection)
         elif key == "escape":
@@ -138,6 +160,8 @@ class PromptInput(InertTextArea):
             return self._recall(-1)
         elif key == "down" and self._row == self.wrapped_document.height - 1:
             return self._recall(1)
+        elif key in _END_KEYS or (key in _PAGE_KEYS and self.wrapped_document.height <= self.content_size.height):
+            self.post_message(self.ScrollKeyPressed(self, (_END_KEYS | _PAGE_KEYS)[key]))
         else:
             return False
         return True
@@ -145,10 +169,14 @@ class PromptInput(InertTextArea):
     def _complete(self, completion: Completion, key: str) -> bool:
         """What a key does while the list is open."""
         if key in ("up", "down"):
+            if self._shows_recalled:
+                return False
             completion.move(1 if key == "down" else -1)
         elif key == "escape":
             completion.close()
         elif key == "tab":
+            if completion.value == self.text:
+                completion.move(1)
             self._take(completion.value)
         elif key == "enter" and completion.value.rstrip() != self.text.rstrip():
             value = completion.value
@@ -190,6 +218,10 @@ class PromptInput(InertTextArea):
     def _row(self) -> int:
         """The row on the screen that the cursor is in, from the top of the text."""
         return self.wrapped_document.location_to_offset(self.cursor_location).y
+
+    @property
+    def _shows_recalled(self) -> bool:
+        return self._recalled is not None and self.full_text == self.sent[self._recalled]
 
     def _recall(self, step: int) -> bool:
         """Brings back the text sent before or after; below the newest stands the draft."""
