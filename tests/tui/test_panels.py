@@ -6,10 +6,13 @@ from typing import Any
 
 import pytest
 from textual import events
+from textual.app import App
 from textual.widgets import Input, OptionList, Static
 
 from core.chat.store import SessionStore, SessionSummary
 from core.workspace import Workspace
+from tui.forms import OptionRow
+from tui.screens.picker import Picker
 from tui.widgets.dialogs import AskText
 from tui.widgets.session_list import SessionList
 
@@ -160,3 +163,84 @@ async def test_three_columns_take_the_room_of_the_list(start_chat: StartChat) ->
         await chat.until(lambda: len(chat.screen.views) == 3 and not chat.screen.query(SessionList), "three columns")
         await chat.pilot.press("ctrl+t")
         await chat.until(lambda: len(chat.screen.views) == 1 and chat.screen.query(SessionList), "the list again")
+
+
+@pytest.mark.parametrize("key", ["ctrl+g", "ctrl+t", "f9", "ctrl+l", "ctrl+s"])
+async def test_ten_rows_are_enough_to_see_what_it_is_about(start_chat: StartChat, key: str) -> None:
+    shows = {"ctrl+l": "question", "f9": "<|user|>", "ctrl+s": "temperature"}.get(key, "tuned")
+    async with start_chat(size=(40, 10), answers=["a"]) as chat:
+        await chat.ask("question")
+        await chat.pilot.press(key)
+        await chat.until(lambda: shows in screen_text(chat), shows)
+
+
+def screen_text(chat: Any) -> str:
+    """What stands on the terminal."""
+    lines = chat.app.screen._compositor.render_strips()
+    return "\n".join("".join(segment.text for segment in line) for line in lines)
+
+
+# --- the settings -----------------------------------------------------------------------------------------------
+
+
+async def test_the_help_of_a_setting_follows_the_keyboard(start_chat: StartChat) -> None:
+    async with start_chat() as chat:
+        await chat.pilot.press("ctrl+s")
+        await chat.until(lambda: chat.screen.query("SettingsPanel:focus-within"), "the settings")
+        rows = {row.spec.name: row for row in chat.screen.query(OptionRow)}
+
+        def shown() -> list[str]:
+            return [name for name, row in rows.items() if row.query_one(".option-note").region.height]
+
+        assert shown() == []
+        await chat.pilot.press("tab")
+        await chat.until(lambda: shown() == ["temperature"], "the help of temperature")
+        await chat.pilot.press("tab")
+        await chat.until(lambda: shown() == ["top_p"], "the help of top_p")
+        note = str(rows["top_p"].query_one(".option-note", Static).content)
+        assert note == (
+            "Draw among the likeliest tokens that together have this probability. 1: among all"
+            " · above 0, up to 1 · default 0.9"
+        )
+        await chat.pilot.press("escape")
+        await chat.until(lambda: shown() == [], "no help")
+
+
+async def test_the_system_prompt_goes_on_at_its_end_and_has_lines(start_chat: StartChat) -> None:
+    async with start_chat() as chat:
+        await chat.type("/system be short")
+        await chat.until(lambda: chat.screen.conversation.system == "be short", "the prompt")
+        await chat.pilot.press("ctrl+s")
+        await chat.until(lambda: chat.screen.query("SettingsPanel:focus-within"), "the settings")
+        await chat.pilot.press("!", "ctrl+j", "o", "k")
+        await chat.until(lambda: chat.screen.conversation.system == "be short!\nok", "two lines")
+
+
+# --- who answers ------------------------------------------------------------------------------------------------
+
+
+async def test_the_picker_counts_marks_and_tells_who_answers_now(start_chat: StartChat) -> None:
+    async with start_chat() as chat:
+        await chat.pilot.press("ctrl+g")
+        await chat.until(lambda: isinstance(chat.app.screen, Picker), "the picker")
+        rows = [str(option.prompt) for option in chat.app.screen.query_one(OptionList).options]
+        assert rows == ["demo  answers now", "  + tuned", "other"]
+        await chat.pilot.press("escape", "ctrl+t")
+        await chat.until(lambda: isinstance(chat.app.screen, Picker) and chat.app.screen.many, "the picker")
+        await chat.pilot.press("down", "space")
+        rows = [str(option.prompt) for option in chat.app.screen.query_one(OptionList).options]
+        assert rows == ["[1] demo", "[2]   + tuned", "[ ] other"]
+        hint = str(chat.app.screen.query_one(".dialog-keys", Static).content)
+        assert hint.startswith("2 of 4 marked · ")
+        await chat.pilot.press("x", "y", "z")
+        hint = str(chat.app.screen.query_one(".dialog-keys", Static).content)
+        assert hint.startswith("Nothing has that name.")
+
+
+async def test_a_picker_without_models_says_where_they_come_from() -> None:
+    app = App[None]()
+    async with app.run_test() as pilot:
+        await app.push_screen(Picker([]))
+        await pilot.pause()
+        hint = str(app.screen.query_one(".dialog-keys", Static).content)
+        assert hint.startswith("There is no model yet: F6 fetches one.")

@@ -11,13 +11,13 @@ from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Vertical
 from textual.content import Content
-from textual.screen import ModalScreen
 from textual.widgets import Input, OptionList, Static
 from textual.widgets.option_list import Option
 
 from core.i18n import _
 from core.models.catalog import ModelInfo
 from core.untrusted import inert_line
+from tui.widgets.dialogs import Dialog
 from tui.widgets.inert_inputs import InertInput
 
 MOST_COLUMNS = 4
@@ -40,12 +40,12 @@ def choices(models: Sequence[ModelInfo]) -> list[Choice]:
     ]
 
 
-class Picker(ModalScreen[list[Choice] | None]):
+class Picker(Dialog[list[Choice] | None]):
     """Lists models and adapters. Typing filters; enter takes the highlighted one, or in compare mode all the marked.
 
     Args:
         models: what there is.
-        marked: who is chosen already; in compare mode they stand marked.
+        marked: who answers now; in compare mode they stand marked.
         many: compare mode: space marks and unmarks.
     """
 
@@ -58,24 +58,22 @@ class Picker(ModalScreen[list[Choice] | None]):
     ]
 
     def __init__(self, models: Sequence[ModelInfo], marked: Sequence[Choice] = (), *, many: bool = False) -> None:
-        super().__init__(classes="dialog")
+        super().__init__()
         self._all = choices(models)
         self._shown = self._all
-        self._marked = [choice for choice in marked if choice in self._all]
+        self._now = tuple(choice for choice in marked if choice in self._all)
+        self._marked = list(self._now)
         self.many = many
 
     def compose(self) -> ComposeResult:
         title = _("Compare: who answers side by side?") if self.many else _("Who answers?")
-        keys = (
-            _("space marks, up to four    enter starts    esc leaves") if self.many else _("enter takes    esc leaves")
-        )
         with Vertical(classes="dialog-box picker"):
             yield Static(Content(title), classes="dialog-title")
             yield Filter(placeholder=_("type to filter"))
             options = OptionList()
             options.can_focus = False
             yield options
-            yield Static(Content(keys), classes="dialog-keys")
+            yield Static(Content(""), classes="dialog-keys")
 
     def on_mount(self) -> None:
         self._show(self._marked[-1] if self._marked else None)
@@ -90,12 +88,27 @@ class Picker(ModalScreen[list[Choice] | None]):
         options.clear_options()
         options.add_options(Option(self._describe(choice)) for choice in self._shown)
         options.highlighted = self._shown.index(highlighted) if highlighted in self._shown else 0
+        self.query_one(".dialog-keys", Static).update(Content(self._hint()))
+
+    def _hint(self) -> str:
+        if not self._all:
+            return _("There is no model yet: F6 fetches one. esc leaves")
+        if not self._shown:
+            return _("Nothing has that name. esc leaves")
+        if not self.many:
+            return _("enter takes · esc leaves")
+        return _("{n} of {most} marked · space marks · enter starts · esc leaves").format(
+            n=len(self._marked), most=MOST_COLUMNS
+        )
 
     def _describe(self, choice: Choice) -> Content:
-        mark = f"{self._marked.index(choice) + 1} " if choice in self._marked else "  "
         name = inert_line(choice.adapter or choice.model)
         indent, style = ("  + ", "$text-accent") if choice.adapter else ("", "bold")
-        return Content.assemble((mark if self.many else "", "bold $text-success"), indent, (name, style))
+        if self.many:
+            mark = f"[{self._marked.index(choice) + 1}] " if choice in self._marked else "[ ] "
+            return Content.assemble((mark, "bold $text-success"), indent, (name, style))
+        answers = ("  " + _("answers now"), "$text-muted") if choice in self._now else ""
+        return Content.assemble(indent, (name, style), answers)
 
     @on(Input.Changed)
     def _filter(self, event: Input.Changed) -> None:

@@ -8,17 +8,17 @@ from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Vertical, VerticalScroll
 from textual.content import Content
-from textual.screen import ModalScreen
 from textual.widgets import Static
 
 from core.i18n import _
 from core.serve.protocol import Rendered
 from core.untrusted import inert, inert_line
 from tui.widgets.column import dropped_text
+from tui.widgets.dialogs import Dialog
 from tui.widgets.token_view import TokenView
 
 
-class PromptScreen(ModalScreen[None]):
+class PromptScreen(Dialog[None]):
     """Shows a rendered prompt as text, as tokens, or as ids."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -28,7 +28,7 @@ class PromptScreen(ModalScreen[None]):
     _VIEWS: ClassVar[tuple[str, ...]] = ("tokens", "text", "ids")
 
     def __init__(self, rendered: Rendered, name: str = "") -> None:
-        super().__init__(classes="dialog")
+        super().__init__()
         self.rendered = rendered
         self._name_shown = name
         self.view = "tokens"
@@ -39,7 +39,7 @@ class PromptScreen(ModalScreen[None]):
             with VerticalScroll():
                 yield TokenView()
             yield Static(
-                Content(_("t tokens, text, ids    esc back    underlined: training puts loss here")),
+                Content(_("t tokens, text, ids · esc back · underlined: training puts loss here")),
                 classes="dialog-keys",
             )
 

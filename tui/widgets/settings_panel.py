@@ -24,14 +24,28 @@ from tui.parameters import option_specs, texts, validated
 from tui.widgets.inert_inputs import InertTextArea
 
 
+class SystemPrompt(InertTextArea):
+    """The system prompt. Typing goes on at its end."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [("ctrl+j,shift+enter,alt+enter", "new_line")]
+
+    def on_mount(self) -> None:
+        self.move_cursor(self.document.end)
+
+    def action_new_line(self) -> None:
+        self.insert("\n")
+
+
 class SettingsPanel(Vertical):
     """Edits `GenerationOptions` and the system prompt."""
 
     DEFAULT_CSS = """
     SettingsPanel { width: 38; background: $surface; padding: 1 1 0 2; }
     SettingsPanel .panel-title { color: $text-primary; text-style: bold; }
-    SettingsPanel TextArea { height: 6; border: none; padding: 0 1; background: $panel; margin: 0 0 1 0; }
-    SettingsPanel TextArea:focus { background: $primary 15%; }
+    SettingsPanel TextArea, SettingsPanel TextArea:focus {
+        height: 8; border: round $muted; padding: 0; margin: 0 1 1 0;
+    }
+    SettingsPanel TextArea:focus { border: round $primary; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [("escape", "leave")]
 
@@ -59,7 +73,9 @@ class SettingsPanel(Vertical):
 
     def compose(self) -> ComposeResult:
         yield Static(Content(_("System prompt")), classes="panel-title")
-        yield InertTextArea(self._system, soft_wrap=True, tab_behavior="focus")
+        yield SystemPrompt(
+            self._system, soft_wrap=True, tab_behavior="focus", placeholder=_("none · ctrl+j or enter: a new line")
+        )
         yield Static(Content(_("How answers are made")), classes="panel-title")
         yield OptionForm(option_specs(), texts(self._options))
 
@@ -73,6 +89,7 @@ class SettingsPanel(Vertical):
         area = self.query_one(TextArea)
         if area.text.strip() != self._system:
             area.text = self._system
+            area.move_cursor(area.document.end)
         self.query_one(OptionForm).tell(texts(options))
 
     @on(TextArea.Changed)
