@@ -38,3 +38,26 @@ def test_no_letter_typed_while_the_app_starts_is_lost(workspace: Path, start: St
     app.press("enter")
     app.wait_for("fine")
     assert questions(workspace) == [letters]
+
+
+def test_a_command_and_its_enter_in_one_burst(workspace: Path, start: Start) -> None:
+    app = start(workspace, answers=["fine"])
+    app.wait_for(lambda shown: INPUT in shown and "demo" in shown)
+    app.type("/model\n")
+    app.wait_for("Who answers?")
+    app.press("escape")
+    app.type("/mo")
+    app.wait_for("/models")
+    app.type("del\n")
+    app.wait_for("Who answers?")
+
+
+def test_a_command_in_one_burst_on_a_message(workspace: Path, start: Start) -> None:
+    app = start(workspace, answers=["fine"])
+    app.wait_for(lambda shown: INPUT in shown and "demo" in shown)
+    app.type("hello\n")
+    app.wait_for("1 tok")
+    app.press("ctrl+up")
+    app.type("/rate good\n")
+    app.wait_for("✓ good")
+    assert questions(workspace) == ["hello"]

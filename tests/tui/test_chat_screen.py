@@ -407,7 +407,7 @@ async def test_a_question_that_did_not_fit_leaves_no_trace(start_chat: StartChat
 
 async def test_a_mistake_in_a_command_goes_back_into_the_input_with_what_is_near(start_chat: StartChat) -> None:
     async with start_chat() as chat:
-        for typed, told in (("/adapter tune", "did you mean 'tuned'?"), ("/model othre", "did you mean 'other'?")):
+        for typed, told in (("/adapter tunde", "did you mean 'tuned'?"), ("/model othre", "did you mean 'other'?")):
             await chat.type(typed)
             await chat.until(lambda told=told: chat.texts() and told in chat.texts()[-1], told)
             assert chat.screen.input.text == typed

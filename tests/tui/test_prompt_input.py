@@ -31,6 +31,7 @@ class Host(App[None]):
         super().__init__()
         self.complete = complete
         self.submitted: list[str] = []
+        self.scrolled: list[str] = []
         self.escaped = self.interrupted = 0
 
     def compose(self) -> ComposeResult:
@@ -57,6 +58,9 @@ class Host(App[None]):
 
     def on_prompt_input_escaped(self) -> None:
         self.escaped += 1
+
+    def on_prompt_input_scroll_key_pressed(self, event: PromptInput.ScrollKeyPressed) -> None:
+        self.scrolled.append(event.action)
 
     def action_interrupt(self) -> None:
         self.interrupted += 1
@@ -241,6 +245,48 @@ async def test_enter_sends_a_value_that_is_complete_and_waits_for_an_argument() 
         assert app.submitted == ["/multi"]
         await pilot.press(*"/help", "enter")  # typed in full, though a longer one fits too
         assert app.submitted == ["/multi", "/help"]
+
+
+async def test_enter_goes_by_the_text_of_now_not_by_the_list_of_before() -> None:
+    async with (app := Host()).run_test() as pilot:
+        app.input.text = "/m"
+        await pilot.pause()
+        assert app.completion.value == "/model "
+        app.input.replace("/mul", (0, 0), (0, 2))
+        app.input._handle("enter")
+        await pilot.pause()
+        assert app.submitted == ["/multi"]
+        app.input.text = "/mo"
+        app.input._handle("enter")
+        await pilot.pause()
+        assert (app.input.text, app.submitted) == ("/model ", ["/multi"])
+
+
+async def test_tab_stays_in_a_command() -> None:
+    async with (app := Host()).run_test() as pilot:
+        await pilot.press("/", "h", "escape", "tab")
+        assert (app.input.text, app.completion.is_open, app.focused) == ("/h", True, app.input)
+        await pilot.press("tab", "tab", "tab")
+        assert (app.input.text, app.focused) == ("/helpful", app.input)
+        await pilot.press(*" x", "tab")
+        assert (app.input.text, app.focused) == ("/helpful x", app.input)
+
+
+async def test_recalled_commands_do_not_stop_the_walk() -> None:
+    async with (app := Host()).run_test() as pilot:
+        app.input.remember("first", "/help")
+        await pilot.press("up", "up")
+        assert app.input.text == "first"
+
+
+async def test_page_keys_scroll_elsewhere_while_all_of_the_input_is_in_view() -> None:
+    async with (app := Host()).run_test(size=(40, 30)) as pilot:
+        await pilot.press("pageup", "pagedown", "ctrl+home", "ctrl+end")
+        assert app.scrolled == ["scroll_page(-1)", "scroll_page(1)", "top", "bottom"]
+        app.input.text = "\n" * 40
+        await pilot.pause()
+        await pilot.press("pageup")
+        assert (len(app.scrolled), app.input.cursor_location) == (4, (30, 0))
 
 
 async def test_escape_closes_the_list_first() -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import pytest
 
 from core.errors import UsageError
 from tui.actions import ACTIONS, bindings, slash_commands
 from tui.screens.help import help_text
-from tui.slash import Command, complete, parse
+from tui.slash import Command, Values, complete, parse
 
 ISSUE_COMMANDS = """
     model adapter base compare system set single multi retry edit clear new resume save export copy raw tokens rate
@@ -59,8 +61,46 @@ def test_completion_offers_what_the_text_may_become() -> None:
     assert [text for text, _help in complete("/s", {})] == [
         f"/{action.slash}" + (" " if action.argument else "") for action in ACTIONS if action.slash.startswith("s")
     ]
-    assert complete("/set t", {}) == []
     assert complete("hello", {}) == []
+
+
+@pytest.mark.parametrize(("typed", "other"), [("/model", "/models"), ("/set", "/settings")])
+def test_a_command_typed_in_full_comes_first(typed: str, other: str) -> None:
+    assert [text for text, _help in complete(typed, {})] == [f"{typed} ", other]
+
+
+VALUES: Mapping[str, Values] = {
+    "set": lambda: [("temperature ", "how freely"), ("top_p ", "")],
+    "model": lambda: [("my model", ""), ("my", "")],
+    "compare": lambda: [("base", ""), ("tuned", ""), ("tuned2", "")],
+}
+
+
+@pytest.mark.parametrize(
+    ("typed", "offered"),
+    [
+        ("/set te", ["/set temperature "]),
+        ("/set ", ["/set temperature ", "/set top_p "]),
+        ("/set temperature 0", []),
+        ("/model ", ["/model ", "/model my model", "/model my"]),
+        ("/model my", ["/model my", "/model my model"]),
+        ("/compare tuned", ["/compare tuned", "/compare tuned2"]),
+        ("/compare tuned ", ["/compare tuned base", "/compare tuned tuned2"]),
+        ("/rate ", ["/rate good", "/rate bad", "/rate none"]),
+        ("/copy c", ["/copy code"]),
+        ("/copy ", ["/copy ", "/copy answer", "/copy code", "/copy all"]),
+        ("/save x", []),
+        ("/nothing x", []),
+    ],
+)
+def test_arguments_are_completed_too(typed: str, offered: list[str]) -> None:
+    assert [text for text, _help in complete(typed, VALUES)] == offered
+
+
+def test_what_is_wanted_often_stands_first_and_the_way_out_last() -> None:
+    words = list(slash_commands())
+    assert words[:5] == ["new", "retry", "edit", "model", "adapter"]
+    assert words[-2:] == ["help", "quit"]
 
 
 def test_no_key_means_two_things_in_one_scope() -> None:

@@ -48,7 +48,7 @@ class ColumnTranscript(Transcript):
     def _hand_to_input(self, event: events.Event) -> None:
         prompt_input = self.screen.query_one(PromptInput)
         self.screen.set_focus(prompt_input)
-        prompt_input.post_message(event)
+        prompt_input._forward_event(event)  # as the app would have; merely posted, a paste comes round twice
 
 
 class ColumnView(Vertical):
