@@ -31,11 +31,11 @@ def argument_values(models: Sequence[ModelInfo], model: str, options: Generation
 
 
 def _parameters(options: GenerationOptions) -> list[Option]:
-    now = texts(options)
-    return [
-        (f"{spec.name} ", _("now {value}.").format(value=now[spec.name] or "–") + f" {spec.help}")
-        for spec in option_specs()
-    ]
+    now = {
+        name: _("now {value}.").format(value=value) if value else _("not set.")
+        for name, value in texts(options).items()
+    }
+    return [(f"{spec.name} ", f"{now[spec.name]} {spec.help}") for spec in option_specs()]
 
 
 def _models(models: Sequence[ModelInfo]) -> Iterator[Option]:

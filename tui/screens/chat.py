@@ -99,6 +99,8 @@ class ChatScreen(Speakers):
         """Back from F6, where a model may have come."""
         for welcome in self.query(Welcome):
             welcome.check()
+        if self.known_models:
+            self.run_worker(self.models())
 
     @on(Welcome.Ready)
     async def _welcome_over(self, event: Welcome.Ready) -> None:
