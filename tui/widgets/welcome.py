@@ -76,7 +76,7 @@ class Welcome(Vertical, can_focus=True):
         pulling = running_pull(self.app)
         if pulling is not None:
             if pulling.progress is not None:
-                self._tell(progress_line(pulling.progress))
+                self._tell(progress_lines(pulling.progress, pulling.step))
             return
         if self._timer is not None:
             self._timer.stop()
@@ -122,15 +122,16 @@ def greeting() -> Content:
     )
 
 
-def progress_line(progress: PullProgress) -> Content:
-    """A bar, where the size is known, and what is done just now."""
-    if not progress.total_bytes:
-        return Content(inert(progress.text))
-    done = min(1.0, progress.done_bytes / progress.total_bytes)
-    filled = round(done * _BAR_CELLS)
+def progress_lines(progress: PullProgress, step: str) -> Content:
+    """A bar, where the size is known; below it what is done just now, and how to end it."""
+    what = " · ".join(filter(None, (step, inert(progress.text))))
+    said = Content.assemble(what, "\n", (_("esc cancels"), "$muted"))
+    if progress.fraction is None:
+        return said
+    filled = round(progress.fraction * _BAR_CELLS)
     return Content.assemble(
         ("━" * filled, "$text-primary"),
         ("─" * (_BAR_CELLS - filled), "$muted"),
-        f" {done:4.0%}  ",
-        inert(progress.text),
+        f" {progress.fraction:4.0%}\n",
+        said,
     )
