@@ -38,10 +38,13 @@ async def test_a_crash_tells_where_its_traceback_is(tmp_path: Path, capsys: pyte
     def crash() -> None:
         raise ZeroDivisionError("in a timer")
 
-    with pytest.raises(ZeroDivisionError):
+    async def run() -> None:
         async with app.run_test() as pilot:
             app.call_later(crash)
             await pilot.pause(0.2)
+
+    with pytest.raises(ZeroDivisionError):
+        await run()
     assert app.return_code == 1
     told = "".join(capsys.readouterr().err.split("\n"))
     assert told.startswith("finetui ended by a defect of its own: ZeroDivisionError: in a timer")
