@@ -46,7 +46,7 @@ class OptionRow(Vertical):
         words = self.spec.choices or (("true", "false") if self.spec.kind == "switch" else ())
         yield InertInput(
             self._value,
-            placeholder=_("left to the model") if self.spec.optional else "",
+            placeholder=_("left to the model") if self.spec.optional else _("none"),
             suggester=SuggestFromList(words) if words else None,
             select_on_focus=False,
         )

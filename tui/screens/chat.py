@@ -321,6 +321,8 @@ class ChatScreen(Speakers):
 
     @on(SessionList.Chosen)
     async def _session_chosen(self, event: SessionList.Chosen) -> None:
+        if self.has_class("-narrow"):  # what is wrong with it would stand behind the list
+            self.input.focus()
         try:
             await self.open(event.summary)
         finally:
