@@ -77,6 +77,14 @@ class Workspace:
             raise _unwritable(self.state, error) from error
         return self.state
 
+    def worker_log(self) -> Path:
+        """Where the standard error of workers goes: nowhere, in a workspace that takes no files."""
+        try:
+            self.make_state_folder()
+        except WorkspaceError:
+            return Path(os.devnull)
+        return self.logs / "worker.log" if os.access(self.logs, os.W_OK) else Path(os.devnull)
+
 
 def find_workspace(explicit: Path | None = None) -> Workspace:
     """The workspace to use: the one named, FINETUI_WORKSPACE, the nearest upward with data sets, the current folder.

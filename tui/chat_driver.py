@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
@@ -134,7 +133,7 @@ class ChatDriver:
 
     async def _load(self, model: str) -> Engine:
         info = await asyncio.to_thread(resolve_model, model, self.workspace)
-        client = await WorkerClient.start(log_path=self._log_path(), on_exit=lambda death: self._on_death(model, death))
+        client = await WorkerClient.start(log_path=self.workspace.worker_log(), on_exit=lambda death: self._on_death(model, death))
         try:
             loaded = await client.load(
                 str(info.path),
@@ -146,12 +145,6 @@ class ChatDriver:
             await client.close()
             raise
         return Engine(model, info.path, client, loaded)
-
-    def _log_path(self) -> Path:
-        """Where the worker's standard error goes: nowhere, where nothing can be written."""
-        with contextlib.suppress(WorkspaceError):
-            self.workspace.make_state_folder()
-        return self.workspace.logs / "worker.log" if os.access(self.workspace.logs, os.W_OK) else Path(os.devnull)
 
     async def adapter(self, engine: Engine, name: str) -> tuple[str, ...]:
         """Put an adapter beside its base, once; returns what is to be said about it.

@@ -126,3 +126,11 @@ def test_json_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
         write_json(path, {"a": object()})
     assert json.loads(path.read_bytes()) == {"a": 1}
     assert [file.name for file in tmp_path.iterdir()] == ["file.json"]
+
+
+def test_workers_write_their_log_nowhere_where_nothing_can_be_written(tmp_path: Path) -> None:
+    assert Workspace(tmp_path).worker_log() == tmp_path / ".finetui" / "logs" / "worker.log"
+    blocked = tmp_path / "blocked"
+    blocked.mkdir()
+    (blocked / ".finetui").write_text("a file where the folder should be")
+    assert Workspace(blocked).worker_log() == Path("/dev/null")

@@ -107,7 +107,7 @@ class Answerer:
 
     async def _load_all(self, progress: Progress) -> tuple[Loaded, list[AdapterLoaded]]:
         self._workspace.make_state_folder()
-        self._client = client = await WorkerClient.start(log_path=self._workspace.logs / "worker.log")
+        self._client = client = await WorkerClient.start(log_path=self._workspace.worker_log())
         options = self._options
         loaded = await client.load(
             str(self.model.path),
