@@ -9,7 +9,6 @@ question starts a new one.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
@@ -17,7 +16,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from core.chat.message import Message
-from core.errors import FinetuiError, WorkerDied, WorkspaceError
+from core.errors import FinetuiError, WorkerDied
 from core.i18n import _
 from core.models.adapters import check_adapter, resolve_adapter
 from core.models.catalog import resolve_model
@@ -133,7 +132,9 @@ class ChatDriver:
 
     async def _load(self, model: str) -> Engine:
         info = await asyncio.to_thread(resolve_model, model, self.workspace)
-        client = await WorkerClient.start(log_path=self.workspace.worker_log(), on_exit=lambda death: self._on_death(model, death))
+        client = await WorkerClient.start(
+            log_path=self.workspace.worker_log(), on_exit=lambda death: self._on_death(model, death)
+        )
         try:
             loaded = await client.load(
                 str(info.path),
