@@ -61,3 +61,21 @@ def test_a_command_in_one_burst_on_a_message(workspace: Path, start: Start) -> N
     app.type("/rate good\n")
     app.wait_for("✓ good")
     assert questions(workspace) == ["hello"]
+
+
+def test_keys_in_one_burst_count_in_their_order(workspace: Path, start: Start) -> None:
+    app = start(workspace, answers=["fine"])
+    app.wait_for(lambda shown: INPUT in shown and "demo" in shown)
+    app.type("teh")
+    app.press("backspace", "backspace")
+    app.type("he")
+    app.press("home")
+    app.type("not ")
+    app.press("end")
+    app.type(" end\n")
+    app.wait_for("fine")
+    app.type("all of this")
+    app.press("f7", "backspace")
+    app.type("second\n")
+    app.wait_for(lambda shown: shown.count("fine") == 2)
+    assert questions(workspace) == ["not the end", "second"]

@@ -167,5 +167,3 @@ class Filter(InertInput):
             event.stop()
             event.prevent_default()
             self.screen.mark()
-        else:
-            await super()._on_key(event)

@@ -2,13 +2,16 @@
 
 Textual's own show a text as it is, escape sequences and all; titles and system prompts come from files that others
 wrote, and pastes from anywhere. Here every text is made inert on its way in, and no cursor blinks: an idle app writes
-nothing. Where there are lines, the line breaks of a paste stay: xterm and tmux send them as carriage returns.
+nothing. Where there are lines, the line breaks of a paste stay: xterm and tmux send them as carriage returns. Keys are
+taken in the order in which they were pressed, whatever they are bound to.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
+from textual import events
+from textual.widget import Widget
 from textual.widgets import Input, TextArea
 from textual.widgets.text_area import Edit, EditResult
 
@@ -24,6 +27,9 @@ class InertInput(Input):
 
     def validate_value(self, value: str) -> str:
         return inert_line(value)
+
+    async def _on_key(self, event: events.Key) -> None:
+        await run_own_binding(self, event)
 
 
 class InertTextArea(TextArea):
@@ -42,6 +48,22 @@ class InertTextArea(TextArea):
         """Performs an edit with its text made inert."""
         edit.text = inert_lines(edit.text)
         return super().edit(edit)
+
+    async def _on_key(self, event: events.Key) -> None:
+        await run_own_binding(self, event)
+
+
+async def run_own_binding(widget: Widget, event: events.Key) -> None:
+    """Do what a key is bound to in the widget that has the focus, before the next key is looked at.
+
+    Textual asks for bindings when the key has gone up to the app. Letters are taken at once, so those typed behind a
+    backspace overtook it whenever a slow line delivered them together.
+    """
+    for binding in widget._bindings.key_to_bindings.get(event.key, ()):
+        if await widget.app.run_action(binding.action, widget):
+            event.stop()
+            event.prevent_default()
+            return
 
 
 def inert_lines(text: str) -> str:
