@@ -12,21 +12,13 @@ from core.errors import Problem
 from core.i18n import _
 
 
-class ModelOptions(Section):
-    """Which model answers."""
+class BaseModelOptions(Section):
+    """Which model is worked on."""
 
     title: ClassVar[str] = "Model"
 
     model_name_or_path: Annotated[str, Field(min_length=1), Also("model"), Shown("MODEL")] = "default"
     """A folder, a model of the workspace or of the Hugging Face cache (see `finetui models list`)."""
-
-    adapter_name_or_path: Annotated[
-        tuple[str, ...], SplitAt(","), Also("adapter", "checkpoint_dir", "ptuning_checkpoint"), Shown("ADAPTER,…")
-    ] = ()
-    """Adapters to load beside the model. Several stay apart, each with its own answers; they are not added up."""
-
-    finetuning_type: Literal["lora", "p_tuning", "full", "freeze"] | None = None
-    """How the adapter was trained. Read from the adapter itself; when given, it has to agree."""
 
     template: Annotated[str, Field(min_length=1), Shown("NAME")] = "auto"
     """How a conversation becomes a prompt. auto: the tokenizer's own chat template, else `default`."""
@@ -45,6 +37,18 @@ class ModelOptions(Section):
 
     allow_pickle: bool = False
     """Load weights from pickle files (*.bin). Opening one can run any code that its maker put in."""
+
+
+class ModelOptions(BaseModelOptions):
+    """Which model answers, and the adapters beside it."""
+
+    adapter_name_or_path: Annotated[
+        tuple[str, ...], SplitAt(","), Also("adapter", "checkpoint_dir", "ptuning_checkpoint"), Shown("ADAPTER,…")
+    ] = ()
+    """Adapters to load beside the model. Several stay apart, each with its own answers; they are not added up."""
+
+    finetuning_type: Literal["lora", "p_tuning", "full", "freeze"] | None = None
+    """How the adapter was trained. Read from the adapter itself; when given, it has to agree."""
 
     def conflicts(self) -> Iterator[Problem]:
         if self.finetuning_type in ("full", "freeze") and self.adapter_name_or_path:
