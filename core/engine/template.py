@@ -8,31 +8,28 @@ A tokenizer's own template is encoded in one piece, as transformers does it. A b
 is cut behind it, as LLaMA-Factory does: else the space of `Assistant: ` would melt into the answer's first token, and
 the prompt of a chat would not be the beginning of what is trained.
 
-The loss mask of an assistant turn is the difference of the renderings before and after it. Both have to be beginnings
-of the whole text: a template that rewrites earlier turns (as thinking models' do) says so instead of training on the
-wrong tokens.
+The loss mask of an assistant turn is the difference of the renderings before and after it, both of which have to be
+beginnings of the whole text. Where a template rewrites earlier turns (as thinking models' do), their mask is what
+stands in their places in the whole; where not even that can be told, it says so instead of training on wrong tokens.
 """
 
 from __future__ import annotations
 
+import bisect
 import dataclasses
 import functools
 import itertools
-import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import jinja2
-import jinja2.ext
-import jinja2.nodes
-import jinja2.parser
-import jinja2.sandbox
 
-from core.chat.message import Message
+from core.chat.message import Message, Role
+from core.engine.jinja import compiled
+from core.engine.outline import Outline, Range, mark, outline_of
 from core.engine.tokenizer import Tokenizer, encodable
 from core.errors import ModelError, UsageError, did_you_mean
 from core.i18n import _
@@ -62,6 +59,13 @@ class Rendering:
     """For each id its range of characters in `text`."""
     trained: tuple[bool, ...]
     """The loss mask: which ids supervised training puts loss on. All False unless it was asked for."""
+    answers: tuple[Range, ...] = ()
+    """With a loss mask: the characters of each answer with what ends it, in the order of the conversation."""
+
+    def tokens_of(self, characters: Range) -> slice:
+        """The ids that begin in a range of characters."""
+        start, end = characters
+        return slice(bisect.bisect_left(self.offsets, (start,)), bisect.bisect_left(self.offsets, (end,)))
 
     def pieces(self) -> list[str]:
         """A readable text for each id; together they are `text`. Later parts of one character are empty."""
@@ -108,9 +112,9 @@ class Template:
         values: dict[str, Any] = {"bos_token": "", "eos_token": "", **self.tokenizer.special_tokens}
         if enable_thinking is not None:
             values["enable_thinking"] = enable_thinking
-        plain = [dataclasses.asdict(message) for message in without_reasoning(messages)]
+        plain = [{"role": message.role, "content": message.content} for message in without_reasoning(messages)]
         try:
-            text = _compiled(self.source).render(
+            text = compiled(self.source).render(
                 messages=plain, add_generation_prompt=add_generation_prompt, tools=None, documents=None, **values
             )
         except (jinja2.TemplateError, TypeError, ValueError, ArithmeticError, LookupError, AttributeError) as error:
@@ -136,30 +140,80 @@ class Template:
             ModelError: see `text`; with `loss_mask` also when a turn's rendering is no beginning of the whole.
         """
         text = self.text(messages, add_generation_prompt=add_generation_prompt, enable_thinking=enable_thinking)
+        answers, cuts = self._answers_and_cuts(messages, text, add_generation_prompt, enable_thinking, loss_mask)
         ids: list[int] = []
         offsets: list[tuple[int, int]] = []
-        cuts = self._cuts(messages, text, add_generation_prompt, enable_thinking)
         for start, end in itertools.pairwise((0, *cuts, len(text))):
             more, ranges = self.tokenizer.encode_with_offsets(text[start:end])
             ids += more
-            offsets += [(start + first, start + last) for first, last in ranges]
-        spans = self._trained_spans(messages, text, enable_thinking) if loss_mask else []
-        trained = (any(start <= at[0] < end for start, end in spans) for at in offsets)
-        return Rendering(text, tuple(ids), tuple(offsets), tuple(trained))
+            offsets += [(start + first, start + last) for first, last in ranges] if start else ranges
+        rendering = Rendering(text, tuple(ids), tuple(offsets), (False,) * len(ids), tuple(answers))
+        return dataclasses.replace(rendering, trained=_mask(rendering)) if answers else rendering
+
+    def _answers_and_cuts(
+        self,
+        messages: Sequence[Message],
+        text: str,
+        add_generation_prompt: bool,
+        enable_thinking: bool | None,
+        loss_mask: bool,
+    ) -> tuple[list[Range], list[int]]:
+        """Where answers stand (none without `loss_mask`), and where the text is cut before it is encoded."""
+        if not loss_mask and not self._is_cut:
+            return [], []
+        if _is_plain(messages):
+            key = (tuple(message.role for message in messages), add_generation_prompt, enable_thinking, loss_mask)
+            if key not in self._outlines:
+                self._outlines[key] = self._outline(*key)
+            outline = self._outlines[key]
+            found = outline.find([message.content for message in messages], text) if outline else None
+            if found is not None:
+                return found
+        cuts = self._cuts(messages, text, add_generation_prompt, enable_thinking) if self._is_cut else []
+        return self._answers(messages, text, add_generation_prompt, enable_thinking) if loss_mask else [], cuts
+
+    @functools.cached_property
+    def _outlines(self) -> dict[tuple[tuple[Role, ...], bool, bool | None, bool], Outline | None]:
+        return {}
+
+    def _outline(
+        self, roles: tuple[Role, ...], add_generation_prompt: bool, enable_thinking: bool | None, loss_mask: bool
+    ) -> Outline | None:
+        marks = [Message(role, mark(index)) for index, role in enumerate(roles)]
+        try:
+            text = self.text(marks, add_generation_prompt=add_generation_prompt, enable_thinking=enable_thinking)
+            answers = self._answers(marks, text, add_generation_prompt, enable_thinking) if loss_mask else []
+            cuts = self._cuts(marks, text, add_generation_prompt, enable_thinking) if self._is_cut else []
+        except ModelError:
+            return None
+        return outline_of(text, len(marks), answers, cuts)
+
+    @functools.cached_property
+    def _is_cut(self) -> bool:
+        return self.name != "tokenizer" and self._melts
 
     def _cuts(
         self, messages: Sequence[Message], text: str, add_generation_prompt: bool, enable_thinking: bool | None
     ) -> list[int]:
-        """Where answers begin, if the text has to be cut there; none where that cannot be told for sure."""
-        if self.name == "tokenizer" or not self._melts:
-            return []
+        """Where answers begin; nothing where that cannot be told for sure."""
+        return [start for start, _end in self._contents(messages, text, add_generation_prompt, enable_thinking)]
+
+    def _contents(
+        self, messages: Sequence[Message], text: str, add_generation_prompt: bool, enable_thinking: bool | None
+    ) -> list[Range]:
+        """Where the answers' own texts stand in a rendering; nothing where that cannot be told for sure."""
         marked = [
-            dataclasses.replace(message, content=_MARK + message.content) if message.role == "assistant" else message
+            dataclasses.replace(message, content=_MARK + message.content + _MARK)
+            if message.role == "assistant"
+            else message
             for message in without_reasoning(messages)
         ]
         whole = self.text(marked, add_generation_prompt=add_generation_prompt, enable_thinking=enable_thinking)
         parts = whole.split(_MARK)
-        return list(itertools.accumulate(map(len, parts[:-1]))) if "".join(parts) == text else []
+        if "".join(parts) != text:
+            return []
+        places = list(itertools.accumulate(map(len, parts[:-1])))
+        return list(zip(places[::2], places[1::2], strict=True))
 
     @functools.cached_property
     def _melts(self) -> bool:
@@ -172,25 +226,36 @@ class Template:
             return False
         return prompt.endswith(" ") and head == prompt
 
-    def _trained_spans(
-        self, messages: Sequence[Message], text: str, enable_thinking: bool | None
-    ) -> list[tuple[int, int]]:
-        spans = []
-        for index, message in enumerate(messages):
-            if message.role != "assistant":
-                continue
+    def _answers(
+        self, messages: Sequence[Message], text: str, add_generation_prompt: bool, enable_thinking: bool | None
+    ) -> list[Range]:
+        """Each answer with what ends it: the difference of the renderings before and after it.
+
+        An earlier answer that is rendered otherwise once more follows (thinking models do, and end markers of the last
+        answer alone) is what stands in its place now.
+        """
+        found: list[Range] = []
+        contents: list[Range] | None = None
+        indices = [index for index, message in enumerate(messages) if message.role == "assistant"]
+        for number, index in enumerate(indices):
             before = self.text(messages[:index], enable_thinking=enable_thinking)
             after = self.text(messages[: index + 1], add_generation_prompt=False, enable_thinking=enable_thinking)
-            whole = text.startswith(after.rstrip()) and after.startswith(before)
-            if not whole:
+            if text.startswith(after.rstrip()) and after.startswith(before):
+                found.append((len(before), len(after.rstrip())))  # the newline behind an end token is not the model's
+                continue
+            if contents is None:
+                contents = self._contents(messages, text, add_generation_prompt, enable_thinking)
+            if not contents or index == len(messages) - 1:
                 raise ModelError(
                     _("the chat template {name} renders message {index} otherwise once more follows").format(
                         name=self.name, index=index + 1
                     ),
                     _("no loss mask can be told from it; choose a bundled template"),
                 )
-            spans.append((len(before), len(after.rstrip())))  # the newline behind an end token is not the model's
-        return spans
+            start, end = contents[number]
+            ended = self._behind_an_answer and text.startswith(self._behind_an_answer, end)
+            found.append((start, end + len(self._behind_an_answer) if ended else end))
+        return found
 
     @functools.cached_property
     def injected_system(self) -> str:
@@ -218,6 +283,34 @@ class Template:
         except ModelError:
             return ""
         return text.partition(_MARK)[2].strip()
+
+
+def prepared(messages: Sequence[Message], default_system: str = "", source_prefix: str = "") -> list[Message]:
+    """A conversation as a model is trained on it and asked: with a system prompt where it brings none, and the prefix
+    directly in front of its first question. Training and chat both call this."""
+    ready = list(messages)
+    if default_system and not (ready and ready[0].role == "system"):
+        ready.insert(0, Message("system", default_system))
+    first = next((index for index, message in enumerate(ready) if message.role == "user"), None)
+    if source_prefix and first is not None:
+        ready[first] = dataclasses.replace(ready[first], content=source_prefix + ready[first].content)
+    return ready
+
+
+def _is_plain(messages: Sequence[Message]) -> bool:
+    """Whether nothing in a conversation is known to change the rendering around it."""
+    return all(
+        message.content and "think>" not in message.content and message.content == message.content.strip()
+        for message in messages
+    )
+
+
+def _mask(rendering: Rendering) -> tuple[bool, ...]:
+    trained = [False] * len(rendering.ids)
+    for answer in rendering.answers:
+        tokens = rendering.tokens_of(answer)
+        trained[tokens] = [True] * (tokens.stop - tokens.start)
+    return tuple(trained)
 
 
 def without_reasoning(messages: Sequence[Message]) -> list[Message]:
@@ -253,37 +346,3 @@ def choose_template(name: str, tokenizer: Tokenizer) -> Template:
             _("there is no chat template {name!r}").format(name=name), f"{near} {known}" if near else known
         )
     return Template(name, (_FOLDER / f"{name}.jinja").read_text(encoding="utf-8"), tokenizer)
-
-
-class _GenerationBlocks(jinja2.ext.Extension):
-    """`{% generation %}…{% endgeneration %}`, by which some templates mark answers; rendered as what stands in it."""
-
-    tags = {"generation"}  # noqa: RUF012
-
-    def parse(self, parser: jinja2.parser.Parser) -> list[jinja2.nodes.Node]:
-        next(parser.stream)
-        return parser.parse_statements(("name:endgeneration",), drop_needle=True)
-
-
-@functools.lru_cache(maxsize=16)
-def _compiled(source: str) -> jinja2.Template:
-    """A template as transformers compiles it: sandboxed, for it comes from whoever made the model."""
-    environment = jinja2.sandbox.ImmutableSandboxedEnvironment(
-        trim_blocks=True, lstrip_blocks=True, extensions=[_GenerationBlocks, jinja2.ext.loopcontrols]
-    )
-    environment.filters["tojson"] = _to_json
-    environment.globals["raise_exception"] = _raise_exception
-    environment.globals["strftime_now"] = _strftime_now
-    return environment.from_string(source)
-
-
-def _to_json(value: Any, ensure_ascii: bool = False, indent: int | None = None, **options: Any) -> str:
-    return json.dumps(value, ensure_ascii=ensure_ascii, indent=indent, **options)
-
-
-def _raise_exception(message: str) -> None:
-    raise jinja2.TemplateError(message)
-
-
-def _strftime_now(form: str) -> str:
-    return datetime.now().strftime(form)

@@ -127,7 +127,34 @@ def test_the_loss_lies_on_answers_and_their_end_only(tmp_path: Path) -> None:
 def test_a_template_that_rewrites_earlier_turns_has_no_mask_and_says_so(tmp_path: Path) -> None:
     source = "{% for m in messages %}{{ loop.length ~ m.role ~ m.content }}{% endfor %}"
     with pytest.raises(ModelError, match="renders message 3 otherwise once more follows"):
-        template(tmp_path, source=source).rendering(TALK, loss_mask=True)
+        template(tmp_path, source=source).rendering(TALK[:3], loss_mask=True)
+
+
+def test_an_earlier_answer_that_is_rendered_otherwise_is_trained_as_it_stands_in_the_whole(tmp_path: Path) -> None:
+    ends = template(tmp_path / "a", "chatglm2", None)  # writes its end marker behind the last answer alone
+    rendering = ends.rendering((*TALK, Message("assistant", "Ade")), add_generation_prompt=False, loss_mask=True)
+    assert [rendering.text[slice(*answer)] for answer in rendering.answers] == ["Hello.", "Ade</s>"]
+    thinks = template(
+        tmp_path / "b",
+        source="{% for m in messages %}<|im_start|>{{ m.role ~ ':' }}"
+        "{% if loop.last and m.role == 'assistant' %}<think></think>{% endif %}{{ m.content }}<|im_end|>\n{% endfor %}"
+        "{% if add_generation_prompt %}<|im_start|>assistant:{% endif %}",
+    )
+    rendering = thinks.rendering((*TALK, Message("assistant", "Ade")), add_generation_prompt=False, loss_mask=True)
+    spans = [rendering.text[slice(*answer)] for answer in rendering.answers]
+    assert spans == ["Hello.<|im_end|>", "<think></think>Ade<|im_end|>"]
+
+
+@pytest.mark.parametrize("name", bundled())
+@pytest.mark.parametrize("answer", ["Ade.", " Ade ", "Ade.\n", "<think>\nhm\n</think>\n\nAde."])
+def test_an_outline_tells_what_renderings_of_the_conversation_itself_tell(
+    name: str, answer: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    talk = (*TALK[1:3], Message("user", "你好? Hello."), Message("assistant", answer))
+    quick = template(tmp_path, name, None).rendering(talk, add_generation_prompt=False, loss_mask=True)
+    monkeypatch.setattr("core.engine.template._is_plain", lambda messages: False)
+    assert template(tmp_path, name, None).rendering(talk, add_generation_prompt=False, loss_mask=True) == quick
+    assert quick.answers
 
 
 def test_a_system_prompt_that_a_template_puts_in_by_itself_is_told(tmp_path: Path) -> None:
