@@ -6,10 +6,14 @@
     ├── WorkspaceError           a folder or file of the workspace cannot be used
     ├── RecordError              a JSON record has another shape than it should
     ├── SessionError             a conversation file cannot be read or written
+    ├── DataError                a data set cannot be found, read or entered
+    │   └── RowProblem           one row of it cannot be used (core.data.problems)
     ├── ModelError               a model folder cannot be used
     │   ├── ModelNotFound        no model of that name, here or where we may look
     │   ├── AdapterMismatch      an adapter belongs to another base model
     │   └── PullFailed           fetching or converting a model ended early; nothing half is left
+    ├── RunError                 a run cannot be started, stopped, resumed or removed
+    │   └── RunNotFound          no run of that name
     ├── PromptTooLong            one message alone does not fit the model's context
     └── WorkerError              the model's process answered with an error
         └── WorkerDied           the model's process ended by itself
@@ -82,6 +86,10 @@ class SessionError(FinetuiError):
     """A conversation file cannot be read or written."""
 
 
+class DataError(FinetuiError):
+    """A data set cannot be found, read or entered."""
+
+
 class ModelError(FinetuiError):
     """A model folder cannot be used."""
 
@@ -96,6 +104,14 @@ class AdapterMismatch(ModelError):
 
 class PullFailed(ModelError):
     """Fetching or converting a model ended early; nothing half is left."""
+
+
+class RunError(FinetuiError):
+    """A run cannot be started, stopped, resumed or removed."""
+
+
+class RunNotFound(RunError):
+    """No run of that name."""
 
 
 class PromptTooLong(FinetuiError):

@@ -1,0 +1,187 @@
+"""What a run has told so far, folded as its events come: curves, where it stands, what it wrote and said.
+
+Screens and commands show this; nobody keeps the events themselves. A resume opens a new segment: what an earlier one
+told about later steps than the checkpoint is forgotten.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+
+from core.runs.curve import Curve
+from core.runs.events import (
+    CheckpointRemoved,
+    CheckpointSaved,
+    DataReady,
+    Evaluation,
+    Event,
+    ModelReady,
+    Queued,
+    RunFailed,
+    RunFinished,
+    RunStarted,
+    Sample,
+    StageChanged,
+    Step,
+    Warned,
+)
+from core.runs.follow import Follower
+from core.runs.foreign import is_foreign_run, read_foreign
+from core.runs.rundir import RunDirectory
+from core.runs.state import Marks, RunState, derive
+
+_MOST_WARNINGS, _MOST_SAMPLES = 200, 2000
+_STEP_CURVES = ("loss", "grad_norm", "learning_rate", "rows_per_second", "tokens_per_second")
+
+
+class History:
+    """A run as far as it has told. `update` reads on; the rest is there to be looked at."""
+
+    def __init__(self, run: RunDirectory) -> None:
+        self.run = run
+        self.follower = Follower(run)
+        self._foreign_read = False
+        self._forget()
+
+    def _forget(self) -> None:
+        self.started: RunStarted | None = None
+        """The last segment's beginning."""
+        self.began = 0.0
+        """When the first segment began."""
+        self.queued: Queued | None = None
+        """What it waits for, while it waits."""
+        self.stage: StageChanged | None = None
+        self.data: DataReady | None = None
+        self.model: ModelReady | None = None
+        self.step: Step | None = None
+        self.evaluations: dict[str, Evaluation] = {}
+        """The last one of each data set."""
+        self.best: Evaluation | None = None
+        self.samples: list[Sample] = []
+        self.checkpoints: list[CheckpointSaved] = []
+        """Those that are still there, in the order of their steps."""
+        self.warnings: list[Warned] = []
+        self.finished: RunFinished | None = None
+        self.failed: RunFailed | None = None
+        self.curves: dict[str, Curve] = {}
+        """By the names that LLaMA-Factory's files use: loss, grad_norm, learning_rate, eval_loss, eval_NAME_loss, …"""
+        self.last: Event | None = None
+
+    @property
+    def behind(self) -> bool:
+        """Whether the last update left something for the next one."""
+        return self.follower.behind
+
+    @property
+    def state(self) -> RunState:
+        """As of now: a supervisor may have died since the last event."""
+        if self._foreign_read:
+            return "finished"
+        return derive(self.run, Marks(self.started, self.last))
+
+    @property
+    def total_steps(self) -> int:
+        """0 while it is not known."""
+        return self.step.total_steps if self.step else self.data.total_steps if self.data else 0
+
+    @property
+    def progress(self) -> float | None:
+        """The share of the steps that is done; None before it is known."""
+        if self.finished is not None and self.finished.reason == "completed":
+            return 1.0
+        done = self.step.step if self.step else 0
+        return done / self.total_steps if self.total_steps else None
+
+    def update(self) -> list[Event]:
+        """Take in what came since the last time, at most 256 KB of it, and return it."""
+        events = self.follower.poll()
+        if not events and not self._foreign_read and self.last is None and is_foreign_run(self.run.path):
+            self._foreign_read = True
+            events = read_foreign(self.run.path)
+        for event in events:
+            self.add(event)
+        return events
+
+    def add(self, event: Event) -> None:
+        """Take in one event."""
+        match event:
+            case RunStarted():
+                self._begin(event)
+            case Queued():
+                self.queued = event
+            case StageChanged():
+                self.queued, self.stage = None, event
+            case DataReady():
+                self.data = event
+            case ModelReady():
+                self.model = event
+            case Step():
+                self.step = event
+                self._put(event.step, _step_values(event))
+            case Evaluation():
+                self._evaluated(event)
+            case Sample():
+                self.samples = [*self.samples, event][-_MOST_SAMPLES:]
+            case CheckpointSaved():
+                kept = [saved for saved in self.checkpoints if saved.path != event.path]
+                self.checkpoints = sorted([*kept, event], key=lambda saved: saved.step)
+            case CheckpointRemoved():
+                self.checkpoints = [saved for saved in self.checkpoints if saved.path != event.path]
+            case Warned():
+                self.warnings = [*self.warnings, event][-_MOST_WARNINGS:]
+            case RunFinished():
+                self.finished, self.queued = event, None
+            case RunFailed():
+                self.failed, self.queued = event, None
+        if not isinstance(event, Warned):
+            self.last = event
+
+    def _begin(self, event: RunStarted) -> None:
+        if event.segment <= 1:
+            self._forget()
+            self.began = event.time
+        self.started, self.finished, self.failed, self.stage = event, None, None, None
+        if event.segment > 1:
+            self._rewind(_step_of(event.resumed_from))
+
+    def _rewind(self, step: int) -> None:
+        """Forget what was told about later steps: they are done again."""
+        for curve in self.curves.values():
+            curve.cut(step)
+        self.samples = [sample for sample in self.samples if sample.step <= step]
+        self.evaluations = {name: told for name, told in self.evaluations.items() if told.step <= step}
+        if self.best is not None and self.best.step > step:
+            self.best = None
+        if self.step is not None and self.step.step > step:
+            self.step = dataclasses.replace(self.step, step=step, loss=self.curves["loss"].last)
+
+    def _evaluated(self, event: Evaluation) -> None:
+        self.evaluations[event.dataset] = event
+        if event.best:
+            self.best = event
+        prefix = f"eval_{event.dataset}_" if event.dataset else "eval_"
+        self._put(event.step, {prefix + name: value for name, value in event.metrics.items()})
+
+    def _put(self, step: int, values: Mapping[str, float]) -> None:
+        for name, value in values.items():
+            self.curves.setdefault(name, Curve()).add(step, value)
+
+
+def read_history(run: RunDirectory) -> History:
+    """All of what a run has told until now."""
+    history = History(run)
+    history.update()
+    while history.behind:
+        history.update()
+    return history
+
+
+def _step_values(event: Step) -> dict[str, float]:
+    return {**{name: getattr(event, name) for name in _STEP_CURVES}, **event.metrics}
+
+
+def _step_of(checkpoint: str) -> int:
+    """`step-000200` → 200; 0 for anything else, from which a segment begins anew."""
+    number = checkpoint.rpartition("-")[2]
+    return int(number) if number.isdigit() else 0
