@@ -1,0 +1,111 @@
+"""How the loss of a batch is computed: the one place where the techniques of this package are put together.
+
+Each technique gives what plain transformers and PEFT would give, gradients included, and tests say so; where one would
+not be exact for a model or a method, it is left out, and `Forward.choices` tells which ones are in.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from core.config.optimization import OptimizationOptions
+from core.engine.batches.batch import Batch
+from core.engine.forward.attention import IMPLEMENTATION, no_mask
+from core.engine.forward.families import goes_ragged, inner_model
+from core.engine.forward.padded import pad
+from core.engine.forward.projection import Projection, projection_of
+from core.engine.forward.ragged import lay_out
+from core.engine.tuning.tunable import Tunable
+
+
+@dataclass(frozen=True)
+class BatchLoss:
+    """What a batch says about the model."""
+
+    sum: Tensor
+    """float32 scalar with the graph of its gradient: the loss of the targets, added up."""
+    targets: int
+    correct: int
+    """Targets that are also the likeliest token; counted in evaluations only, else 0."""
+
+
+class Forward:
+    """A network, ready to be trained on batches."""
+
+    def __init__(self, network: Any, *, ragged: bool, share: bool, projection: Projection) -> None:
+        self.network = network
+        self._model = inner_model(network)
+        self._ragged, self._share = ragged, share
+        self._projection = projection
+        self._device = next(self._model.parameters()).device
+        self._filler = int(getattr(self._model.config, "pad_token_id", None) or 0)
+        self._own_attention = self._model.config._attn_implementation
+        if ragged:
+            self._model.set_attn_implementation(IMPLEMENTATION)
+
+    @property
+    def choices(self) -> tuple[str, ...]:
+        """What was chosen, in short phrases for the run's record."""
+        rows = "rows end to end, no padding" if self._ragged else "rows padded"
+        shared = ("shared tokens once",) if self._share else ()
+        return (rows, *shared, "logits at targets only")
+
+    def train(self, mode: bool = True) -> None:
+        """Dropout and noise on, or off for an evaluation; between evaluations `loss` has a graph."""
+        self.network.train(mode)
+
+    def loss(self, batch: Batch) -> BatchLoss:
+        """The loss of a batch; with a graph of its gradient while training, without one in an evaluation."""
+        training = bool(self.network.training)
+        with torch.set_grad_enabled(training):
+            hidden, targets = self._ragged_states(batch) if self._ragged else self._padded_states(batch)
+            loss = self._projection.loss(hidden, targets, count_correct=not training)
+        return BatchLoss(loss.total, len(targets), loss.correct)
+
+    def close(self) -> None:
+        """Give the network back as it was."""
+        if self._ragged:
+            self._model.set_attn_implementation(self._own_attention)
+
+    def _ragged_states(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        line = lay_out(batch, share=self._share, device=self._device)
+        states = self._decoder(
+            input_ids=line.ids,
+            position_ids=line.positions,
+            attention_mask=no_mask(self._device),
+            ragged=line,
+        )
+        return states[0].index_select(0, line.predicting), line.targets
+
+    def _padded_states(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        rectangle = pad(batch, filler=self._filler, device=self._device)
+        states = self._decoder(input_ids=rectangle.ids, attention_mask=rectangle.mask)
+        return states[rectangle.predicting], rectangle.targets
+
+    def _decoder(self, **inputs: Any) -> Tensor:
+        """The last hidden states, [rows, length, size]. No cache: it would make rows of a line see one another."""
+        states: Tensor = self._model.get_decoder()(**inputs, use_cache=False).last_hidden_state
+        return states
+
+
+def choose_forward(
+    tunable: Tunable, *, options: OptimizationOptions, checkpointing: bool = False, compile: bool = False
+) -> Forward:
+    """The fastest forward that is exact for this model and method.
+
+    Args:
+        tunable: the model with what is trained of it.
+        options: precision and label smoothing.
+        checkpointing: compute again in the backward pass instead of keeping.
+        compile: compile the layers.
+    """
+    model = inner_model(tunable.network)
+    ragged = goes_ragged(model) and not tunable.pads
+    if checkpointing:
+        model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+    projection = projection_of(model, options.label_smoothing_factor)
+    return Forward(tunable.network, ragged=ragged, share=ragged and tunable.exact_sharing, projection=projection)
