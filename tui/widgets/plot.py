@@ -1,0 +1,251 @@
+"""One chart as rows of cells: a title with values, curves in braille, round numbers at both axes.
+
+Pure drawing, no widget: texts and style names in, rows out, so that a widget can tell which cells have changed.
+Colour is never the only thing that tells curves apart: where there are several, each ends in its letter.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from rich.cells import cell_len, set_cell_size
+
+from tui.series import Point, at_step, last_finite, smoothed
+from tui.widgets.axes import Scale, number_text, value_scale
+from tui.widgets.braille import FULL, Canvas
+
+COLOURS = 6
+_GUTTER = 8
+_ROWS_WITH_STEPS = 6
+"""From this height on a chart tells the steps below it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """A run's curve in a chart."""
+
+    letter: str
+    """Empty where there is only one."""
+    colour: int
+    points: Sequence[Point]
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """What is looked at, shared by the charts beside each other."""
+
+    first: float = 0
+    last: float = 1
+    log: bool = False
+    smooth: bool = False
+    crosshair: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A row of single cells."""
+
+    characters: list[str]
+    styles: list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Chart:
+    """A metric of one or more runs."""
+
+    title: str
+    traces: Sequence[Trace]
+    current: bool = False
+    """Whether the keys are about this one."""
+
+
+def draw(chart: Chart, view: View, width: int, height: int) -> list[Row]:
+    """The chart in exactly so many cells."""
+    curves = [_Curve.of(trace, view) for trace in chart.traces]
+    title = _title(chart, curves, view, width)
+    steps = 1 if height >= _ROWS_WITH_STEPS else 0
+    rows, columns = height - 1 - steps, width - _GUTTER - 1
+    if rows < 1 or columns < 4:
+        return [title, *_blank(width, height - 1)][: max(height, 0)]
+    inside = [each for curve in curves for each in curve.raw if view.first <= each.step <= view.last]
+    scale = value_scale([value for each in inside for value in (each.low, each.high)], log=view.log)
+    canvas = Canvas(columns, rows)
+    for curve in curves:
+        _draw_points(canvas, curve.raw, view, scale, f"raw-{curve.colour}" if view.smooth else f"line-{curve.colour}")
+    for curve in curves:
+        if view.smooth:
+            _draw_points(canvas, curve.main, view, scale, f"line-{curve.colour}")
+    body = [Row(characters, styles) for characters, styles in canvas.rows()]
+    _draw_crosshair(body, view, columns)
+    for curve in curves:
+        _mark_end(body, curve, view, scale)
+    labels = _value_labels(scale, rows)
+    framed = [_framed(row, labels.get(number)) for number, row in enumerate(body)]
+    return [title, *framed, *([_step_row(view, width, columns)] if steps else [])]
+
+
+def _blank(width: int, height: int) -> list[Row]:
+    return [Row([" "] * width, [""] * width) for _row in range(height)]
+
+
+@dataclass(frozen=True, slots=True)
+class _Curve:
+    """A trace as it is looked at; `main` is the smoothed one where smoothing is on."""
+
+    letter: str
+    colour: int
+    raw: Sequence[Point]
+    main: Sequence[Point]
+
+    @classmethod
+    def of(cls, trace: Trace, view: View) -> _Curve:
+        raw = _visible(trace.points, view)
+        # Smoothed before it is cut: what one zooms into stays the same curve.
+        main = _visible(smoothed(trace.points), view) if view.smooth else raw
+        return cls(trace.letter, trace.colour % COLOURS, raw, main)
+
+
+def _visible(points: Sequence[Point], view: View) -> list[Point]:
+    """The points of the view, and one beyond each end, so that lines reach the edges."""
+    start = next((i for i, each in enumerate(points) if each.step >= view.first), len(points))
+    end = next((i for i in range(len(points) - 1, -1, -1) if points[i].step <= view.last), -1)
+    return list(points[max(0, start - 1) : end + 2])
+
+
+# --- the title --------------------------------------------------------------------------------------------------
+
+
+def _title(chart: Chart, curves: Sequence[_Curve], view: View, width: int) -> Row:
+    name_style = "current" if chart.current else "title"
+    parts = [(("▸" if chart.current else " ") + chart.title, name_style)]
+    for curve in curves:
+        letter = f"{curve.letter} " if curve.letter else ""
+        text = _told(curve, view)
+        if text:
+            parts += [("  ", ""), (letter + text, f"line-{curve.colour}")]
+    return _row(parts, width)
+
+
+def _told(curve: _Curve, view: View) -> str:
+    """The value at the crosshair, else the last one; what is smoothed stands behind it."""
+    if view.crosshair is None:
+        found, smooth = last_finite(curve.raw), last_finite(curve.main)
+    else:
+        found, smooth = at_step(curve.raw, view.crosshair), at_step(curve.main, view.crosshair)
+    if found is None:
+        return ""
+    told = number_text(found.value)
+    if found.high > found.low and view.crosshair is not None:
+        told += f" [{number_text(found.low)}…{number_text(found.high)}]"
+    return f"{told} ~{number_text(smooth.value)}" if view.smooth and smooth is not None else told
+
+
+def _row(parts: Sequence[tuple[str, str]], width: int) -> Row:
+    """Styled texts as a row; one that is too long is cut, one that is short is filled up."""
+    characters: list[str] = []
+    styles: list[str] = []
+    for text, style in parts:
+        for character in text:
+            cells = cell_len(character)
+            if len(characters) + cells > width:
+                break
+            if cells == 1:
+                characters.append(character)
+                styles.append(style)
+            elif cells == 2:  # the second cell of a wide character holds nothing
+                characters += [character, ""]
+                styles += [style, style]
+    missing = width - len(characters)
+    return Row(characters + [" "] * missing, styles + [""] * missing)
+
+
+# --- the curves -------------------------------------------------------------------------------------------------
+
+
+def _draw_points(canvas: Canvas, points: Sequence[Point], view: View, scale: Scale, style: str) -> None:
+    """A line through the points, as a band where many lie in one column; NaN leaves a gap."""
+    across, down = _dots_per_step(view, canvas.width), canvas.dots_down - 1
+    sparse = len(points) <= canvas.width // 2
+    before: tuple[float, float] | None = None
+    for each in points:
+        high, middle, low = (scale.fraction(value) for value in (each.high, each.value, each.low))
+        if math.isnan(middle):
+            before = None
+            continue
+        x, y = (each.step - view.first) * across, (1 - middle) * down
+        _draw_segment(canvas, before or (x, y), (x, y), style)
+        if high > low:
+            canvas.column(round(x), round((1 - high) * down), round((1 - low) * down), style)
+        if sparse:  # lone points, like those of evaluations, have to be seen
+            canvas.column(round(x), round(y) - 1, round(y) + 1, style)
+        before = x, y
+
+
+def _dots_per_step(view: View, width: int) -> float:
+    return (2 * width - 1) / ((view.last - view.first) or 1)
+
+
+def _draw_segment(canvas: Canvas, start: tuple[float, float], end: tuple[float, float], style: str) -> None:
+    """A straight line, of which only what lies inside is drawn."""
+    (x0, y0), (x1, y1) = start, end
+    slope = (y1 - y0) / (x1 - x0) if x1 > x0 else 0.0
+    left, right = max(x0, 0.0), min(x1, canvas.dots_across - 1.0)
+    if left <= right:
+        canvas.line(round(left), round(y0 + slope * (left - x0)), round(right), round(y1 + slope * (right - x1)), style)
+
+
+def _mark_end(body: list[Row], curve: _Curve, view: View, scale: Scale) -> None:
+    """The curve's last point, with its letter where there are several curves."""
+    end = last_finite([each for each in curve.main if view.first <= each.step <= view.last])
+    fraction = scale.fraction(end.value) if end else math.nan
+    if end is None or math.isnan(fraction):
+        return
+    column = round((end.step - view.first) * _dots_per_step(view, len(body[0].characters))) // 2
+    row = round((1 - fraction) * (4 * len(body) - 1)) // 4
+    if 0 <= row < len(body):  # a smoothed curve may end outside
+        body[row].characters[column] = curve.letter or FULL
+        body[row].styles[column] = f"mark-{curve.colour}"
+
+
+def _draw_crosshair(body: list[Row], view: View, columns: int) -> None:
+    if view.crosshair is None or not view.first <= view.crosshair <= view.last:
+        return
+    column = round((view.crosshair - view.first) * _dots_per_step(view, columns)) // 2
+    for row in body:
+        if row.characters[column] == " ":
+            row.characters[column] = "│"
+        row.styles[column] = row.styles[column] or "crosshair"
+
+
+# --- the axes ---------------------------------------------------------------------------------------------------
+
+
+def _value_labels(scale: Scale, rows: int) -> dict[int, str]:
+    """The texts at the left, by row."""
+    found: dict[int, str] = {}
+    ticks = scale.ticks(max(2, rows // 2))
+    for value in ticks if len(ticks) > 1 else (scale.high, scale.low):
+        row = round((1 - scale.fraction(value)) * (4 * rows - 1)) // 4
+        found.setdefault(min(max(row, 0), rows - 1), number_text(value if abs(value) > 1e-12 else 0.0))
+    return found
+
+
+def _framed(row: Row, label: str | None) -> Row:
+    text = (label or "").rjust(_GUTTER - 1)[-_GUTTER + 1 :] + ("┤" if label else "│")
+    return Row([*text, *row.characters, " "], ["axis"] * _GUTTER + row.styles + [""])
+
+
+def _step_row(view: View, width: int, columns: int) -> Row:
+    cells = [" "] * width
+    scale = Scale(view.first, view.last)
+    free = 0
+    for value in scale.ticks(max(2, columns // 9)):
+        text = f"{value:.0f}" if abs(value) < 1e6 else number_text(value)
+        start = _GUTTER + round(scale.fraction(value) * (columns - 1)) - len(text) // 2
+        start = min(max(start, free), width - len(text))
+        if start >= free:
+            cells[start : start + len(text)] = text
+            free = start + len(text) + 1
+    return Row(list(set_cell_size("".join(cells), width)), ["axis"] * width)
