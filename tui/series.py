@@ -1,70 +1,108 @@
-"""A metric of a run as points to draw, and the smoothing that people know from LLaMA-Factory's pictures.
+"""Curves for the eye: LLaMA-Factory's smoothing, one column of dots for many points, strips of bars.
 
-A point may stand for many logged ones: long runs come folded. Then `low` and `high` are what they lay between, and the
-smoothing counts the point as often as it stands for one, so that a folded curve ends where the unfolded one would.
+A point may stand for many logged ones, since long runs come folded (`core.runs.curve.Slice`). The smoothing counts
+such a point as often as it stands for one, so that a folded curve ends where the unfolded one would.
 """
 
 from __future__ import annotations
 
 import math
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
-from typing import NamedTuple
+from dataclasses import dataclass
+
+from core.runs.curve import Slice
 
 MARKS = "▁▂▃▄▅▆▇█"
 
 
-class Point(NamedTuple):
-    """What was logged at a step, or over the steps up to it. NaN values are gaps."""
+def single(step: int, value: float) -> Slice:
+    """A point that was logged as it is."""
+    return Slice(step, step, value, value, value)
 
-    step: float
+
+def smoothing_weight(count: int) -> float:
+    """How much of the past LLaMA-Factory's exponential mean keeps in a curve of so many points."""
+    return 1.8 * (1 / (1 + math.exp(-0.05 * count)) - 0.5)
+
+
+def smoothed(points: Sequence[Slice]) -> list[float]:
+    """The exponential mean at each point, seeded with the first value; NaN at gaps."""
+    weight = smoothing_weight(sum(point.count for point in points))
+    mean = math.nan
+    means = []
+    for point in points:
+        value = point.mean
+        if value != value:
+            means.append(value)
+            continue
+        kept = weight if point.count == 1 else weight**point.count
+        mean = value if mean != mean else mean * kept + value * (1 - kept)
+        means.append(mean)
+    return means
+
+
+def nearest(points: Sequence[Slice], step: float) -> int | None:
+    """The index of the point nearest to a step."""
+    after = bisect_left(points, step, key=lambda point: point.last)
+    around = [index for index in (after - 1, after) if 0 <= index < len(points)]
+    return min(around, key=lambda index: abs(points[index].last - step), default=None)
+
+
+def window(points: Sequence[Slice], first: float, last: float) -> slice:
+    """Where the points from one step to another stand, and one beyond each end, so that lines reach the edges."""
+    start = bisect_left(points, first, key=lambda point: point.last)
+    end = bisect_right(points, last, key=lambda point: point.last)
+    return slice(max(0, start - 1), end + 1)
+
+
+@dataclass(slots=True)
+class Column:
+    """What lies in one column of dots; `value` is the last there, NaN for a gap."""
+
+    x: float
+    """In dots from the left."""
     value: float
     low: float
     high: float
     count: int = 1
 
 
-def point(step: float, value: float) -> Point:
-    """A single logged value."""
-    return Point(step, value, value, value)
+def columns(
+    points: Sequence[Slice], first: float, dots_per_step: float, means: Sequence[float] | None = None
+) -> list[Column]:
+    """Points as columns of dots, the many in one column as one.
+
+    Args:
+        first: the step at the left end.
+        means: what is drawn in the points' place, without their lows and highs.
+    """
+    found: list[Column] = []
+    now: Column | None = None
+    place = -1
+    for index, point in enumerate(points):
+        x = (point.last - first) * dots_per_step
+        value, low, high = (point.mean, point.low, point.high) if means is None else (means[index],) * 3
+        if now is None or int(x) != place or x < 0:
+            now, place = Column(x, value, low, high), int(x)
+            found.append(now)
+            continue
+        now.count += 1
+        if value != value:
+            continue
+        if now.value != now.value:
+            now.low, now.high = low, high
+        elif low < now.low or high > now.high:
+            now.low, now.high = min(low, now.low), max(high, now.high)
+        now.x, now.value = x, value
+    return found
 
 
-def smoothing_weight(count: int) -> float:
-    """How much of the past LLaMA-Factory's exponential mean keeps for a curve of so many points."""
-    return 1.8 * (1 / (1 + math.exp(-0.05 * count)) - 0.5)
-
-
-def smoothed(points: Sequence[Point]) -> list[Point]:
-    """The exponential mean of a curve, seeded with its first value; gaps stay gaps."""
-    weight = smoothing_weight(sum(each.count for each in points if math.isfinite(each.value)))
-    mean = math.nan
-    out = []
-    for each in points:
-        if math.isfinite(each.value):
-            kept = weight**each.count
-            mean = each.value if math.isnan(mean) else mean * kept + each.value * (1 - kept)
-            out.append(Point(each.step, mean, mean, mean, each.count))
-        else:
-            out.append(Point(each.step, math.nan, math.nan, math.nan, each.count))
-    return out
-
-
-def at_step(points: Sequence[Point], step: float) -> Point | None:
-    """The point nearest to a step."""
-    return min(points, key=lambda each: abs(each.step - step), default=None)
-
-
-def last_finite(points: Sequence[Point]) -> Point | None:
-    """The last point that is no gap."""
-    return next((each for each in reversed(points) if math.isfinite(each.value)), None)
-
-
-def sparkline(points: Sequence[Point], width: int) -> str:
+def sparkline(points: Sequence[Slice], width: int) -> str:
     """A strip of bars, one for each of at most `width` equal parts; flat curves stand half high, gaps are blank."""
-    count = len(points)
-    parts = [points[cell * count // width : (cell + 1) * count // width] for cell in range(width)]
-    if count < width:
-        parts = [points[cell : cell + 1] for cell in range(count)]
-    means = [_mean([each.value for each in part if math.isfinite(each.value)]) for part in parts]
+    count, cells = len(points), min(width, len(points))
+    parts = [points[cell * count // cells : (cell + 1) * count // cells] for cell in range(cells)]
+    means = [_mean([point.mean for point in part if math.isfinite(point.mean)]) for part in parts]
     finite = [mean for mean in means if mean is not None]
     if not finite:
         return ""

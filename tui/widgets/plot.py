@@ -12,7 +12,8 @@ from dataclasses import dataclass
 
 from rich.cells import cell_len, set_cell_size
 
-from tui.series import Point, at_step, last_finite, smoothed
+from core.runs.curve import Slice
+from tui.series import Column, columns, nearest, smoothed, window
 from tui.widgets.axes import Scale, number_text, value_scale
 from tui.widgets.braille import FULL, Canvas
 
@@ -29,7 +30,7 @@ class Trace:
     letter: str
     """Empty where there is only one."""
     colour: int
-    points: Sequence[Point]
+    points: Sequence[Slice]
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,27 +64,31 @@ class Chart:
 
 def draw(chart: Chart, view: View, width: int, height: int) -> list[Row]:
     """The chart in exactly so many cells."""
-    curves = [_Curve.of(trace, view) for trace in chart.traces]
-    title = _title(chart, curves, view, width)
     steps = 1 if height >= _ROWS_WITH_STEPS else 0
-    rows, columns = height - 1 - steps, width - _GUTTER - 1
-    if rows < 1 or columns < 4:
+    rows, across = height - 1 - steps, max(1, width - _GUTTER - 1)
+    curves = [_Curve.of(trace, view, across) for trace in chart.traces]
+    title = _title(chart, curves, view, width)
+    if rows < 1 or across < 4:
         return [title, *_blank(width, height - 1)][: max(height, 0)]
-    inside = [each for curve in curves for each in curve.raw if view.first <= each.step <= view.last]
-    scale = value_scale([value for each in inside for value in (each.low, each.high)], log=view.log)
-    canvas = Canvas(columns, rows)
+    scale = _scale(curves, view, across)
+    canvas = Canvas(across, rows)
     for curve in curves:
-        _draw_points(canvas, curve.raw, view, scale, f"raw-{curve.colour}" if view.smooth else f"line-{curve.colour}")
+        _draw_columns(canvas, curve.raw, scale, f"raw-{curve.colour}" if view.smooth else f"line-{curve.colour}")
     for curve in curves:
         if view.smooth:
-            _draw_points(canvas, curve.main, view, scale, f"line-{curve.colour}")
+            _draw_columns(canvas, curve.main, scale, f"line-{curve.colour}")
     body = [Row(characters, styles) for characters, styles in canvas.rows()]
-    _draw_crosshair(body, view, columns)
+    _draw_crosshair(body, view, across)
     for curve in curves:
-        _mark_end(body, curve, view, scale)
+        _mark_end(body, curve, scale)
     labels = _value_labels(scale, rows)
     framed = [_framed(row, labels.get(number)) for number, row in enumerate(body)]
-    return [title, *framed, *([_step_row(view, width, columns)] if steps else [])]
+    return [title, *framed, *([_step_row(view, width, across)] if steps else [])]
+
+
+def _scale(curves: Sequence[_Curve], view: View, across: int) -> Scale:
+    inside = [column for curve in curves for column in curve.raw if 0 <= column.x < 2 * across]
+    return value_scale([value for column in inside for value in (column.low, column.high)], log=view.log)
 
 
 def _blank(width: int, height: int) -> list[Row]:
@@ -96,22 +101,39 @@ class _Curve:
 
     letter: str
     colour: int
-    raw: Sequence[Point]
-    main: Sequence[Point]
+    raw: list[Column]
+    main: list[Column]
+    told: str
+    """The value in the chart's title."""
 
     @classmethod
-    def of(cls, trace: Trace, view: View) -> _Curve:
-        raw = _visible(trace.points, view)
+    def of(cls, trace: Trace, view: View, across: int) -> _Curve:
+        inside = window(trace.points, view.first, view.last)
+        points, per_step = trace.points[inside], _dots_per_step(view, across)
         # Smoothed before it is cut: what one zooms into stays the same curve.
-        main = _visible(smoothed(trace.points), view) if view.smooth else raw
-        return cls(trace.letter, trace.colour % COLOURS, raw, main)
+        means = smoothed(trace.points)[inside] if view.smooth else None
+        raw = columns(points, view.first, per_step)
+        main = raw if means is None else columns(points, view.first, per_step, means)
+        return cls(trace.letter, trace.colour % COLOURS, raw, main, _told(points, means, view))
 
 
-def _visible(points: Sequence[Point], view: View) -> list[Point]:
-    """The points of the view, and one beyond each end, so that lines reach the edges."""
-    start = next((i for i, each in enumerate(points) if each.step >= view.first), len(points))
-    end = next((i for i in range(len(points) - 1, -1, -1) if points[i].step <= view.last), -1)
-    return list(points[max(0, start - 1) : end + 2])
+def _told(points: Sequence[Slice], means: Sequence[float] | None, view: View) -> str:
+    """The value at the crosshair, else the last one; the smoothed one stands behind it."""
+    if view.crosshair is None:
+        index = next((i for i in range(len(points) - 1, -1, -1) if math.isfinite(points[i].mean)), None)
+    else:
+        index = nearest(points, view.crosshair)
+    if index is None:
+        return ""
+    found = points[index]
+    told = number_text(found.mean)
+    if found.high > found.low and view.crosshair is not None:
+        told += f" [{number_text(found.low)}…{number_text(found.high)}]"
+    return told if means is None else f"{told} ~{number_text(means[index])}"
+
+
+def _dots_per_step(view: View, across: int) -> float:
+    return (2 * across - 1) / ((view.last - view.first) or 1)
 
 
 # --- the title --------------------------------------------------------------------------------------------------
@@ -121,25 +143,10 @@ def _title(chart: Chart, curves: Sequence[_Curve], view: View, width: int) -> Ro
     name_style = "current" if chart.current else "title"
     parts = [(("▸" if chart.current else " ") + chart.title, name_style)]
     for curve in curves:
-        letter = f"{curve.letter} " if curve.letter else ""
-        text = _told(curve, view)
-        if text:
-            parts += [("  ", ""), (letter + text, f"line-{curve.colour}")]
+        if curve.told:
+            letter = f"{curve.letter} " if curve.letter else ""
+            parts += [("  ", ""), (letter + curve.told, f"line-{curve.colour}")]
     return _row(parts, width)
-
-
-def _told(curve: _Curve, view: View) -> str:
-    """The value at the crosshair, else the last one; what is smoothed stands behind it."""
-    if view.crosshair is None:
-        found, smooth = last_finite(curve.raw), last_finite(curve.main)
-    else:
-        found, smooth = at_step(curve.raw, view.crosshair), at_step(curve.main, view.crosshair)
-    if found is None:
-        return ""
-    told = number_text(found.value)
-    if found.high > found.low and view.crosshair is not None:
-        told += f" [{number_text(found.low)}…{number_text(found.high)}]"
-    return f"{told} ~{number_text(smooth.value)}" if view.smooth and smooth is not None else told
 
 
 def _row(parts: Sequence[tuple[str, str]], width: int) -> Row:
@@ -164,27 +171,25 @@ def _row(parts: Sequence[tuple[str, str]], width: int) -> Row:
 # --- the curves -------------------------------------------------------------------------------------------------
 
 
-def _draw_points(canvas: Canvas, points: Sequence[Point], view: View, scale: Scale, style: str) -> None:
-    """A line through the points, as a band where many lie in one column; NaN leaves a gap."""
-    across, down = _dots_per_step(view, canvas.width), canvas.dots_down - 1
-    sparse = len(points) <= canvas.width // 2
+def _draw_columns(canvas: Canvas, drawn: Sequence[Column], scale: Scale, style: str) -> None:
+    """A line from column to column, as a band where many points lie in one; NaN leaves a gap."""
+    down = canvas.dots_down - 1
+    sparse = len(drawn) <= canvas.width // 2
     before: tuple[float, float] | None = None
-    for each in points:
-        high, middle, low = (scale.fraction(value) for value in (each.high, each.value, each.low))
+    for column in drawn:
+        middle = scale.fraction(column.value)
         if math.isnan(middle):
             before = None
             continue
-        x, y = (each.step - view.first) * across, (1 - middle) * down
+        x, y = column.x, (1 - middle) * down
         _draw_segment(canvas, before or (x, y), (x, y), style)
-        if high > low:
+        if column.high > column.low:
+            low, high = scale.fraction(column.low), scale.fraction(column.high)
+            low = 0.0 if math.isnan(low) else low
             canvas.column(round(x), round((1 - high) * down), round((1 - low) * down), style)
         if sparse:  # lone points, like those of evaluations, have to be seen
             canvas.column(round(x), round(y) - 1, round(y) + 1, style)
         before = x, y
-
-
-def _dots_per_step(view: View, width: int) -> float:
-    return (2 * width - 1) / ((view.last - view.first) or 1)
 
 
 def _draw_segment(canvas: Canvas, start: tuple[float, float], end: tuple[float, float], style: str) -> None:
@@ -196,23 +201,22 @@ def _draw_segment(canvas: Canvas, start: tuple[float, float], end: tuple[float, 
         canvas.line(round(left), round(y0 + slope * (left - x0)), round(right), round(y1 + slope * (right - x1)), style)
 
 
-def _mark_end(body: list[Row], curve: _Curve, view: View, scale: Scale) -> None:
+def _mark_end(body: list[Row], curve: _Curve, scale: Scale) -> None:
     """The curve's last point, with its letter where there are several curves."""
-    end = last_finite([each for each in curve.main if view.first <= each.step <= view.last])
-    fraction = scale.fraction(end.value) if end else math.nan
-    if end is None or math.isnan(fraction):
-        return
-    column = round((end.step - view.first) * _dots_per_step(view, len(body[0].characters))) // 2
-    row = round((1 - fraction) * (4 * len(body) - 1)) // 4
-    if 0 <= row < len(body):  # a smoothed curve may end outside
-        body[row].characters[column] = curve.letter or FULL
-        body[row].styles[column] = f"mark-{curve.colour}"
+    across = len(body[0].characters)
+    for column in reversed(curve.main):
+        fraction = scale.fraction(column.value)
+        row = -1 if math.isnan(fraction) else round((1 - fraction) * (4 * len(body) - 1)) // 4
+        if 0 <= round(column.x) < 2 * across and 0 <= row < len(body):  # a smoothed curve may lie outside
+            body[row].characters[round(column.x) // 2] = curve.letter or FULL
+            body[row].styles[round(column.x) // 2] = f"mark-{curve.colour}"
+            return
 
 
-def _draw_crosshair(body: list[Row], view: View, columns: int) -> None:
+def _draw_crosshair(body: list[Row], view: View, across: int) -> None:
     if view.crosshair is None or not view.first <= view.crosshair <= view.last:
         return
-    column = round((view.crosshair - view.first) * _dots_per_step(view, columns)) // 2
+    column = round((view.crosshair - view.first) * _dots_per_step(view, across)) // 2
     for row in body:
         if row.characters[column] == " ":
             row.characters[column] = "│"
@@ -237,13 +241,13 @@ def _framed(row: Row, label: str | None) -> Row:
     return Row([*text, *row.characters, " "], ["axis"] * _GUTTER + row.styles + [""])
 
 
-def _step_row(view: View, width: int, columns: int) -> Row:
+def _step_row(view: View, width: int, across: int) -> Row:
     cells = [" "] * width
     scale = Scale(view.first, view.last)
     free = 0
-    for value in scale.ticks(max(2, columns // 9)):
+    for value in scale.ticks(max(2, across // 9)):
         text = f"{value:.0f}" if abs(value) < 1e6 else number_text(value)
-        start = _GUTTER + round(scale.fraction(value) * (columns - 1)) - len(text) // 2
+        start = _GUTTER + round(scale.fraction(value) * (across - 1)) - len(text) // 2
         start = min(max(start, free), width - len(text))
         if start >= free:
             cells[start : start + len(text)] = text
