@@ -2,7 +2,8 @@
 
 Plain LoRA, rsLoRA, rank and alpha patterns and DoRA are read here, without importing peft (0.3 s and more), and served
 by the fast forward. Whatever else PEFT knows (saved modules, trained embeddings or biases, other methods) goes through
-PEFT itself on transformers' own forward. A virtual-token prefix changes what a cache holds and is served by neither.
+PEFT itself on transformers' own forward. Prefixes of P-Tuning v2 are our own matter (`core.engine.prefix`); PEFT's
+saved ones are read too. Its other kinds of virtual tokens are served by nobody.
 """
 
 from __future__ import annotations
@@ -22,8 +23,9 @@ from core.engine.fused_layer import FusedLayer, Module
 from core.engine.lora import FUSED_PLACES, LoraAdapter, LoraFactors
 from core.errors import AdapterMismatch, ModelError
 from core.i18n import _
+from core.models.notes import PREFIX_FILE, AdapterNotes, read_notes, sha256_of
 
-_VIRTUAL_TOKENS = {"PREFIX_TUNING", "P_TUNING", "PROMPT_TUNING", "MULTITASK_PROMPT_TUNING", "CARTRIDGE", "CPT"}
+_VIRTUAL_TOKENS = {"P_TUNING", "PROMPT_TUNING", "MULTITASK_PROMPT_TUNING", "CARTRIDGE", "CPT"}
 _PEFT_ONLY = (
     "modules_to_save",
     "trainable_token_indices",
@@ -51,10 +53,14 @@ class AdapterFolder:
 
     path: Path
     config: Mapping[str, Any]
+    """PEFT's; empty for a prefix of ours."""
+    notes: AdapterNotes | None = None
 
     @property
     def method(self) -> str:
-        """`lora`, `dora`, `rslora`, or PEFT's own word in small letters."""
+        """`lora`, `dora`, `rslora`, `p_tuning`, or PEFT's own word in small letters."""
+        if self.is_prefix:
+            return "p_tuning"
         kind = str(self.config.get("peft_type", "")).lower()
         if kind != "lora":
             return kind
@@ -65,15 +71,20 @@ class AdapterFolder:
     @property
     def base(self) -> str:
         """The model that it was trained on, as it was called then."""
-        return str(self.config.get("base_model_name_or_path") or "")
+        return str(self.config.get("base_model_name_or_path") or (self.notes.base if self.notes else ""))
 
     @property
     def is_virtual_tokens(self) -> bool:
         return str(self.config.get("peft_type", "")) in _VIRTUAL_TOKENS
 
     @property
+    def is_prefix(self) -> bool:
+        """Whether it is a trained prefix (P-Tuning v2), of ours or of PEFT."""
+        return not self.config or self.config.get("peft_type") == "PREFIX_TUNING"
+
+    @property
     def weights(self) -> Path:
-        return self.path / "adapter_model.safetensors"
+        return self.path / ("adapter_model.safetensors" if self.config else PREFIX_FILE)
 
     def is_plain_lora(self) -> bool:
         """Whether `read_lora` can serve it."""
@@ -93,6 +104,9 @@ def open_adapter(path: Path) -> AdapterFolder:
         ModelError: the folder holds no adapter, its weights are a pickle, or its method needs its own support.
     """
     config_path = path / "adapter_config.json"
+    notes = read_notes(path)
+    if notes is not None and not config_path.exists() and (path / PREFIX_FILE).is_file():
+        return AdapterFolder(path, {}, notes)
     try:
         config = json.loads(config_path.read_bytes())
     except OSError as error:
@@ -102,11 +116,15 @@ def open_adapter(path: Path) -> AdapterFolder:
         ) from error
     except ValueError as error:
         raise ModelError(_("{path} is not valid JSON: {error}").format(path=config_path, error=error)) from error
-    folder = AdapterFolder(path, config if isinstance(config, dict) else {})
+    if not isinstance(config, dict) or not config:
+        raise ModelError(_("{path} holds no JSON object").format(path=config_path))
+    folder = AdapterFolder(path, config, notes)
     if folder.is_virtual_tokens:
         raise ModelError(
-            _("{path} is a prefix adapter ({method})").format(path=path, method=folder.method),
-            _("chatting with P-Tuning and prompt adapters comes with their training; use a LoRA adapter until then"),
+            _("{path} holds virtual tokens of a kind that is not supported ({method})").format(
+                path=path, method=folder.method
+            ),
+            _("P-Tuning v2 (p_tuning, PEFT's PREFIX_TUNING), LoRA and its variants are"),
         )
     _refuse_other_base(folder)
     if not folder.weights.is_file():
@@ -114,6 +132,34 @@ def open_adapter(path: Path) -> AdapterFolder:
         hint = _("adapter_model.bin is a pickle, which can run any code when it is read; save it as safetensors")
         raise ModelError(_("{path} holds no adapter_model.safetensors").format(path=path), hint if pickle else "")
     return folder
+
+
+def below(folder: AdapterFolder) -> list[AdapterFolder]:
+    """The adapters that were merged into its base before it was trained, the lowest first.
+
+    Raises:
+        ModelError: one is not where it was, or is not what it was.
+    """
+    found = []
+    for merged in folder.notes.chain if folder.notes is not None else ():
+        lower = Path(merged.path)
+        if not lower.is_dir():
+            raise ModelError(
+                _("{path} was trained over the adapter {lower}, which is not there").format(
+                    path=folder.path, lower=lower
+                ),
+                _("put it back; its answers mean nothing without it"),
+            )
+        opened = open_adapter(lower)
+        if sha256_of([opened.weights]) != merged.sha256:
+            raise ModelError(
+                _("{path} was trained over the adapter {lower}, which has changed since").format(
+                    path=folder.path, lower=lower
+                ),
+                _("put back what it was then, or train again"),
+            )
+        found.append(opened)
+    return found
 
 
 def _refuse_other_base(folder: AdapterFolder) -> None:

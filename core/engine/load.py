@@ -78,14 +78,14 @@ def load_base(request: Load, on_phase: Callable[[Phase], None]) -> BaseModel:
     folder = Path(request.model)
     on_phase("reading")
     config = read_config(folder)
-    _refuse_risks(folder, config, request)
+    refuse_risks(folder, config, request)
     tokenizer = load_tokenizer(folder, request.trust_remote_code)
     template = choose_template(request.template, tokenizer)
     device = choose_device(request.device)
     threads = request.threads or free_physical_cores()
     torch.set_num_threads(threads)
     on_phase("loading")
-    network, warnings = _load_network(folder, request, device, _dtype(request.dtype, device))
+    network, warnings = load_network(folder, request, device, choose_dtype(request.dtype, device))
     text_config = network.config.get_text_config()
     return BaseModel(
         name=model_name(folder),
@@ -95,7 +95,7 @@ def load_base(request: Load, on_phase: Callable[[Phase], None]) -> BaseModel:
         template=template,
         fused=FusedModel(network) if is_fusable(network) else None,
         stock=StockModel(network),
-        end_ids=_end_ids(folder, config) | tokenizer.eos_ids | template.end_ids,
+        end_ids=end_ids(folder, config) | tokenizer.eos_ids | template.end_ids,
         context_length=getattr(text_config, "max_position_embeddings", None) or _UNKNOWN_CONTEXT,
         threads=threads,
         warnings=tuple(warnings),
@@ -129,7 +129,12 @@ def read_config(folder: Path) -> dict[str, Any]:
     return config
 
 
-def _refuse_risks(folder: Path, config: dict[str, Any], request: Load) -> None:
+def refuse_risks(folder: Path, config: dict[str, Any], request: Load) -> None:
+    """Refuse what could run code that nobody has agreed to.
+
+    Raises:
+        ModelError: the folder brings its own code or pickles, or holds no weights at all.
+    """
     has_own_code = "auto_map" in config and config.get("model_type") not in CONFIG_MAPPING
     if has_own_code and not request.trust_remote_code:
         raise ModelError(
@@ -175,7 +180,7 @@ def choose_device(name: str) -> torch.device:
     return device
 
 
-def _dtype(name: str, device: torch.device) -> torch.dtype:
+def choose_dtype(name: str, device: torch.device) -> torch.dtype:
     """bfloat16 where it is fast. On CPUs without matrix units it is slower than float32 and changes answers."""
     if name != "auto":
         dtype: torch.dtype = getattr(torch, name)
@@ -187,12 +192,24 @@ def _dtype(name: str, device: torch.device) -> torch.dtype:
     return torch.bfloat16
 
 
-def _load_network(folder: Path, request: Load, device: torch.device, dtype: torch.dtype) -> tuple[Module, list[str]]:
+def load_network(
+    folder: Path, request: Load, device: torch.device, dtype: torch.dtype, quantization: object = None
+) -> tuple[Module, list[str]]:
+    """A network with all its weights, none of them trained, and what should be said about it.
+
+    Args:
+        quantization: transformers' configuration of weights in fewer bits.
+
+    Raises:
+        ModelError: the folder cannot be loaded, or lacks weights.
+    """
     quiet: Any = logging
     quiet.disable_progress_bar()
     quiet.set_verbosity_error()
     loader: Any = AutoModelForCausalLM  # its annotations know nothing of output_loading_info
-    placed = {} if device.type == "cpu" else {"device_map": {"": device}}
+    placed: dict[str, Any] = {} if device.type == "cpu" else {"device_map": {"": device}}
+    if quantization is not None:
+        placed = {"device_map": {"": device}, "quantization_config": quantization}
     try:
         config = AutoConfig.from_pretrained(folder, trust_remote_code=request.trust_remote_code)
         network, info = loader.from_pretrained(
@@ -230,7 +247,7 @@ def _load_network(folder: Path, request: Load, device: torch.device, dtype: torc
     return network, warnings
 
 
-def _end_ids(folder: Path, config: dict[str, Any]) -> frozenset[int]:
+def end_ids(folder: Path, config: dict[str, Any]) -> frozenset[int]:
     """All that the model's files call an end: instruct models often name several, in different files."""
     found: set[int] = set()
     generation = folder / "generation_config.json"

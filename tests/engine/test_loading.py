@@ -85,7 +85,8 @@ def test_a_model_in_the_hubs_cache_goes_by_its_own_name() -> None:
 @pytest.mark.parametrize(
     ("config", "message"),
     [
-        ({"peft_type": "PREFIX_TUNING"}, "is a prefix adapter"),
+        ({"peft_type": "PROMPT_TUNING"}, "holds virtual tokens of a kind that is not supported"),
+        ({"peft_type": "PREFIX_TUNING"}, "holds no adapter_model.safetensors"),
         ({"peft_type": "LORA"}, "holds no adapter_model.safetensors"),
         (None, "is no adapter"),
     ],

@@ -1,0 +1,164 @@
+"""The model that a training begins with: loaded like a chat's, with the number format that the method needs.
+
+Weights that stay as they are may be held in any format; what is trained is held in float32, or its small steps would
+be rounded away, unless `pure_bf16` wants it otherwise. 4 and 8 bits come from bitsandbytes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from core.config.data import DataOptions
+from core.config.finetuning import FinetuningOptions
+from core.config.model import BaseModelOptions
+from core.config.optimization import OptimizationOptions
+from core.engine.fused_layer import Module
+from core.engine.load import choose_device, choose_dtype, end_ids, load_network, model_name, read_config, refuse_risks
+from core.engine.template import Template, choose_template
+from core.engine.tokenizer import Tokenizer, load_tokenizer
+from core.errors import ModelError
+from core.i18n import _
+from core.models.notes import AdapterNotes, base_hashes, text_sha256
+from core.serve.protocol import Load
+
+_PACKAGES = ("finetui", "torch", "transformers", "peft")
+
+
+@dataclass(frozen=True)
+class TrainingBase:
+    """A loaded model, nothing of it trained yet."""
+
+    name: str
+    folder: Path
+    network: Module
+    tokenizer: Tokenizer
+    template: Template
+    end_ids: frozenset[int]
+    quantization_bit: int | None = None
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def recorded_name(self) -> str:
+        """The base as what is trained on it names it: the hub's id, or the folder."""
+        return self.name if self.folder.parent.name == "snapshots" else str(self.folder)
+
+
+def load_for_training(
+    model: BaseModelOptions,
+    finetuning: FinetuningOptions,
+    optimization: OptimizationOptions,
+    *,
+    device: torch.device | None = None,
+    dtype: torch.dtype | None = None,
+) -> TrainingBase:
+    """Load the base of a training.
+
+    Args:
+        model: `model_name_or_path` is a folder.
+        device: not given: as `model.device` says.
+        dtype: not given: as `weights_dtype` says.
+
+    Raises:
+        ModelError: the folder is no model that may be loaded, or cannot be held in so few bits here.
+        UsageError: the template or the device does not exist.
+    """
+    folder = Path(model.model_name_or_path)
+    request = Load(
+        1, str(folder), trust_remote_code=model.trust_remote_code, allow_pickle=model.allow_pickle, dtype=model.dtype
+    )
+    config = read_config(folder)
+    refuse_risks(folder, config, request)
+    tokenizer = load_tokenizer(folder, model.trust_remote_code)
+    template = choose_template(model.template, tokenizer)
+    device = device or choose_device(model.device)
+    dtype = dtype or weights_dtype(model, finetuning, optimization, device)
+    bits = finetuning.quantization_bit
+    network, warnings = load_network(folder, request, device, dtype, _quantization(bits, dtype) if bits else None)
+    if bits:
+        _settle_quantized(network)
+    ends = end_ids(folder, config) | tokenizer.eos_ids | template.end_ids
+    return TrainingBase(model_name(folder), folder, network, tokenizer, template, ends, bits, tuple(warnings))
+
+
+def weights_dtype(
+    model: BaseModelOptions, finetuning: FinetuningOptions, optimization: OptimizationOptions, device: torch.device
+) -> torch.dtype:
+    """The format that a base is loaded in for a training.
+
+    full trains every weight, so all are float32. freeze needs autocast to compute with two formats, so its frozen
+    layers are small only under bf16. Adapters compute in the base's own format, whatever theirs is.
+    """
+    if optimization.pure_bf16:
+        return torch.bfloat16
+    if finetuning.finetuning_type == "full":
+        return torch.float32
+    if finetuning.finetuning_type == "freeze":
+        return torch.bfloat16 if optimization.bf16 and device.type != "cpu" else torch.float32
+    if optimization.fp16 and model.dtype == "auto" and device.type != "cpu":
+        return torch.float16
+    return choose_dtype(model.dtype, device)
+
+
+def _quantization(bits: int, dtype: torch.dtype) -> object:
+    try:
+        version("bitsandbytes")
+    except PackageNotFoundError as error:
+        raise ModelError(
+            _("quantization_bit {bits} needs bitsandbytes, which is not installed").format(bits=bits),
+            _("install it with: pip install 'finetui[quant]'; or leave quantization_bit out"),
+        ) from error
+    from transformers import BitsAndBytesConfig  # with the extra only
+
+    config: Any = BitsAndBytesConfig
+    if bits == 8:
+        return config(load_in_8bit=True)
+    return config(
+        load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True, bnb_4bit_compute_dtype=dtype
+    )
+
+
+def _settle_quantized(network: Module) -> None:
+    """Keep 4-bit weights as they are packed, and what is not quantised in float32.
+
+    On CPUs with AVX512-BF16 one forward pass without gradients would repack the weights; every gradient after that is
+    wrong (cosine 0.2 to the true one).
+    """
+    for module in network.modules():
+        if hasattr(module, "support_avx512bf16_for_cpu"):
+            module.support_avx512bf16_for_cpu = False
+    for name, parameter in network.named_parameters():
+        if "norm" in name and parameter.dtype in (torch.float16, torch.bfloat16):
+            parameter.data = parameter.data.float()
+
+
+def describe_base(base: TrainingBase, data: DataOptions) -> AdapterNotes:
+    """The notes that every method's weights carry, as far as base and data decide them."""
+    config_hash, tokenizer_hash = base_hashes(base.folder)
+    return AdapterNotes(
+        base=base.recorded_name,
+        base_config_sha256=config_hash,
+        tokenizer_sha256=tokenizer_hash,
+        template=base.template.name,
+        template_sha256=text_sha256(base.template.source),
+        default_system=data.default_system,
+        source_prefix=data.source_prefix,
+        enable_thinking=data.enable_thinking,
+        quantization_bit=base.quantization_bit,
+        datasets=data.dataset,
+        versions=dict(_versions()),
+    )
+
+
+def _versions() -> list[tuple[str, str]]:
+    found = []
+    for package in _PACKAGES:
+        try:
+            found.append((package, version(package)))
+        except PackageNotFoundError:  # a checkout that was never installed
+            continue
+    return found
