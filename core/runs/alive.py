@@ -12,6 +12,11 @@ import time
 from pathlib import Path
 
 
+def this_host() -> str:
+    """How this machine calls itself; pids mean something on it alone."""
+    return os.uname().nodename
+
+
 def start_time(pid: int) -> float | None:
     """When a living process started, in the system's own count of seconds; None for a dead one and for a zombie."""
     if Path("/proc/self/stat").exists():

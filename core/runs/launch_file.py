@@ -49,6 +49,7 @@ class Launch:
     devices: tuple[str, ...] = ()
     """What has to be free before it starts: `cpu`, `cuda-0`."""
     kind: str = "train"
+    processes: int = 1
     segment: int = 1
     resumed_from: str = ""
     """A checkpoint's folder name."""

@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import contextlib
 import mmap
-import socket
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeAlias
 
-from core.runs.alive import is_alive
+from core.runs.alive import is_alive, this_host
 from core.runs.events import Event, Queued, RunFailed, RunFinished, RunStarted, Warned
 from core.runs.follow import parse
 from core.runs.foreign import is_foreign_run
@@ -66,7 +65,7 @@ def is_active(state: RunState) -> bool:
 
 def supervisor_lives(run: RunDirectory, started: RunStarted) -> bool:
     """Whether somebody is still there to write the run's last word."""
-    if started.host == socket.gethostname() and started.pid:
+    if started.host == this_host() and started.pid:
         return is_alive(started.pid, started.started)
     return time.time() - _last_change(run) < _SILENT_SECONDS
 

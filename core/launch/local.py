@@ -1,0 +1,149 @@
+"""Starting runs on this machine, and going on with them: files are written, a supervisor is started, that is all.
+
+Whoever starts a run may die at once. The supervisor has no parent, no terminal and nothing to read, and writes to the
+run's folder alone.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from core.errors import RunError
+from core.i18n import _
+from core.launch.folder import clear_folder, refuse_active
+from core.runs.alive import this_host
+from core.runs.catalog import enter_run, strike_run
+from core.runs.launch_file import Launch, read_launch, write_launch
+from core.runs.rundir import RunDirectory
+from core.untrusted import inert, inert_line
+from core.workspace import Workspace
+
+# `-P` and PYTHONSAFEPATH: a folder named `core` where the user stands is never imported. The next two have to be set
+# before torch is imported: OpenMP threads that spin while they wait cost 2–4× on a busy machine.
+ENVIRONMENT = {
+    "PYTHONSAFEPATH": "1",
+    "OMP_WAIT_POLICY": "PASSIVE",
+    "GOMP_SPINCOUNT": "0",
+    "PYTHONUNBUFFERED": "1",
+    "TOKENIZERS_PARALLELISM": "false",
+}
+_RESUME = "--resume"
+
+
+def train_command(run: RunDirectory, processes: int = 1) -> tuple[str, ...]:
+    """The words that train what a run's `config.yaml` says, on this machine."""
+    module = ("core.engine.train", str(run.path))
+    if processes == 1:
+        return (sys.executable, "-P", "-m", *module)
+    # Workers get less time to save than torchrun itself has before it is killed. PYTHONSAFEPATH reaches them too.
+    torchrun = ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(processes))
+    return (sys.executable, "-P", *torchrun, "--shutdown-timeout", "50", "-m", *module)
+
+
+def launch_run(run: RunDirectory, config: str, launch: Launch, workspace: Workspace) -> None:
+    """Write a new run's files and start it; the folder exists. Returns when the supervisor has said that it lives.
+
+    Raises:
+        RunError: the files cannot be written, or the supervisor did not come to life.
+    """
+    try:
+        run.config.write_text(config, encoding="utf-8")
+        write_launch(run, launch)
+    except OSError as error:
+        told = _("cannot write {path}: {reason}")
+        raise RunError(told.format(path=inert_line(str(run.path)), reason=error.strerror)) from error
+    enter_run(run, workspace)
+    _start_supervisor(run, launch)
+
+
+def _start_supervisor(run: RunDirectory, launch: Launch) -> None:
+    command = [sys.executable, "-P", "-m", "core.launch.supervise", "--detach", str(run.path)]
+    environment = {**os.environ, **ENVIRONMENT, **launch.environment}
+    with run.log.open("ab") as log:
+        done = subprocess.run(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            env=environment,
+            cwd="/",  # no disk is kept busy by it, and none that goes away hurts it
+            start_new_session=True,
+            check=False,
+        )
+    if done.returncode:
+        lines = run.log.read_text(errors="replace").strip().splitlines()
+        raise RunError(
+            _("the run {name} did not start").format(name=inert_line(run.name)), inert("\n".join(lines[-3:]))
+        )
+
+
+def resume(run: RunDirectory, checkpoint: str | None = None) -> None:
+    """Go on with a run from a checkpoint: the newest one, or the one of that name. The options stay as they were.
+
+    Raises:
+        RunError: it is still going on, or there is nothing to go on from.
+    """
+    refuse_active(run)
+    launch = read_launch(run)
+    if not launch.command:
+        told = _("the run {name} was not started by finetui").format(name=inert_line(run.name))
+        raise RunError(
+            told, _("its adapter can be trained further: --adapter_name_or_path {name}").format(name=run.name)
+        )
+    found = find_checkpoint(run, checkpoint)
+    again = dataclasses.replace(
+        launch,
+        command=(*without_resume(launch.command), _RESUME, found.name),
+        segment=launch.segment + 1,
+        resumed_from=found.name,
+        time=time.time(),
+        host=this_host(),
+    )
+    run.granted("stop")
+    write_launch(run, again)
+    _start_supervisor(run, again)
+
+
+def without_resume(command: Sequence[str]) -> tuple[str, ...]:
+    """A command as it was before a resume said from where."""
+    return tuple(command[: command.index(_RESUME)] if _RESUME in command else command)
+
+
+def find_checkpoint(run: RunDirectory, name: str | None = None) -> Path:
+    """A checkpoint of a run, by its folder name or step; the newest one when none is named.
+
+    Raises:
+        RunError: there is none.
+    """
+    saved = run.saved_checkpoints()
+    known = ", ".join(path.name for path in saved[-8:])
+    if not saved:
+        told = _("the run {name} has no checkpoint").format(name=inert_line(run.name))
+        config = inert_line(str(run.config))
+        raise RunError(told, _("start it anew: finetui train {config} --overwrite_output_dir").format(config=config))
+    if name in (None, "", "true"):
+        return saved[-1]
+    wanted = Path(str(name)).name
+    for path in saved:
+        if wanted in (path.name, path.name.partition("-")[2], path.name.partition("-")[2].lstrip("0")):
+            return path
+    told = _("the run {name} has no checkpoint {wanted}").format(name=inert_line(run.name), wanted=inert_line(wanted))
+    raise RunError(told, _("there are: {names}").format(names=known))
+
+
+def remove(run: RunDirectory, workspace: Workspace) -> None:
+    """Delete a run with all that it wrote.
+
+    Raises:
+        RunError: it is still going on, or the folder holds what no run writes.
+    """
+    refuse_active(run)
+    clear_folder(run, workspace)
+    run.path.rmdir()
+    strike_run(run, workspace)
