@@ -20,7 +20,7 @@ import dataclasses
 import functools
 import itertools
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -37,7 +37,7 @@ from core.i18n import _
 _MARK = "\ue000answer\ue000"
 """Stands for an answer's place in a rendering."""
 _FOLDER = Path(__file__).parent / "templates"
-_REASONING = re.compile(r"^\s*<think>.*?</think>\s*", re.DOTALL)
+REASONING = re.compile(r"^\s*<think>.*?</think>\s*", re.DOTALL)
 _STOP = {
     "default": ("\nHuman:", "\nAssistant:"),
     "alpaca": ("\n### Instruction:",),
@@ -90,7 +90,7 @@ class Template:
     @functools.cached_property
     def stop(self) -> tuple[str, ...]:
         """Texts before which an answer ends: turn markers, and an end marker that the tokenizer has no token for."""
-        suffix = self._behind_an_answer
+        suffix = self.answer_end
         return _STOP.get(self.name, ()) + ((suffix,) if suffix and not self.end_ids else ())
 
     @property
@@ -196,24 +196,15 @@ class Template:
         self, messages: Sequence[Message], text: str, add_generation_prompt: bool, enable_thinking: bool | None
     ) -> list[int]:
         """Where answers begin; nothing where that cannot be told for sure."""
-        return [start for start, _end in self._contents(messages, text, add_generation_prompt, enable_thinking)]
-
-    def _contents(
-        self, messages: Sequence[Message], text: str, add_generation_prompt: bool, enable_thinking: bool | None
-    ) -> list[Range]:
-        """Where the answers' own texts stand in a rendering; nothing where that cannot be told for sure."""
-        marked = [
-            dataclasses.replace(message, content=_MARK + message.content + _MARK)
-            if message.role == "assistant"
-            else message
-            for message in without_reasoning(messages)
-        ]
-        whole = self.text(marked, add_generation_prompt=add_generation_prompt, enable_thinking=enable_thinking)
-        parts = whole.split(_MARK)
-        if "".join(parts) != text:
-            return []
-        places = list(itertools.accumulate(map(len, parts[:-1])))
-        return list(zip(places[::2], places[1::2], strict=True))
+        answers = [index for index, message in enumerate(messages) if message.role == "assistant"]
+        contents = self.contents(
+            messages,
+            answers,
+            text,
+            add_generation_prompt=add_generation_prompt,
+            enable_thinking=enable_thinking,
+        )
+        return [start for start, _end in contents]
 
     @functools.cached_property
     def _melts(self) -> bool:
@@ -244,7 +235,13 @@ class Template:
                 found.append((len(before), len(after.rstrip())))  # the newline behind an end token is not the model's
                 continue
             if contents is None:
-                contents = self._contents(messages, text, add_generation_prompt, enable_thinking)
+                contents = self.contents(
+                    messages,
+                    indices,
+                    text,
+                    add_generation_prompt=add_generation_prompt,
+                    enable_thinking=enable_thinking,
+                )
             if not contents or index == len(messages) - 1:
                 raise ModelError(
                     _("the chat template {name} renders message {index} otherwise once more follows").format(
@@ -253,8 +250,8 @@ class Template:
                     _("no loss mask can be told from it; choose a bundled template"),
                 )
             start, end = contents[number]
-            ended = self._behind_an_answer and text.startswith(self._behind_an_answer, end)
-            found.append((start, end + len(self._behind_an_answer) if ended else end))
+            ended = self.answer_end and text.startswith(self.answer_end, end)
+            found.append((start, end + len(self.answer_end) if ended else end))
         return found
 
     @functools.cached_property
@@ -273,16 +270,43 @@ class Template:
     @functools.cached_property
     def end_ids(self) -> frozenset[int]:
         """The token that this template writes behind an answer, where it is one outside the learnt vocabulary."""
-        ids = self.tokenizer.encode(self._behind_an_answer)
+        ids = self.tokenizer.encode(self.answer_end)
         return frozenset(i for i in ids[:1] if self.tokenizer.is_added(i))
 
     @functools.cached_property
-    def _behind_an_answer(self) -> str:
+    def answer_end(self) -> str:
+        """What the template writes behind the last answer, white space aside."""
         try:
             text = self.text([Message("user", "?"), Message("assistant", _MARK)], add_generation_prompt=False)
         except ModelError:
             return ""
         return text.partition(_MARK)[2].strip()
+
+    @functools.cached_property
+    def closing_ids(self) -> tuple[int, ...]:
+        """What training puts behind the last answer where the template writes nothing there: the end token."""
+        return () if self.answer_end else tuple(sorted(self.tokenizer.eos_ids))
+
+    def contents(
+        self,
+        messages: Sequence[Message],
+        indices: Collection[int],
+        text: str,
+        *,
+        add_generation_prompt: bool = False,
+        enable_thinking: bool | None = None,
+    ) -> list[Range]:
+        """Where the texts of some messages stand in a rendering; nothing where that cannot be told for sure."""
+        marked = [
+            dataclasses.replace(message, content=_MARK + message.content + _MARK) if index in indices else message
+            for index, message in enumerate(without_reasoning(messages))
+        ]
+        whole = self.text(marked, add_generation_prompt=add_generation_prompt, enable_thinking=enable_thinking)
+        parts = whole.split(_MARK)
+        if "".join(parts) != text:
+            return []
+        places = list(itertools.accumulate(map(len, parts[:-1])))
+        return list(zip(places[::2], places[1::2], strict=True))
 
 
 def prepared(messages: Sequence[Message], default_system: str = "", source_prefix: str = "") -> list[Message]:
@@ -317,7 +341,7 @@ def without_reasoning(messages: Sequence[Message]) -> list[Message]:
     """Answers before the last question lose their `<think>…</think>`."""
     last_question = max((i for i, message in enumerate(messages) if message.role == "user"), default=-1)
     return [
-        dataclasses.replace(message, content=_REASONING.sub("", message.content, count=1))
+        dataclasses.replace(message, content=REASONING.sub("", message.content, count=1))
         if message.role == "assistant" and index < last_question
         else message
         for index, message in enumerate(messages)

@@ -1,0 +1,90 @@
+"""What became of rows, counted while they are encoded, and joined over processes."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+
+from core.engine.batches.encode import Encoded, LeftOut
+from core.runs.plan import LeftOutRow, TokenReport
+
+_FIRST = 100
+"""How many places of rows are told."""
+_SUMMED = (
+    "rows",
+    "tokens",
+    "trained_tokens",
+    "cut_rows",
+    "cut_turns",
+    "cut_questions",
+    "cut_answers",
+    "lost_turn_tokens",
+    "lost_question_tokens",
+    "lost_answer_tokens",
+    "left_out",
+)
+
+
+@dataclass
+class Tally:
+    """Counts so far."""
+
+    sums: Counter[str] = field(default_factory=Counter)
+    reasons: Counter[str] = field(default_factory=Counter)
+    longest: int = 0
+    first_cut: list[str] = field(default_factory=list)
+    first_left_out: list[LeftOutRow] = field(default_factory=list)
+
+    def add(self, result: Encoded | LeftOut, place: Callable[[], str]) -> None:
+        if isinstance(result, LeftOut):
+            self.sums["left_out"] += 1
+            self.reasons[result.reason] += 1
+            if len(self.first_left_out) < _FIRST:
+                self.first_left_out.append(LeftOutRow(place(), result.reason, result.detail))
+            return
+        length = len(result.row.ids)
+        self.sums["rows"] += 1
+        self.sums["tokens"] += length
+        self.sums["trained_tokens"] += result.row.targets
+        self.longest = max(self.longest, length)
+        if result.cut is not None:
+            self._add_cut(result, place)
+
+    def _add_cut(self, result: Encoded, place: Callable[[], str]) -> None:
+        lost = (
+            {"turn": result.cut.turns, "question": result.cut.question, "answer": result.cut.answer}
+            if result.cut
+            else {}
+        )
+        self.sums["cut_rows"] += 1
+        for kind, tokens in lost.items():
+            self.sums[f"cut_{kind}s"] += tokens > 0
+            self.sums[f"lost_{kind}_tokens"] += tokens
+        if len(self.first_cut) < _FIRST:
+            self.first_cut.append(place())
+
+    def report(self) -> TokenReport:
+        return TokenReport(
+            **{name: self.sums[name] for name in _SUMMED},
+            longest=self.longest,
+            first_cut=tuple(self.first_cut),
+            left_out_reasons=dict(self.reasons),
+            first_left_out=tuple(self.first_left_out),
+        )
+
+
+def joined(reports: Iterable[TokenReport]) -> TokenReport:
+    """The report of parts that follow one another."""
+    whole = TokenReport()
+    for part in reports:
+        whole = dataclasses.replace(
+            part,
+            **{name: getattr(whole, name) + getattr(part, name) for name in _SUMMED},
+            longest=max(whole.longest, part.longest),
+            first_cut=(*whole.first_cut, *part.first_cut)[:_FIRST],
+            left_out_reasons=dict(Counter(whole.left_out_reasons) + Counter(part.left_out_reasons)),
+            first_left_out=(*whole.first_left_out, *part.first_left_out)[:_FIRST],
+        )
+    return whole

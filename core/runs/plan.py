@@ -1,0 +1,153 @@
+"""What a training will be, told before anything is spent: the words between the engine that finds out and who shows it.
+
+`python -P -m core.engine.plan` writes them as JSON lines: `Planning` while rows become tokens, then `Plan`, which needs
+no torch, then with `--dry` a `DryStep`; or `Refused`, with everything that stands against it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal, TypeAlias
+
+from core.errors import Problem
+from core.records import registry
+
+LeftOutReason: TypeAlias = Literal["too_long", "no_room", "untrained", "unanswered", "refused", "unreadable"]
+
+
+@dataclass(frozen=True, slots=True)
+class LeftOutRow:
+    """A row that is not trained on."""
+
+    place: str
+    """`file:line`, as messages about the row begin."""
+    reason: LeftOutReason
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class TokenReport:
+    """What became of the rows on their way to tokens. Tokens are counted after cuts."""
+
+    rows: int = 0
+    """That are trained on."""
+    tokens: int = 0
+    trained_tokens: int = 0
+    longest: int = 0
+    cut_rows: int = 0
+    cut_turns: int = 0
+    """Rows that lost their oldest exchanges; a row may be counted here, among questions and among answers."""
+    cut_questions: int = 0
+    cut_answers: int = 0
+    lost_turn_tokens: int = 0
+    lost_question_tokens: int = 0
+    lost_answer_tokens: int = 0
+    first_cut: tuple[str, ...] = ()
+    """Where the first of them stand."""
+    left_out: int = 0
+    left_out_reasons: Mapping[str, int] = field(default_factory=dict)
+    """How many for each reason."""
+    first_left_out: tuple[LeftOutRow, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryEstimate:
+    """Bytes of one process at the longest batch."""
+
+    weights: int
+    gradients: int
+    optimizer: int
+    activations: int
+    """With everything kept for the backward pass."""
+    checkpointed_activations: int
+    """With gradient checkpointing."""
+    logits: int
+    """The vocabulary at trained positions."""
+    available: int
+    """What the machine or the device has free now; 0 where it does not say."""
+    device: str
+
+    @property
+    def total(self) -> int:
+        return self.weights + self.gradients + self.optimizer + self.activations + self.logits
+
+    @property
+    def checkpointed_total(self) -> int:
+        return self.total - self.activations + self.checkpointed_activations
+
+
+@dataclass(frozen=True, slots=True)
+class DiskEstimate:
+    """Bytes that a run writes."""
+
+    checkpoint: int
+    """One of them."""
+    total: int
+    """At the run's end, at most."""
+    free: int
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A training in numbers."""
+
+    method: str
+    model: str
+    report: TokenReport
+    eval_rows: int
+    rows_per_update: int
+    """All processes and accumulated batches together; a pack of rows counts as one."""
+    micro_batches_per_epoch: int
+    updates_per_epoch: int
+    total_steps: int
+    epochs: float
+    """Passes over the rows."""
+    packs: int
+    """0 without packing."""
+    checkpoints: int
+    """That are saved on the way; the end is saved besides."""
+    points: int
+    """Of the loss curve."""
+    evaluations: int
+    parameters: int
+    trainable: int
+    memory: MemoryEstimate
+    gradient_checkpointing: bool
+    disk: DiskEstimate
+    warnings: tuple[Problem, ...] = ()
+    """`where` is the option's name."""
+
+
+@dataclass(frozen=True, slots=True)
+class DryStep:
+    """A real update with the longest batch, measured and forgotten."""
+
+    seconds: float
+    tokens: int
+    peak_memory: int
+    """Bytes; of the process, or of the device's allocator."""
+    estimated_seconds: float
+    """Of the whole training, evaluations and checkpoints left out."""
+    trainable: int
+    """Counted, not estimated."""
+
+
+@dataclass(frozen=True, slots=True)
+class Planning:
+    """Rows become tokens."""
+
+    fraction: float
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """It cannot be trained: everything that was found."""
+
+    problems: tuple[Problem, ...]
+    total: int = 0
+    """How many there are, where only the first are told."""
+
+
+PlanRecord: TypeAlias = Plan | DryStep | Planning | Refused
+PLAN_RECORDS = registry(Plan, DryStep, Planning, Refused)
