@@ -13,7 +13,8 @@
     │   ├── AdapterMismatch      an adapter belongs to another base model
     │   └── PullFailed           fetching or converting a model ended early; nothing half is left
     ├── RunError                 a run cannot be started, stopped, resumed or removed
-    │   └── RunNotFound          no run of that name
+    │   ├── RunNotFound          no run of that name
+    │   └── TrainingError        a training that has begun cannot go on
     ├── PromptTooLong            one message alone does not fit the model's context
     └── WorkerError              the model's process answered with an error
         └── WorkerDied           the model's process ended by itself
@@ -112,6 +113,10 @@ class RunError(FinetuiError):
 
 class RunNotFound(RunError):
     """No run of that name."""
+
+
+class TrainingError(RunError):
+    """A training that has begun cannot go on."""
 
 
 class PromptTooLong(FinetuiError):

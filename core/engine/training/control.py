@@ -1,0 +1,78 @@
+"""What others want of a running training: wishes in `control/`, and signals.
+
+The first SIGTERM (or Ctrl-C) means: save and end after this update. Before the first update there is nothing to save,
+so it ends at once; a second one ends at once in any case.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from dataclasses import dataclass
+from types import FrameType
+
+from core.runs.rundir import RunDirectory
+
+
+class StoppedEarly(BaseException):
+    """A stop before the first update; no `Exception`, for nobody in between may take it for a mistake."""
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What is asked for after an update."""
+
+    stop: bool = False
+    save: bool = False
+    evaluate: bool = False
+
+
+class Control:
+    """Looks for wishes."""
+
+    def __init__(self, run: RunDirectory, *, reads_wishes: bool = True) -> None:
+        self._run = run
+        self._reads_wishes = reads_wishes  # the first process; the others are told
+        self._owner = os.getpid()
+        self._is_training = False
+        self._signalled = False
+
+    def listen(self) -> None:
+        """Take over the signals that ask for an end."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._on_signal)
+
+    def _on_signal(self, number: int, _frame: FrameType | None) -> None:
+        if os.getpid() != self._owner or self._signalled:  # a forked helper inherits the handler, not the task
+            signal.signal(number, signal.SIG_DFL)
+            os.kill(os.getpid(), number)
+            return
+        self._signalled = True
+        if not self._is_training:
+            raise StoppedEarly
+
+    def training(self) -> None:
+        """From here a stop waits for the end of an update.
+
+        Raises:
+            StoppedEarly: a stop is wanted already.
+        """
+        self._is_training = True
+        if self.look().stop:
+            raise StoppedEarly
+
+    def look(self) -> Wanted:
+        """What is wanted now, as far as this process knows."""
+        wishes = set(self._run.wishes()) if self._reads_wishes else set()
+        return Wanted(self._signalled or "stop" in wishes, "save" in wishes, "evaluate" in wishes)
+
+    def granted(self, wanted: Wanted) -> None:
+        """What was wanted is done."""
+        if not self._reads_wishes:
+            return
+        if wanted.stop:
+            self._run.granted("stop")
+        if wanted.save:
+            self._run.granted("save")
+        if wanted.evaluate:
+            self._run.granted("evaluate")
