@@ -11,10 +11,10 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Literal, TypeAlias, get_args
 
-from core.chat.dataset_file import append_row, check_name, first_row, locked, read_info, register
 from core.chat.message import Message
 from core.chat.rows import ALPACA_COLUMNS, MESSAGES_ENTRY, alpaca_row, paired, row_of, sharegpt_row
 from core.chat.session import Conversation
+from core.data.dataset_file import append_row, check_name, first_row, locked, read_info, register
 from core.errors import SessionError, WorkspaceError, did_you_mean
 from core.i18n import _
 from core.jsonl import Json, dump_line

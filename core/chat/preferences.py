@@ -10,9 +10,9 @@ import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from core.chat.dataset_file import append_row, check_name, locked, register, replace_file
 from core.chat.message import Message
 from core.chat.rows import OPENAI_TAGS
+from core.data.dataset_file import append_row, check_name, locked, register, replace_file
 from core.errors import WorkspaceError
 from core.i18n import _
 from core.jsonl import Json
