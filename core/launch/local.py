@@ -36,9 +36,9 @@ ENVIRONMENT = {
 _RESUME = "--resume"
 
 
-def train_command(run: RunDirectory, processes: int = 1) -> tuple[str, ...]:
-    """The words that train what a run's `config.yaml` says, on this machine."""
-    module = ("core.engine.train", str(run.path))
+def train_command(run: RunDirectory, processes: int = 1, checkpoint: str = "") -> tuple[str, ...]:
+    """The words that train what a run's `config.yaml` says, on this machine, from a checkpoint where one is named."""
+    module = ("core.engine.train", str(run.path), *((_RESUME, checkpoint) if checkpoint else ()))
     if processes == 1:
         return (sys.executable, "-P", "-m", *module)
     # Workers get less time to save than torchrun itself has before it is killed. PYTHONSAFEPATH reaches them too.
@@ -63,6 +63,7 @@ def launch_run(run: RunDirectory, config: str, launch: Launch, workspace: Worksp
 
 
 def _start_supervisor(run: RunDirectory, launch: Launch) -> None:
+    run.granted("stop")  # a wish that a dead supervisor did not hear is not meant for this one
     command = [sys.executable, "-P", "-m", "core.launch.supervise", "--detach", str(run.path)]
     environment = {**os.environ, **ENVIRONMENT, **launch.environment}
     with run.log.open("ab") as log:
@@ -105,7 +106,6 @@ def resume(run: RunDirectory, checkpoint: str | None = None) -> None:
         time=time.time(),
         host=this_host(),
     )
-    run.granted("stop")
     write_launch(run, again)
     _start_supervisor(run, again)
 

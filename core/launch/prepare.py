@@ -1,0 +1,298 @@
+"""From options to a run that can be started: everything that can be found out without a model is found out here.
+
+Names become folders, what this machine cannot do is replaced or refused, the run gets its folder's name; and all that
+stands against the start is told at once, each problem beside its option. Nothing is written.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar
+
+from core.config.change import replaced
+from core.config.load import Settings
+from core.config.save import as_yaml
+from core.config.training import TRAINING, contradictions
+from core.data.catalog import read_catalog
+from core.data.entry import DatasetEntry
+from core.errors import ConfigError, FinetuiError, Problem
+from core.i18n import _
+from core.launch.folder import make_folder, refuse_active, refuse_used
+from core.launch.local import ENVIRONMENT, find_checkpoint, launch_run, train_command
+from core.launch.machine import Machine, device_of, locks_of, refusals, replacements, this_machine
+from core.launch.record import commits, data_files, packages
+from core.models.adapters import check_adapter, resolve_adapter
+from core.models.catalog import resolve_model
+from core.models.info import AdapterInfo, ModelInfo, typed_path
+from core.runs.alive import this_host
+from core.runs.launch_file import Caution, Launch, read_launch
+from core.runs.rundir import RunDirectory
+from core.untrusted import inert_line
+from core.workspace import Workspace
+
+T = TypeVar("T")
+_CATASTROPHIC_RATE = 1e-2
+_CHECKOUT = Path(__file__).parents[2]
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A run that can be started."""
+
+    run: RunDirectory
+    workspace: Workspace
+    settings: Settings
+    """As they will be used: names filled in, what the machine cannot do replaced."""
+    model: ModelInfo
+    adapters: tuple[AdapterInfo, ...]
+    sets: tuple[DatasetEntry, ...]
+    """The data sets to train on, and after them those to evaluate on."""
+    device: str
+    devices: tuple[str, ...]
+    cautions: tuple[Caution, ...]
+    """What the user should hear before it starts; the run keeps it too."""
+    checkpoint: str = ""
+    """The folder name of the checkpoint that an earlier run in this folder goes on from."""
+
+    @property
+    def config(self) -> str:
+        """What `config.yaml` will say."""
+        return as_yaml(self.settings, *TRAINING)
+
+    @property
+    def values(self) -> dict[str, Any]:
+        """Every option by its name."""
+        return self.settings.values()
+
+
+def prepare(settings: Settings, workspace: Workspace, *, machine: Machine | None = None) -> Prepared:
+    """Look at everything that a training stands on.
+
+    Args:
+        settings: of the sections in `core.config.training.TRAINING`, others beside them.
+        machine: what this machine has, for tests.
+
+    Raises:
+        ConfigError: all that stands against it.
+    """
+    return _Preparation(settings, workspace, machine or this_machine()).prepared()
+
+
+def start(prepared: Prepared) -> RunDirectory:
+    """Make the run's folder, write its files and start it. Returns within a tenth of a second, the run goes on alone.
+
+    Raises:
+        RunError: the folder was taken meanwhile, cannot be written, or the supervisor did not come to life.
+    """
+    values, run = prepared.values, prepared.run
+    if not prepared.checkpoint:
+        make_folder(run, prepared.workspace, overwrite=values["overwrite_output_dir"])
+    launch_run(run, prepared.config, launch_of(prepared), prepared.workspace)
+    return run
+
+
+def launch_of(prepared: Prepared) -> Launch:
+    """What `launch.json` will say."""
+    values = prepared.values
+    named = [(entry.name, entry.path) for entry in prepared.sets if not entry.hub_name]
+    return Launch(
+        command=train_command(prepared.run, values["nproc_per_node"], prepared.checkpoint),
+        segment=1 + (read_launch(prepared.run).segment if prepared.checkpoint else 0),
+        resumed_from=prepared.checkpoint,
+        directory=str(Path.cwd()),
+        environment={**ENVIRONMENT, "FINETUI_WORKSPACE": str(prepared.workspace.root)},
+        devices=prepared.devices,
+        processes=values["nproc_per_node"],
+        time=time.time(),
+        host=this_host(),
+        workspace=str(prepared.workspace.root),
+        model=prepared.model.name,
+        method=values["finetuning_type"],
+        datasets=values["dataset"],
+        seed=values["seed"],
+        data=data_files(named),
+        packages=packages(),
+        commits=commits({"finetui": _CHECKOUT, "workspace": prepared.workspace.root}),
+        cautions=prepared.cautions,
+    )
+
+
+class _Preparation:
+    def __init__(self, settings: Settings, workspace: Workspace, machine: Machine) -> None:
+        self._settings, self._workspace, self._machine = settings, workspace, machine
+        self._problems: list[Problem] = []
+
+    def prepared(self) -> Prepared:
+        values = self._settings.values()
+        model = self._tried("model_name_or_path", partial(self._model, values["model_name_or_path"]))
+        adapters = [
+            adapter
+            for name in values["adapter_name_or_path"]
+            if (adapter := self._tried("adapter_name_or_path", partial(self._adapter, name, model)))
+        ]
+        sets = [*self._sets("dataset", values), *self._sets("eval_dataset", values)]
+        self._refuse(contradictions(values))
+        self._refuse(refusals(self._settings, self._machine))
+        settings, cautions = self._honest(values)
+        run = self._tried("output_dir", partial(self._folder, values))
+        checkpoint = self._checkpoint(run, values["resume_from_checkpoint"]) if run is not None else ""
+        if self._problems or model is None or run is None:
+            raise ConfigError(self._problems)
+        device = device_of(settings, self._machine)
+        return Prepared(
+            run=run,
+            workspace=self._workspace,
+            settings=replaced(settings, dict(self._names(run, model, adapters))),
+            model=model,
+            adapters=tuple(adapters),
+            sets=tuple(sets),
+            device=device,
+            devices=locks_of(device, values["nproc_per_node"]),
+            cautions=(*cautions, *_cautions(values), *self._mismatches(adapters, model)),
+            checkpoint=checkpoint,
+        )
+
+    # --- problems -----------------------------------------------------------------------------------------------
+
+    def _tried(self, option: str, find: Callable[[], T]) -> T | None:
+        try:
+            return find()
+        except ConfigError as error:
+            self._problems.extend(error.problems)
+        except FinetuiError as error:
+            self._problems.append(Problem(self._where(option), error.message, error.hint))
+        return None
+
+    def _refuse(self, problems: Iterator[Problem]) -> None:
+        self._problems += (Problem(self._where(found.where), found.what, found.hint) for found in problems)
+
+    def _where(self, option: str) -> str:
+        return self._settings.origins[option].where or option
+
+    # --- what the names mean ------------------------------------------------------------------------------------
+
+    def _model(self, name: str) -> ModelInfo:
+        model = resolve_model(name, self._workspace)
+        if model.problems:
+            raise FinetuiError(_("{name}: {problem}").format(name=inert_line(model.name), problem=model.problems[0]))
+        return model
+
+    def _adapter(self, name: str, model: ModelInfo | None) -> AdapterInfo:
+        adapter = resolve_adapter(name, self._workspace)
+        if model is not None:
+            check_adapter(adapter, model)
+        return adapter
+
+    def _mismatches(self, adapters: list[AdapterInfo], model: ModelInfo) -> Iterator[Caution]:
+        for adapter in adapters:
+            yield from (Caution(told) for told in check_adapter(adapter, model))
+
+    def _sets(self, option: str, values: dict[str, Any]) -> Iterator[DatasetEntry]:
+        names = values[option]
+        if option == "dataset" and not names:
+            hint = _("give one with --dataset NAME; finetui data list shows them")
+            self._problems.append(Problem(self._where(option), _("there is nothing to train on"), hint))
+            return
+        folder = data_folder(values["dataset_dir"], self._workspace)
+        catalog = self._tried("dataset_dir", partial(read_catalog, folder))
+        for name in names:
+            entry = self._tried(option, partial(catalog.entry, name)) if catalog is not None else None
+            if entry is not None:
+                self._tried(option, entry.data_files if entry.file_name else tuple)
+                yield entry
+
+    def _folder(self, values: dict[str, Any]) -> RunDirectory:
+        given = values["output_dir"]
+        if given is None:
+            return RunDirectory(_unused(self._workspace.runs / _name(values)))
+        run = RunDirectory(run_folder(given, self._workspace))
+        if not values["resume_from_checkpoint"]:
+            refuse_used(run, overwrite=values["overwrite_output_dir"])
+        return run
+
+    def _checkpoint(self, run: RunDirectory, wanted: str | None) -> str:
+        if not wanted:
+            return ""
+        typed = typed_path(wanted)
+        if len(typed.parts) > 1 and typed.absolute().parent.resolve() != run.checkpoints.resolve():
+            what = _("is no checkpoint of {run}").format(run=inert_line(run.name))
+            hint = _("weights of another run: name them with adapter_name_or_path or model_name_or_path")
+            self._problems.append(Problem(self._where("resume_from_checkpoint"), what, hint))
+            return ""
+        self._tried("resume_from_checkpoint", partial(refuse_active, run))
+        found = self._tried("resume_from_checkpoint", partial(find_checkpoint, run, wanted))
+        return found.name if found is not None else ""
+
+    def _names(
+        self, run: RunDirectory, model: ModelInfo, adapters: list[AdapterInfo]
+    ) -> Iterator[tuple[str, tuple[Any, str]]]:
+        """Names that would mean something else, or nothing, when the file is used from another folder."""
+        values, below = self._settings.values(), run.path.parent == self._workspace.runs
+        yield "output_dir", (run.name if below else str(run.path), "" if values["output_dir"] else _("method and data"))
+        yield "resume_from_checkpoint", (None, "")  # of this segment: launch.json has it
+        if model.source == "folder":
+            yield "model_name_or_path", (str(model.path.absolute()), "")
+        if adapters:
+            yield "adapter_name_or_path", (tuple(str(adapter.path.absolute()) for adapter in adapters), "")
+        folder = data_folder(values["dataset_dir"], self._workspace)
+        if folder != self._workspace.data:
+            yield "dataset_dir", (str(folder), "")
+
+    # --- what the machine can do --------------------------------------------------------------------------------
+
+    def _honest(self, values: dict[str, Any]) -> tuple[Settings, list[Caution]]:
+        changes: dict[str, tuple[Any, str]] = {}
+        cautions: list[Caution] = []
+        for option, instead, caution in replacements(self._settings, self._machine):
+            if values["strict"]:
+                what = caution.message.partition(": ")[2].partition(";")[0]
+                self._problems.append(Problem(self._where(option), what, _("leave it out, or leave --strict out")))
+            else:
+                changes[option] = (instead, _("this machine cannot"))
+                cautions.append(caution)
+        return replaced(self._settings, changes), cautions
+
+
+def _cautions(values: dict[str, Any]) -> Iterator[Caution]:
+    if values["learning_rate"] >= _CATASTROPHIC_RATE:
+        told = _("learning_rate {rate:g} is high enough to destroy what the model can do already")
+        yield Caution(told.format(rate=values["learning_rate"]), _("1e-4 worked where 2e-2 did not"))
+
+
+# --- folders ----------------------------------------------------------------------------------------------------
+
+
+def run_folder(output_dir: str, workspace: Workspace) -> Path:
+    """The folder of an `output_dir`: a bare name lies in the workspace's runs/, a path is taken as it is."""
+    path = typed_path(output_dir)
+    bare = len(path.parts) == 1 and not path.is_absolute() and path.name and not re.search(r"[/\\]", output_dir)
+    return workspace.runs / path.name if bare else path.absolute()
+
+
+def data_folder(dataset_dir: str, workspace: Workspace) -> Path:
+    """The folder of a `dataset_dir`: as typed where there are data sets, else below the workspace."""
+    typed = typed_path(dataset_dir)
+    if not typed.is_absolute() and not (typed / "dataset_info.json").is_file():
+        return workspace.root / typed
+    return typed.absolute()
+
+
+def _name(values: dict[str, Any]) -> str:
+    """`lora-telecom_train_400`: method and data."""
+    method = {"p_tuning": "ptuning"}.get(values["finetuning_type"], values["finetuning_type"])
+    sets = [re.sub(r"[^\w.-]+", "_", Path(name).stem) for name in values["dataset"]] or ["run"]
+    return f"{method}-{sets[0]}" + ("+" if len(sets) > 1 else "")
+
+
+def _unused(path: Path) -> Path:
+    """The path, or the first of it with a number that is free."""
+    number, free = 1, path
+    while free.exists():
+        number += 1
+        free = path.with_name(f"{path.name}-{number}")
+    return free

@@ -1,0 +1,65 @@
+"""What there is when a run starts, so that it can be told later what made it: versions, commits, data by content."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import platform
+import subprocess
+from collections.abc import Iterable, Mapping
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from core.runs.launch_file import DataFile
+
+_PACKAGES = (
+    *("finetui", "torch", "transformers", "peft", "accelerate", "tokenizers", "safetensors", "numpy"),
+    "bitsandbytes",
+)
+_GIT_SECONDS = 2.0
+_MOST_HASHED = 8 << 30
+
+
+def packages() -> dict[str, str]:
+    """Versions of what the training stands on, by name; those that are not installed are left out."""
+    found = {"python": platform.python_version()}
+    for name in _PACKAGES:
+        with contextlib.suppress(PackageNotFoundError):
+            found[name] = version(name)
+    return found
+
+
+def commits(folders: Mapping[str, Path]) -> dict[str, str]:
+    """The commit that each folder is at, `+` behind it when files were changed since; those not in git are left out."""
+    found = {name: commit for name, folder in folders.items() if (commit := _git(folder, "rev-parse", "HEAD"))}
+    changed = {name for name in found if _git(folders[name], "status", "--porcelain", "--untracked-files=no")}
+    return {name: commit + ("+" if name in changed else "") for name, commit in found.items()}
+
+
+def _git(folder: Path, *words: str) -> str:
+    command = ["git", "-C", str(folder), *words]
+    with contextlib.suppress(OSError, subprocess.SubprocessError):
+        done = subprocess.run(command, capture_output=True, text=True, timeout=_GIT_SECONDS, check=True)
+        return done.stdout.strip()
+    return ""
+
+
+def data_file(dataset: str, path: Path) -> DataFile:
+    """A file by its content; one beyond 8 GB by its size alone."""
+    size = path.stat().st_size
+    digest = ""
+    if size <= _MOST_HASHED:
+        with path.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+    return DataFile(dataset, str(path), size, digest)
+
+
+def data_files(named: Iterable[tuple[str, Path]]) -> tuple[DataFile, ...]:
+    """(data set, file or folder) → every file, by its content. What cannot be read is left out: the checks tell it."""
+    found = []
+    for dataset, path in named:
+        files = sorted(child for child in path.rglob("*") if child.is_file()) if path.is_dir() else [path]
+        for file in files:
+            with contextlib.suppress(OSError):
+                found.append(data_file(dataset, file))
+    return tuple(found)
