@@ -15,11 +15,13 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from core.config.change import replaced
+from core.config.data import DataOptions
 from core.config.load import Settings
 from core.config.save import as_yaml
 from core.config.training import TRAINING, contradictions
 from core.data.catalog import read_catalog
 from core.data.entry import DatasetEntry
+from core.data.examples import check_ranking, data_folder
 from core.errors import ConfigError, FinetuiError, Problem
 from core.i18n import _
 from core.launch.folder import make_folder, refuse_active, refuse_used
@@ -198,12 +200,12 @@ class _Preparation:
             hint = _("give one with --dataset NAME; finetui data list shows them")
             self._problems.append(Problem(self._where(option), _("there is nothing to train on"), hint))
             return
-        folder = data_folder(values["dataset_dir"], self._workspace)
+        folder = data_folder(self._settings[DataOptions], self._workspace)
         catalog = self._tried("dataset_dir", partial(read_catalog, folder))
         for name in names:
             entry = self._tried(option, partial(catalog.entry, name)) if catalog is not None else None
             if entry is not None:
-                self._tried(option, entry.data_files if entry.file_name else tuple)
+                self._tried(option, partial(_usable, entry))
                 yield entry
 
     def _folder(self, values: dict[str, Any]) -> RunDirectory:
@@ -239,8 +241,8 @@ class _Preparation:
             yield "model_name_or_path", (str(model.path.absolute()), "")
         if adapters:
             yield "adapter_name_or_path", (tuple(str(adapter.path.absolute()) for adapter in adapters), "")
-        folder = data_folder(values["dataset_dir"], self._workspace)
-        if folder != self._workspace.data:
+        folder = data_folder(self._settings[DataOptions], self._workspace)
+        if not folder.is_relative_to(self._workspace.root):
             yield "dataset_dir", (str(folder), "")
 
     # --- what the machine can do --------------------------------------------------------------------------------
@@ -264,6 +266,15 @@ def _cautions(values: dict[str, Any]) -> Iterator[Caution]:
         yield Caution(told.format(rate=values["learning_rate"]), _("1e-4 worked where 2e-2 did not"))
 
 
+def _usable(entry: DatasetEntry) -> None:
+    """Raises:
+    DataError: its files are not there, or it holds what this stage cannot train on.
+    """
+    check_ranking(entry, ranking=False)
+    if not entry.hub_name:
+        entry.data_files()
+
+
 # --- folders ----------------------------------------------------------------------------------------------------
 
 
@@ -272,14 +283,6 @@ def run_folder(output_dir: str, workspace: Workspace) -> Path:
     path = typed_path(output_dir)
     bare = len(path.parts) == 1 and not path.is_absolute() and path.name and not re.search(r"[/\\]", output_dir)
     return workspace.runs / path.name if bare else path.absolute()
-
-
-def data_folder(dataset_dir: str, workspace: Workspace) -> Path:
-    """The folder of a `dataset_dir`: as typed where there are data sets, else below the workspace."""
-    typed = typed_path(dataset_dir)
-    if not typed.is_absolute() and not (typed / "dataset_info.json").is_file():
-        return workspace.root / typed
-    return typed.absolute()
 
 
 def _name(values: dict[str, Any]) -> str:

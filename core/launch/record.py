@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import platform
 import subprocess
 from collections.abc import Iterable, Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from core.data.examples import file_hash
 from core.runs.launch_file import DataFile
 
 _PACKAGES = (
@@ -49,8 +49,7 @@ def data_file(dataset: str, path: Path) -> DataFile:
     size = path.stat().st_size
     digest = ""
     if size <= _MOST_HASHED:
-        with path.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        digest = file_hash(path)
     return DataFile(dataset, str(path), size, digest)
 
 
