@@ -87,9 +87,11 @@ def read_set(folder: Path) -> EncodedSet:
     with np.load(folder / _ROWS) as rows:
         bounds, targets, examples = rows["bounds"], rows["targets"], rows["examples"]
     report = from_record(_REPORTS, json.loads((folder / _REPORT).read_bytes()))
-    with (folder / IDS).open("rb") as file:
-        mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-    ids = np.frombuffer(mapped, dtype=np.int32)
+    mapped = None
+    if (folder / IDS).stat().st_size:  # nothing cannot be mapped
+        with (folder / IDS).open("rb") as file:
+            mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    ids = np.frombuffer(mapped or b"", dtype=np.int32)
     if len(ids) != bounds[-1] or not len(bounds) - 1 == len(targets) == len(examples):
         raise ValueError(folder)
     return EncodedSet(ids, bounds, targets, examples, report, mapped)

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import functools
 from array import array
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from typing import BinaryIO, Protocol
 
 import numpy as np
 
 from core.config.data import DataOptions
 from core.data.example import Example
-from core.engine.batches.encode import LeftOut, encode
+from core.data.problems import RowProblem
+from core.engine.batches.encode import Encoded, LeftOut, encode
 from core.engine.batches.encoded_set import EncodedSet
 from core.engine.batches.tally import Tally
 from core.engine.template import Template
+
+_TOLD_EVERY = 500
 
 
 class Examples(Protocol):
@@ -32,7 +35,7 @@ def tokenise(
     examples: Examples,
     template: Template,
     options: DataOptions,
-    numbers: Iterable[int] | None = None,
+    numbers: Sequence[int] | None = None,
     *,
     ids: BinaryIO | None = None,
     on_row: Callable[[int], None] = lambda done: None,
@@ -42,12 +45,13 @@ def tokenise(
     Args:
         numbers: which of them; all.
         ids: where the ids go instead of into memory; the set then has none.
-        on_row: told how many are done.
+        on_row: told how many are done, every now and then and at the end.
     """
     memory, lengths, targets, made_of = array("i"), array("i"), array("i"), array("i")
     tally = Tally()
-    for done, number in enumerate(range(len(examples)) if numbers is None else numbers, start=1):
-        result = encode(template, examples[number], options)
+    chosen = range(len(examples)) if numbers is None else numbers
+    for done, number in enumerate(chosen, start=1):
+        result = _encoded(examples, number, template, options)
         tally.add(result, functools.partial(_place, examples, number))
         if not isinstance(result, LeftOut):
             row = result.row
@@ -59,7 +63,9 @@ def tokenise(
             lengths.append(len(row.ids))
             targets.append(row.targets)
             made_of.append(number)
-        on_row(done)
+        if done % _TOLD_EVERY == 0:
+            on_row(done)
+    on_row(len(chosen))
     return EncodedSet(
         np.frombuffer(memory, dtype=np.int32) if memory else np.empty(0, dtype=np.int32),
         np.cumsum(np.concatenate([[0], np.frombuffer(lengths, dtype=np.int32)]), dtype=np.int64),
@@ -67,6 +73,16 @@ def tokenise(
         np.frombuffer(made_of, dtype=np.int32),
         tally.report(),
     )
+
+
+def _encoded(examples: Examples, number: int, template: Template, options: DataOptions) -> Encoded | LeftOut:
+    try:
+        example = examples[number]
+    except RowProblem as error:
+        if options.on_bad_rows == "stop":
+            raise
+        return LeftOut("unreadable", f"{error.fault.what}: {error.fault.hint}".rstrip(": "))
+    return encode(template, example, options)
 
 
 def _place(examples: Examples, number: int) -> str:

@@ -1,0 +1,101 @@
+"""What rows of tokens are made of, as another process can be told: it opens the same examples and the same template."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from core.config.data import DataOptions
+from core.data.examples import ExampleSet, open_examples
+from core.engine.manner import manner_of_model
+from core.engine.template import Template
+from core.engine.tokenizer import load_tokenizer
+from core.workspace import Workspace
+
+_FORMAT = 1
+"""Of what is kept; another one makes all that is kept strange."""
+_NOT_FELT = (
+    "dataset",  # named by the recipe
+    "eval_dataset",
+    "val_size",
+    "packing",
+    "overwrite_cache",
+    "preprocessing_num_workers",
+    "ignore_pad_token_for_loss",
+)
+"""Options that change nothing of a row's tokens."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Examples, template and options."""
+
+    workspace: Path
+    names: tuple[str, ...]
+    """Of data sets, or files."""
+    data: DataOptions
+    model: Path
+    """The model's folder."""
+    template: str = "auto"
+    trust_remote_code: bool = False
+    seed: int = 42
+    """Of sampling and interleaving."""
+
+    @functools.cached_property
+    def examples(self) -> ExampleSet:
+        """The examples. Bad rows raise when they are asked for: to skip them, `tokenise` needs no pass of its own."""
+        as_they_are = self.data.model_copy(update={"on_bad_rows": "stop"})
+        return open_examples(self.names, as_they_are, Workspace(self.workspace), seed=self.seed)
+
+    @property
+    def is_of_files(self) -> bool:
+        """Whether all rows are in files, which can be hashed; sets of a hub may change under their names."""
+        return all(source.sha256 for source in self.examples.sources)
+
+    @functools.cached_property
+    def chosen_template(self) -> Template:
+        tokenizer = load_tokenizer(self.model, self.trust_remote_code)
+        return manner_of_model(self.model, self.template, tokenizer).template
+
+    @functools.cached_property
+    def key(self) -> str:
+        """A name for the rows: the same for the same files, entries, template, tokenizer and options."""
+        template, entries = self.chosen_template, [part.entry for part in self.examples.parts]
+        is_drawn = self.data.mix_strategy != "concat" or any(entry.num_samples is not None for entry in entries)
+        felt = {name: value for name, value in self.data.model_dump(mode="json").items() if name not in _NOT_FELT}
+        parts: list[Any] = [
+            _FORMAT,
+            self.names,
+            felt,
+            [[str(source.path), source.sha256] for source in self.examples.sources],
+            [repr(entry) for entry in entries],
+            self.seed if is_drawn else None,
+            template.source,
+            template.name,
+            dict(template.tokenizer.special_tokens),
+            template.tokenizer.backend.to_str(),
+        ]
+        return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:32]
+
+    def to_json(self) -> dict[str, Any]:
+        plain = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        paths = {"workspace": str(self.workspace), "model": str(self.model)}
+        return {**plain, **paths, "data": self.data.model_dump(mode="json")}
+
+
+def recipe_of(record: dict[str, Any]) -> Recipe:
+    """The recipe that `to_json` told."""
+    return Recipe(
+        Path(record["workspace"]),
+        tuple(record["names"]),
+        DataOptions.model_validate(record["data"]),
+        Path(record["model"]),
+        record["template"],
+        record["trust_remote_code"],
+        record["seed"],
+    )
