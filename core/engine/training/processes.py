@@ -127,3 +127,8 @@ def world_size() -> int:
 def local_rank() -> int:
     """This process's number on its machine; its device carries the same."""
     return int(os.environ.get("LOCAL_RANK", "0"))
+
+
+def local_processes() -> int:
+    """How many of them run on this machine."""
+    return int(os.environ.get("LOCAL_WORLD_SIZE", "1"))

@@ -1,0 +1,150 @@
+"""What a run learns from and is judged by: rows of tokens for both, and the questions it is probed with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core.chat.message import Message
+from core.config.data import DataOptions
+from core.config.load import Settings
+from core.config.model import BaseModelOptions
+from core.config.optimization import OptimizationOptions
+from core.config.output import OutputOptions
+from core.engine.batches.batch import EncodedRow
+from core.engine.batches.cache import token_set
+from core.engine.batches.encoded_set import EncodedSet
+from core.engine.batches.order import split_rows
+from core.engine.batches.recipe import Recipe
+from core.engine.template import Template, prepared
+from core.engine.training.evaluate import EvaluationSet
+from core.engine.training.probes import PROBES_FROM_DATA, Probe
+from core.errors import DataError
+from core.i18n import _, plural
+from core.runs.plan import TokenReport
+from core.workspace import Workspace
+
+_LONGEST_PROBE = 512
+_LOOKED_AT_FOR_PROBES = 50
+
+
+class RowsOf:
+    """Some rows of a set, with numbers of their own."""
+
+    def __init__(self, whole: EncodedSet, numbers: NDArray[np.int32] | None = None) -> None:
+        self._whole = whole
+        self._numbers = np.arange(len(whole), dtype=np.int32) if numbers is None else numbers
+        self.lengths: NDArray[np.int32] = whole.lengths[self._numbers]
+        self.targets: NDArray[np.int32] = whole.targets[self._numbers]
+
+    def __len__(self) -> int:
+        return len(self._numbers)
+
+    def row(self, index: int) -> EncodedRow:
+        return self._whole.row(int(self._numbers[index]))
+
+
+@dataclass(frozen=True)
+class Data:
+    """The data of a run."""
+
+    rows: RowsOf
+    report: TokenReport
+    evaluation_sets: tuple[EvaluationSet, ...]
+    template: Template
+    probes: tuple[Probe, ...]
+
+    @property
+    def evaluation_rows(self) -> int:
+        return sum(len(one.rows) for one in self.evaluation_sets)
+
+
+def open_data(
+    settings: Settings, model: Path, workspace: Workspace, on_progress: Callable[[float], None] = lambda fraction: None
+) -> Data:
+    """Read, check and tokenise everything that a run needs; no weights are thought of.
+
+    Args:
+        model: the model's folder, for its tokenizer.
+
+    Raises:
+        DataError: there is nothing to train on, or rows have mistakes and none may be left out.
+    """
+    options, output = settings[DataOptions], settings[OutputOptions]
+    recipe = _recipe(settings, model, workspace, options.dataset)
+    whole = token_set(recipe, on_progress)
+    _refuse_bad_rows(whole, options)
+    rows, sets = RowsOf(whole), tuple[EvaluationSet, ...]()
+    if options.val_size:
+        kept, out = split_rows(len(whole), options.val_size, _data_seed(settings))
+        rows, sets = RowsOf(whole, kept), (EvaluationSet("", RowsOf(whole, out)),)
+    elif options.eval_dataset:
+        sets = tuple(_evaluation_set(_recipe(settings, model, workspace, (name,))) for name in options.eval_dataset)
+    if len(rows) == 0:
+        raise DataError(_("there is no row to train on"), _("lower val_size, or look at: finetui data check"))
+    probes = _probes(recipe, options, output) if output.probe_max_new_tokens else ()
+    return Data(rows, whole.report, sets, recipe.chosen_template, probes)
+
+
+def _recipe(settings: Settings, model: Path, workspace: Workspace, names: Sequence[str]) -> Recipe:
+    options = settings[BaseModelOptions]
+    return Recipe(
+        workspace.root, tuple(names), settings[DataOptions], model, options.template, options.trust_remote_code
+    )
+
+
+def _data_seed(settings: Settings) -> int:
+    options = settings[OptimizationOptions]
+    return options.seed if options.data_seed is None else options.data_seed
+
+
+def _evaluation_set(recipe: Recipe) -> EvaluationSet:
+    whole = token_set(recipe)
+    _refuse_bad_rows(whole, recipe.data)
+    if len(whole) == 0:
+        raise DataError(_("{name} has no row to evaluate").format(name=recipe.names[0]))
+    return EvaluationSet(Path(recipe.names[0]).stem, RowsOf(whole))
+
+
+def _refuse_bad_rows(rows: EncodedSet, options: DataOptions) -> None:
+    """Rows that bear no loss are mistakes, unless the options let them go."""
+    report = rows.report
+    mistakes = report.left_out - report.left_out_reasons.get("too_long", 0)
+    if options.on_bad_rows == "skip" or not mistakes:
+        return
+    first = [row for row in report.first_left_out if row.reason != "too_long"][:5]
+    lines = [f"{row.place}: {row.detail or row.reason}" for row in first]
+    raise DataError(
+        "\n".join([plural("{count} row cannot be trained on", "{count} rows cannot be trained on", mistakes), *lines]),
+        _("mend them, or leave them out with on_bad_rows skip"),
+    )
+
+
+# --- probes -----------------------------------------------------------------------------------------------------
+
+
+def _probes(recipe: Recipe, options: DataOptions, output: OutputOptions) -> tuple[Probe, ...]:
+    ask = partial(_probe, recipe.chosen_template, options)
+    if output.probe_prompt:
+        return tuple(ask([Message("user", text)]) for text in output.probe_prompt)
+    found: dict[str, Probe] = {}
+    for number in range(min(len(recipe.examples), _LOOKED_AT_FOR_PROBES)):
+        messages = recipe.examples[number].messages[:-1]
+        if messages and messages[-1].content not in found:
+            probe = ask(messages)
+            if len(probe.ids) <= _LONGEST_PROBE:
+                found[probe.prompt] = probe
+        if len(found) == PROBES_FROM_DATA:
+            break
+    return tuple(found.values())
+
+
+def _probe(template: Template, options: DataOptions, messages: Sequence[Message]) -> Probe:
+    asked = prepared(messages, options.default_system, options.source_prefix)
+    rendering = template.rendering(asked, enable_thinking=options.enable_thinking)
+    return Probe(messages[-1].content, rendering.ids)
