@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
 from core.config.fields import Also, Section, Shown, SplitAt
+from core.config.foreign import ROWS
 from core.errors import Problem
 from core.i18n import _
 
@@ -18,6 +19,7 @@ class DataOptions(Section):
     """Which rows are read, and how they are cut."""
 
     title: ClassVar[str] = "Data"
+    elsewhere: ClassVar[Mapping[str, str]] = ROWS
 
     dataset: Annotated[tuple[str, ...], SplitAt(","), Shown("NAME,…")] = ()
     """Data sets by their names in dataset_info.json, or files; several are joined in this order."""

@@ -14,7 +14,7 @@ from __future__ import annotations
 import inspect
 import json
 import types
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, TypeAlias, Union, get_args, get_origin
 
@@ -60,6 +60,8 @@ class Section(BaseModel):
         frozen=True, extra="forbid", use_attribute_docstrings=True, defer_build=True, allow_inf_nan=False
     )
     title: ClassVar[str]
+    elsewhere: ClassVar[Mapping[str, str]] = {}
+    """Options of such a group that other tools have and finetui does not: the reasons (`core.config.foreign`)."""
 
     def conflicts(self) -> Iterator[Problem]:
         """What is wrong between fields that are each right; `Problem.where` is the field's name."""

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
 from core.config.fields import Also, Section, Shown, SplitAt
+from core.config.foreign import METHODS
 from core.errors import Problem
 from core.i18n import _
 
@@ -18,6 +19,7 @@ class FinetuningOptions(Section):
     """What is trained."""
 
     title: ClassVar[str] = "Method"
+    elsewhere: ClassVar[Mapping[str, str]] = METHODS
 
     stage: Literal["sft"] = "sft"
     """sft: supervised, on questions and answers."""

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Annotated, ClassVar
 
 from pydantic import Field
 
 from core.config.fields import Also, Section, Shown
+from core.config.foreign import GENERATING
 from core.errors import Problem
 from core.i18n import _
 
@@ -16,6 +17,7 @@ class GenerationOptions(Section):
     """How an answer is made."""
 
     title: ClassVar[str] = "Generation"
+    elsewhere: ClassVar[Mapping[str, str]] = GENERATING
 
     temperature: Annotated[float, Field(ge=0, le=5)] = 0.0
     """How freely the next token is drawn. 0: always the most likely one, so answers differ by their models alone."""

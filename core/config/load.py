@@ -77,7 +77,8 @@ def load(
     problems = list(line.problems)
     named = {entry.key: entry for entry in typed if entry.key in SourceOptions.model_fields}
     below = [entry for read in _sources(named, file) for entry in _collected(read, problems)]
-    chosen = _chosen([*below, *typed], by_name(specs), problems)
+    elsewhere = [section.elsewhere for section in sections]
+    chosen = _chosen([*below, *typed], by_name(specs), elsewhere, problems)
     filled = {kind: _filled(kind, chosen, problems) for kind in sections}
     if problems:
         raise ConfigError(problems)
@@ -109,13 +110,18 @@ def _collected(read: Callable[[], list[Entry]], problems: list[Problem]) -> list
         return []
 
 
-def _chosen(entries: Sequence[Entry], known: Mapping[str, FieldSpec], problems: list[Problem]) -> dict[str, Entry]:
+def _chosen(
+    entries: Sequence[Entry],
+    known: Mapping[str, FieldSpec],
+    elsewhere: Sequence[Mapping[str, str]],
+    problems: list[Problem],
+) -> dict[str, Entry]:
     """The entry that counts for each option: the last one."""
     chosen: dict[str, Entry] = {}
     for entry in entries:
         spec = known.get(entry.key)
         if spec is None:
-            problems.append(_unknown(entry, known))
+            problems.append(_unknown(entry, known, elsewhere))
         elif spec.name in SourceOptions.model_fields and entry.source != "typed":
             problems.append(Problem(entry.where, _("cannot stand in a file"), _("type it, with two dashes")))
         elif _says_nothing(entry, spec) and not spec.optional:
@@ -133,8 +139,8 @@ def _says_nothing(entry: Entry, spec: FieldSpec) -> bool:
     return entry.raw is None or (entry.raw == "" and (spec.optional or spec.kind != "text"))
 
 
-def _unknown(entry: Entry, known: Mapping[str, FieldSpec]) -> Problem:
-    reason = reason_against(entry.key)
+def _unknown(entry: Entry, known: Mapping[str, FieldSpec], elsewhere: Sequence[Mapping[str, str]]) -> Problem:
+    reason = reason_against(entry.key, elsewhere)
     if reason:
         return Problem(entry.where, _("is not an option of finetui"), reason)
     return Problem(entry.where, _("is no option"), did_you_mean(entry.key, sorted(known)))

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
 from core.config.fields import Also, Section, Shown, SplitAt
+from core.config.foreign import CHATTING, LOADING
 from core.errors import Problem
 from core.i18n import _
 
@@ -16,6 +17,7 @@ class BaseModelOptions(Section):
     """Which model is worked on."""
 
     title: ClassVar[str] = "Model"
+    elsewhere: ClassVar[Mapping[str, str]] = LOADING
 
     model_name_or_path: Annotated[str, Field(min_length=1), Also("model"), Shown("MODEL")] = "default"
     """A folder, a model of the workspace or of the Hugging Face cache (see `finetui models list`)."""
@@ -41,6 +43,8 @@ class BaseModelOptions(Section):
 
 class ModelOptions(BaseModelOptions):
     """Which model answers, and the adapters beside it."""
+
+    elsewhere: ClassVar[Mapping[str, str]] = {**LOADING, **CHATTING}
 
     adapter_name_or_path: Annotated[
         tuple[str, ...], SplitAt(","), Also("adapter", "checkpoint_dir", "ptuning_checkpoint"), Shown("ADAPTER,…")

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
 from core.config.fields import Also, Section
+from core.config.foreign import MOVING
 from core.errors import Problem
 from core.i18n import _
 
@@ -18,6 +19,7 @@ class OptimizationOptions(Section):
     """How the weights are moved."""
 
     title: ClassVar[str] = "Optimisation"
+    elsewhere: ClassVar[Mapping[str, str]] = MOVING
 
     learning_rate: Annotated[float, Field(gt=0), Also("lr")] = 5e-5
     """The step size at its highest."""

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
 from core.config.fields import Also, Section, Shown
+from core.config.foreign import WRITING
 from core.errors import Problem
 from core.i18n import _
 
@@ -18,6 +19,7 @@ class OutputOptions(Section):
     """What a run writes, and when it looks at itself."""
 
     title: ClassVar[str] = "Run"
+    elsewhere: ClassVar[Mapping[str, str]] = WRITING
 
     output_dir: Annotated[str | None, Field(min_length=1), Shown("NAME")] = None
     """The run's folder: a bare name lies in runs/, a path is taken as it is. Not given: named after method and data."""
