@@ -22,7 +22,9 @@ from core.i18n import _
 from core.untrusted import inert_line
 
 STATE_SCHEMA = 1
-_BUNDLED_DATA = Path(__file__).parent.parent / "data"
+# A link to the checkout's data/, so that a wheel, which has no such folder, carries the files inside the package.
+_BUNDLED_DATA = Path(__file__).parent / "bundled"
+_BUNDLED_KINDS = {".json", ".jsonl", ".md"}  # not the scripts that made them; tests compare with pyproject.toml
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,14 +130,11 @@ def init_workspace(folder: Path) -> tuple[Workspace, tuple[Path, ...]]:
 
 
 def _copy_bundled_data(data: Path) -> Iterator[Path]:
-    """The bundled sets, file by file; without any, a list of none."""
-    ours = (_BUNDLED_DATA / "dataset_info.json").is_file()  # else it is the folder of somebody else's package
-    bundled = sorted(path for path in _BUNDLED_DATA.glob("*") if path.is_file()) if ours else []
-    contents = {path.name: path.read_bytes() for path in bundled} or {"dataset_info.json": b"{}\n"}
-    for name, content in contents.items():
-        with contextlib.suppress(FileExistsError), (data / name).open("xb") as file:
-            file.write(content)
-            yield data / name
+    """The bundled sets, file by file."""
+    for path in sorted(path for path in _BUNDLED_DATA.iterdir() if path.suffix in _BUNDLED_KINDS):
+        with contextlib.suppress(FileExistsError), (data / path.name).open("xb") as file:
+            file.write(path.read_bytes())
+            yield data / path.name
 
 
 # --- what the app remembers -------------------------------------------------------------------------------------

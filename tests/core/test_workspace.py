@@ -7,9 +7,12 @@ import threading
 from pathlib import Path
 
 import pytest
+from setuptools import Distribution
 
 from core.errors import WorkspaceError
-from core.workspace import Workspace, find_workspace, init_workspace, load_state, save_state, write_json
+from core.workspace import _BUNDLED_KINDS, Workspace, find_workspace, init_workspace, load_state, save_state, write_json
+
+ROOT = Path(__file__).parents[2]
 
 
 def test_named_folder_beats_environment_and_surroundings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -55,16 +58,24 @@ def test_init_makes_the_folders_and_keeps_what_is_there(tmp_path: Path) -> None:
     assert info.read_text() == '{"mine": {}}'
 
 
-def test_init_copies_the_bundled_sets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    bundled = tmp_path / "bundled"
-    bundled.mkdir()
-    (bundled / "set.json").write_text("[]")
-    monkeypatch.setattr("core.workspace._BUNDLED_DATA", bundled)
-    assert not (init_workspace(tmp_path / "a")[0].data / "set.json").exists()  # a folder that is not ours
-    (bundled / "dataset_info.json").write_text('{"set": {"file_name": "set.json"}}')
-    workspace, _made = init_workspace(tmp_path / "b")
-    assert (workspace.data / "set.json").read_text() == "[]"
-    assert "set" in json.loads((workspace.data / "dataset_info.json").read_bytes())
+def test_init_copies_the_bundled_sets(tmp_path: Path) -> None:
+    workspace, made = init_workspace(tmp_path / "new")
+    names = {path.name for path in made if path.parent == workspace.data}
+    info = json.loads((workspace.data / "dataset_info.json").read_bytes())
+    assert {entry["file_name"] for entry in info.values()} | {"dataset_info.json", "README.md", "LICENSE.md"} == names
+    assert (workspace.data / "ad_copy.jsonl").read_bytes() == (ROOT / "data/ad_copy.jsonl").read_bytes()
+
+
+def test_what_init_copies_is_in_the_wheel(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    distribution = Distribution()
+    distribution.parse_config_files()
+    build = distribution.get_command_obj("build_py")
+    build.ensure_finalized()
+    found = build.get_data_files_without_manifest()  # the other way writes an egg-info folder
+    wheel = {Path(folder, name) for _package, folder, _build, names in found for name in names}
+    copied = {path for path in Path("data").iterdir() if path.suffix in _BUNDLED_KINDS}
+    assert {path.name for path in wheel if path.match("core/bundled/*")} == {path.name for path in copied}
 
 
 def test_init_where_a_file_stands(tmp_path: Path) -> None:
