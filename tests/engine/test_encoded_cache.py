@@ -1,0 +1,175 @@
+"""Rows of tokens in memory and in files: the same rows, found again only for what they were made of."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from core.config.data import DataOptions
+from core.engine.batches import cache
+from core.engine.batches.cache import token_set
+from core.engine.batches.encoded_set import IDS, EncodedSet
+from core.engine.batches.recipe import Recipe
+from core.errors import DataError
+from tiny_models import CHATML, save_tokenizer
+
+
+def write_rows(path: Path, count: int, *, broken: tuple[int, ...] = ()) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    rows = [
+        "{broken" if n in broken else json.dumps({"instruction": f"问 {n}" + "?" * (n % 7), "output": f"{n}"})
+        for n in range(count)
+    ]
+    path.write_text("\n".join(rows) + "\n", encoding="utf-8")
+
+
+@pytest.fixture
+def recipe(tmp_path: Path) -> Recipe:
+    save_tokenizer(tmp_path / "model", CHATML)
+    write_rows(tmp_path / "data" / "rows.jsonl", 40)
+    return Recipe(tmp_path, ("rows.jsonl",), DataOptions(cutoff_len=64), tmp_path / "model")
+
+
+@pytest.fixture
+def kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Small sets are worth keeping too."""
+    monkeypatch.setattr(cache, "WORTH_KEEPING", 1)
+
+
+def fresh(recipe: Recipe, **options: object) -> Recipe:
+    """The recipe as another process would have it."""
+    return dataclasses.replace(recipe, data=recipe.data.model_copy(update=options))
+
+
+def same(one: EncodedSet, other: EncodedSet) -> bool:
+    return (
+        len(one) == len(other)
+        and all(
+            np.array_equal(a.ids, b.ids) and np.array_equal(a.trained, b.trained)
+            for a, b in zip(one, other, strict=True)
+        )
+        and np.array_equal(one.examples, other.examples)
+        and np.array_equal(one.targets, other.targets)
+        and one.report == other.report
+    )
+
+
+def folders(recipe: Recipe) -> list[str]:
+    return sorted(path.name for path in (recipe.workspace / ".finetui" / "cache" / "tokens").glob("*"))
+
+
+def test_rows_come_back_as_they_were_encoded(recipe: Recipe) -> None:
+    rows = token_set(recipe)
+    template = recipe.chosen_template
+    assert len(rows) == 40
+    row = rows.row(7)
+    assert template.tokenizer.backend.decode(row.ids.tolist(), skip_special_tokens=False) == (
+        "<|im_start|>user\n问 7<|im_end|>\n<|im_start|>assistant\n7<|im_end|>\n"
+    )
+    assert template.tokenizer.decode(row.ids[row.trained].tolist()) == "7"
+    assert rows.lengths[7] == len(row.ids)
+    assert rows.targets.tolist() == [row.targets for row in rows]
+    assert rows.report.tokens == rows.lengths.sum()
+    assert rows.batch([3, 4]).tokens == rows.lengths[[3, 4]].sum()
+
+
+def test_few_rows_leave_nothing_on_the_disk(recipe: Recipe) -> None:
+    token_set(recipe)
+    assert not (recipe.workspace / ".finetui").exists()
+
+
+def test_kept_rows_are_found_again_and_equal(recipe: Recipe, kept: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    in_memory = cache._in_memory(recipe, lambda fraction: None)
+    first = token_set(recipe)
+    assert same(first, in_memory)
+    assert folders(recipe) == [recipe.key]
+    monkeypatch.setattr(cache, "tokenise", None)  # calling it would fail
+    assert same(token_set(fresh(recipe)), in_memory)
+
+
+def test_several_processes_make_the_same_rows(recipe: Recipe) -> None:
+    in_memory = cache._in_memory(recipe, lambda fraction: None)
+    told: list[float] = []
+    assert same(token_set(fresh(recipe, preprocessing_num_workers=2), told.append), in_memory)
+    assert told[-1] == 1.0
+    assert folders(recipe) == [recipe.key]
+
+
+def test_other_files_templates_tokenizers_and_options_are_other_rows(recipe: Recipe) -> None:
+    keys = [recipe.key]
+    keys.append(fresh(recipe, cutoff_len=32).key)
+    keys.append(fresh(recipe, source_prefix="x").key)
+    keys.append(dataclasses.replace(recipe, template="llama3").key)
+    write_rows(recipe.workspace / "data" / "rows.jsonl", 41)
+    keys.append(fresh(recipe).key)
+    (recipe.workspace / "data" / "dataset_info.json").write_text(
+        json.dumps({"rows": {"file_name": "rows.jsonl", "columns": {"prompt": "output", "response": "instruction"}}})
+    )
+    keys.append(dataclasses.replace(recipe, names=("rows",)).key)
+    save_tokenizer(recipe.model, CHATML.replace("<|im_end|>", "<|endoftext|>"))
+    keys.append(fresh(recipe).key)
+    assert len(set(keys)) == len(keys)
+
+
+def test_options_that_no_row_feels_do_not_matter(recipe: Recipe) -> None:
+    same_rows = fresh(recipe, val_size=0.1, packing=True, overwrite_cache=True, preprocessing_num_workers=3)
+    assert same_rows.key == recipe.key
+
+
+def test_a_damaged_or_unfinished_cache_is_made_anew(recipe: Recipe, kept: None) -> None:
+    first = cache._in_memory(recipe, lambda fraction: None)
+    token_set(recipe)
+    folder = recipe.workspace / ".finetui" / "cache" / "tokens" / recipe.key
+    whole = (folder / IDS).read_bytes()
+    (folder / IDS).write_bytes(whole[:-4])
+    assert same(token_set(fresh(recipe)), first)
+    (folder / "rows.npz").unlink()
+    assert same(token_set(fresh(recipe)), first)
+    assert folders(recipe) == [recipe.key]
+
+
+def test_overwrite_cache_tokenises_again(recipe: Recipe, kept: None) -> None:
+    token_set(recipe)
+    folder = recipe.workspace / ".finetui" / "cache" / "tokens" / recipe.key
+    (folder / "old").touch()
+    token_set(fresh(recipe, overwrite_cache=True))
+    assert not (folder / "old").exists()
+
+
+def test_an_end_on_the_way_leaves_nothing_behind(recipe: Recipe, kept: None) -> None:
+    def stop(_fraction: float) -> None:
+        raise KeyboardInterrupt
+
+    for processes in (0, 2):
+        with pytest.raises(KeyboardInterrupt):
+            token_set(fresh(recipe, preprocessing_num_workers=processes), stop)
+        assert folders(recipe) == []
+
+
+def test_rows_that_cannot_be_read_stop_the_work_or_are_left_out_by_choice(recipe: Recipe) -> None:
+    write_rows(recipe.workspace / "data" / "rows.jsonl", 40, broken=(3, 39))
+    for processes in (0, 2):
+        with pytest.raises(DataError, match=r"rows\.jsonl:4"):
+            token_set(fresh(recipe, preprocessing_num_workers=processes))
+        rows = token_set(fresh(recipe, preprocessing_num_workers=processes, on_bad_rows="skip"))
+        assert len(rows) == 38
+        assert rows.report.left_out_reasons == {"unreadable": 2}
+        assert [row.place.rpartition("/")[2] for row in rows.report.first_left_out] == ["rows.jsonl:4", "rows.jsonl:40"]
+        assert rows.examples.tolist() == [n for n in range(40) if n not in (3, 39)]
+
+
+def test_a_workspace_that_takes_no_files_gets_its_rows_in_memory(recipe: Recipe, kept: None) -> None:
+    (recipe.workspace / ".finetui").write_text("in the way")
+    assert len(token_set(recipe)) == 40
+
+
+def test_pages_that_were_read_are_given_back(recipe: Recipe, kept: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("core.engine.batches.encoded_set._RESIDENT_BYTES", 3 * 4096)
+    rows = token_set(recipe)
+    before = [row.ids.tolist() for row in rows]
+    assert rows._touched < 3 * 4096
+    assert [row.ids.tolist() for row in rows] == before
