@@ -85,7 +85,9 @@ class IndexedRows:
     """The rows of a text file."""
 
     def __init__(self, path: Path, index: FileIndex, parse: Callable[[bytes], Json], first: int = 0) -> None:
-        self._path, self._index, self._parse, self._first = path, index, parse, first
+        self._path, self._index, self._parse = path, index, parse
+        self.first = first
+        """The record that is row 0: a header may stand before it."""
 
     def __reduce__(self) -> tuple[Any, ...]:
         return open_file, (self._path,)  # a map of memory does not travel to other processes; the file is there too
@@ -109,7 +111,7 @@ class IndexedRows:
         return tuple(_file_problems(self._path, self._index))
 
     def __len__(self) -> int:
-        return max(len(self._index.lines) - self._first, 0)
+        return max(len(self._index.lines) - self.first, 0)
 
     def __getitem__(self, number: int, /) -> tuple[Json, Place]:
         place = self.place(number)
@@ -132,14 +134,14 @@ class IndexedRows:
     def place(self, number: int) -> Place:
         if not 0 <= number < len(self):
             raise IndexError(number)
-        return Place(self._path, self._index.lines[number + self._first])
+        return Place(self._path, self._index.lines[number + self.first])
 
     def raw(self, number: int) -> bytes:
         self.place(number)
         return self._bytes(number).rstrip(b" \t\r\n,")
 
     def _bytes(self, number: int) -> bytes:
-        number += self._first
+        number += self.first
         return self._index.data[self._index.starts[number] : self._index.starts[number + 1]]
 
 
@@ -147,16 +149,16 @@ class JoinedRows:
     """The rows of several files, one after another."""
 
     def __init__(self, parts: Sequence[Rows]) -> None:
-        self._parts = tuple(parts)
-        self._ends = list(accumulate(map(len, self._parts)))
+        self.parts = tuple(parts)
+        self._ends = list(accumulate(map(len, self.parts)))
 
     @property
     def files(self) -> tuple[Path, ...]:
-        return tuple(file for part in self._parts for file in part.files)
+        return tuple(file for part in self.parts for file in part.files)
 
     @property
     def problems(self) -> tuple[DataProblem, ...]:
-        return tuple(problem for part in self._parts for problem in part.problems)
+        return tuple(problem for part in self.parts for problem in part.problems)
 
     def __len__(self) -> int:
         return self._ends[-1] if self._ends else 0
@@ -177,7 +179,7 @@ class JoinedRows:
         if not 0 <= number < len(self):
             raise IndexError(number)
         at = bisect_right(self._ends, number)
-        return self._parts[at], number - (self._ends[at - 1] if at else 0)
+        return self.parts[at], number - (self._ends[at - 1] if at else 0)
 
 
 # --- formats of files --------------------------------------------------------------------------------------------
