@@ -262,15 +262,19 @@ class ChatDriver:
         add_generation_prompt: bool,
         enable_thinking: bool | None,
         max_new_tokens: int,
+        adapter: str | None = None,
     ) -> Rendered:
         """The exact prompt of a request, by the model's own tokenizer, cut to the context as the request is."""
         engine = await self.engine(model)
+        if adapter is not None:
+            await self.adapter(engine, adapter)  # it may bring a template, a system prompt and a prefix of its own
         return await engine.client.render(
             messages,
             template=self.options.template,
             add_generation_prompt=add_generation_prompt,
             enable_thinking=enable_thinking,
             max_new_tokens=max_new_tokens,
+            adapter=adapter,
         )
 
     async def forget(self, model: str) -> None:

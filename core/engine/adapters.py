@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -96,6 +96,10 @@ class AdapterFolder:
             matches = [_KEY.match(key) for key in file.keys()]  # noqa: SIM118 - a safetensors file is no mapping
         return all(match is not None and match[2] in FUSED_PLACES for match in matches)
 
+    def adds_up(self) -> bool:
+        """Whether its change of a weight is the same whatever else has been added to it."""
+        return self.is_plain_lora() and not self.config.get("use_dora")
+
 
 def open_adapter(path: Path) -> AdapterFolder:
     """Read an adapter's configuration.
@@ -177,29 +181,35 @@ def _refuse_other_base(folder: AdapterFolder) -> None:
         )
 
 
-def read_lora(folder: AdapterFolder, layers: list[FusedLayer], model_name: str) -> LoraAdapter:
-    """Load a plain LoRA adapter beside fused layers.
+def read_lora(folders: Sequence[AdapterFolder], layers: list[FusedLayer], model_name: str) -> LoraAdapter:
+    """Load a plain LoRA adapter, with those that it was trained over before it, beside fused layers.
 
     Raises:
-        AdapterMismatch: its tensors belong to another base model.
+        AdapterMismatch: tensors belong to another base model.
     """
+    factors: dict[tuple[int, str], list[LoraFactors]] = {}
+    for folder in folders:
+        for place, one in _factors(folder, layers, model_name):
+            factors.setdefault(place, []).append(one)
+    return LoraAdapter(layers, factors)
+
+
+def _factors(
+    folder: AdapterFolder, layers: list[FusedLayer], model_name: str
+) -> Iterator[tuple[tuple[int, str], LoraFactors]]:
     tensors: dict[tuple[int, str], dict[str, Tensor]] = {}
     with safe_open(folder.weights, "pt") as file:
         for key in file.keys():  # noqa: SIM118 - a safetensors file is no mapping
             match = _KEY.match(key)
             assert match is not None  # is_plain_lora has looked
             tensors.setdefault((int(match[1]), match[2]), {})[match[3]] = file.get_tensor(key)
-    factors = {}
     for (index, module), parts in tensors.items():
         name = f"model.layers.{index}.{module}"
         if index >= len(layers) or not {"lora_A", "lora_B"} <= parts.keys():
             raise mismatch(folder, model_name, _("the model has no {name}").format(name=name))
         _check_shape(folder, model_name, name, parts, layers[index], module)
         scale = _scale(folder.config, name, len(parts["lora_A"]))
-        factors[index, module] = LoraFactors(
-            parts["lora_A"], parts["lora_B"], scale, parts.get("lora_magnitude_vector")
-        )
-    return LoraAdapter(layers, factors)
+        yield (index, module), LoraFactors(parts["lora_A"], parts["lora_B"], scale, parts.get("lora_magnitude_vector"))
 
 
 def check_fits(folder: AdapterFolder, network: Module, model_name: str) -> None:

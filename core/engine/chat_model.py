@@ -16,12 +16,13 @@ from typing import Any
 import torch
 from safetensors import SafetensorError
 
-from core.engine.adapters import AdapterFolder, open_adapter, read_lora
+from core.engine.adapters import AdapterFolder, below, open_adapter, read_lora
 from core.engine.answer import Answer, Limits
 from core.engine.cache import RowStore, common_prefix
-from core.engine.context import Prompt, fit
+from core.engine.context import Prompt
 from core.engine.generate import answer_together, tokens_per_step
 from core.engine.load import BaseModel, load_base, model_name
+from core.engine.manner import Manner, manner_of_adapter
 from core.engine.sampling import Sampler, check
 from core.engine.segment import Runner
 from core.errors import ModelError, UsageError, did_you_mean
@@ -41,6 +42,7 @@ class LoadedAdapter:
     method: str
     parameters: int
     is_fused: bool
+    manner: Manner
     warnings: tuple[str, ...]
 
 
@@ -74,17 +76,22 @@ class ChatModel:
             parameters, is_fused = self._put_beside(name, folder)
         except (OSError, SafetensorError) as error:
             raise ModelError(_("{path} cannot be read: {error}").format(path=folder.weights, error=error)) from error
-        loaded = LoadedAdapter(folder.method, parameters, is_fused, _other_base(folder, self.base.name))
+        base = self.base
+        manner, told = manner_of_adapter(folder.notes, base.manner, base.folder, base.wanted_template)
+        loaded = LoadedAdapter(folder.method, parameters, is_fused, manner, (*_other_base(folder, base.name), *told))
         self._adapters[name] = loaded
         return loaded
 
     def _put_beside(self, name: str, folder: AdapterFolder) -> tuple[int, bool]:
         """Its number of parameters, and whether the fast forward serves it."""
-        fused = self.base.fused
-        if fused is None or not folder.is_plain_lora():
-            return self.base.stock.add_adapter(name, folder, self.base.name), False
-        adapter = fused.adapters[name] = read_lora(folder, fused.layers, self.base.name)
-        return adapter.parameters, True
+        fused, stock = self.base.fused, self.base.stock
+        if folder.is_prefix:
+            return stock.add_prefix(name, folder), False
+        lower = below(folder)
+        if fused is not None and folder.is_plain_lora() and all(one.adds_up() for one in lower):
+            adapter = fused.adapters[name] = read_lora([*lower, folder], fused.layers, self.base.name)
+            return adapter.parameters, True
+        return stock.add_adapter(name, folder, self.base.name, lower), False
 
     def unload_adapter(self, name: str) -> None:
         """Forget an adapter and what conversations read through it.
@@ -134,13 +141,20 @@ class ChatModel:
                 emit(Started(request.id, answer.number, len(answer.prompt), answer.reused, dropped))
             answer_together(runner, answers, self.step_tokens, emit, is_stopped, finish)
 
+    def manner(self, adapter: str | None) -> Manner:
+        """How the base or an adapter is spoken to.
+
+        Raises:
+            UsageError: there is no adapter of that name.
+        """
+        if adapter is None:
+            return self.base.manner
+        self._known(adapter)
+        return self._adapters[adapter].manner
+
     def _prompt(self, row: Row, request: Generate) -> Prompt:
-        return fit(
-            self.base.template,
-            row.messages,
-            self.base.context_length,
-            request.sampling.max_new_tokens,
-            request.enable_thinking,
+        return self.manner(row.adapter).prompt(
+            row.messages, self.base.context_length, request.sampling.max_new_tokens, request.enable_thinking
         )
 
     def _batches(self, rows: Sequence[Row]) -> list[tuple[Runner, list[int]]]:
@@ -158,6 +172,7 @@ class ChatModel:
         asked = request.rows[number]
         sampling = request.sampling
         row, reused = self._continued(runner, asked, prompt)
+        template = self.manner(asked.adapter).template
         return Answer(
             request_id=request.id,
             number=number,
@@ -167,8 +182,8 @@ class ChatModel:
             prompt=prompt.ids,
             reused=reused,
             limits=Limits(
-                self.base.end_ids,
-                sampling.stop + self.base.template.stop,
+                self.base.end_ids | template.end_ids,
+                sampling.stop + template.stop,
                 sampling.max_new_tokens,
                 self.base.context_length,
             ),

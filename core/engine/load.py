@@ -22,8 +22,9 @@ from transformers.utils import logging
 
 from core.engine.fused import FusedModel, is_fusable
 from core.engine.fused_layer import Module
+from core.engine.manner import Manner, manner_of_model
 from core.engine.stock import StockModel
-from core.engine.template import Template, choose_template
+from core.engine.template import Template
 from core.engine.tokenizer import Tokenizer, load_tokenizer
 from core.errors import ModelError, UsageError
 from core.hardware import free_physical_cores
@@ -42,13 +43,19 @@ class BaseModel:
     folder: Path
     network: PreTrainedModel
     tokenizer: Tokenizer
-    template: Template
+    manner: Manner
+    wanted_template: str
+    """As it was asked for; `auto` leaves an adapter its own."""
     fused: FusedModel | None
     stock: StockModel
     end_ids: frozenset[int]
     context_length: int
     threads: int
     warnings: tuple[str, ...]
+
+    @property
+    def template(self) -> Template:
+        return self.manner.template
 
     @property
     def architecture(self) -> str:
@@ -80,7 +87,7 @@ def load_base(request: Load, on_phase: Callable[[Phase], None]) -> BaseModel:
     config = read_config(folder)
     refuse_risks(folder, config, request)
     tokenizer = load_tokenizer(folder, request.trust_remote_code)
-    template = choose_template(request.template, tokenizer)
+    manner = manner_of_model(folder, request.template, tokenizer)
     device = choose_device(request.device)
     threads = request.threads or free_physical_cores()
     torch.set_num_threads(threads)
@@ -92,10 +99,11 @@ def load_base(request: Load, on_phase: Callable[[Phase], None]) -> BaseModel:
         folder=folder,
         network=network,
         tokenizer=tokenizer,
-        template=template,
+        manner=manner,
+        wanted_template=request.template,
         fused=FusedModel(network) if is_fusable(network) else None,
         stock=StockModel(network),
-        end_ids=end_ids(folder, config) | tokenizer.eos_ids | template.end_ids,
+        end_ids=end_ids(folder, config) | tokenizer.eos_ids | manner.template.end_ids,
         context_length=getattr(text_config, "max_position_embeddings", None) or _UNKNOWN_CONTEXT,
         threads=threads,
         warnings=tuple(warnings),

@@ -2,11 +2,13 @@
 
 An adapted linear layer gives W·x + s·B·A·x. Several of them that share their input (query, key and value; gate and
 up) share one product with A. DoRA (arXiv:2402.09353) scales the sum by m / ‖W + s·B·A‖ per output, a constant that is
-computed once at loading.
+computed once at loading. An adapter that was trained over others brings theirs along: all of them lie beside the same
+weights, and a DoRA on top measures W with those below it.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -69,8 +71,10 @@ def _dora(
     factor = torch.ones(len(weight), dtype=weight.dtype, device=weight.device)
     for outputs, factors in parts:
         if factors.magnitude is not None:
-            a, b = factors.a.to(weight.device).float(), factors.b.to(weight.device).float()
-            norm = torch.linalg.norm(weight[outputs].float() + factors.scale * (b @ a), dim=1)
+            changed = weight[outputs].float()
+            for one in (beside for place, beside in parts if place == outputs):
+                changed = changed + one.scale * (one.b.to(changed) @ one.a.to(changed))
+            norm = torch.linalg.norm(changed, dim=1)
             factor[outputs] = (factors.magnitude.to(norm) / norm).to(factor)
     return factor, None if bias is None else bias * (1 - factor)
 
@@ -88,20 +92,27 @@ FUSED_PLACES = {
 
 
 class LoraAdapter:
-    """A whole adapter for the fast forward: per layer and fused weight, a delta or none."""
+    """A whole adapter for the fast forward: per layer and fused weight, a delta or none.
 
-    def __init__(self, layers: list[FusedLayer], factors: dict[tuple[int, str], LoraFactors]) -> None:
+    Args:
+        factors: by layer and linear layer; several where adapters lie one over another.
+    """
+
+    def __init__(self, layers: list[FusedLayer], factors: Mapping[tuple[int, str], Sequence[LoraFactors]]) -> None:
         grouped: list[dict[str, list[tuple[slice, LoraFactors]]]] = [{} for _ in layers]
-        for (index, module), one in sorted(factors.items()):
+        for index, module in sorted(factors):
             place, part = FUSED_PLACES[module]
-            grouped[index].setdefault(place, []).append((getattr(layers[index], place).parts[part], one))
+            rows = getattr(layers[index], place).parts[part]
+            grouped[index].setdefault(place, []).extend((rows, one) for one in factors[index, module])
         self.layers: list[dict[str, LoraDelta]] = []
         for layer, places in zip(layers, grouped, strict=True):
             fused = {place: getattr(layer, place) for place in places}
             self.layers.append(
                 {place: LoraDelta(fused[place].weight, fused[place].bias, parts) for place, parts in places.items()}
             )
-        self.parameters = sum(f.a.numel() + f.b.numel() + _count(f.magnitude) for f in factors.values())
+        self.parameters = sum(
+            f.a.numel() + f.b.numel() + _count(f.magnitude) for many in factors.values() for f in many
+        )
 
 
 def _count(tensor: Tensor | None) -> int:

@@ -173,7 +173,8 @@ def _attention(
     if slot is not None and slot.active is not None:
         assert attention_mask is not None  # _mask makes one whenever a network has a slot
         before = [one.to(key.dtype).expand(len(key), -1, -1, -1) for one in slot.active.keys_values(module.layer_idx)]
-        seen = _sees(module, slot.active, query, attention_mask, options.get("position_ids"))
+        window = options.get("sliding_window") if slot.active.facts.in_window else None
+        seen = _sees(slot.active.facts.pre_seq_len, window, query, attention_mask, options.get("position_ids"))
         key, value = torch.cat([before[0], key], 2), torch.cat([before[1], value], 2)
         attention_mask = torch.cat([seen, attention_mask], -1)
         options["is_causal"] = False
@@ -181,10 +182,8 @@ def _attention(
     return output
 
 
-def _sees(module: nn.Module, encoder: PrefixEncoder, query: Tensor, mask: Tensor, positions: Tensor | None) -> Tensor:
+def _sees(length: int, window: int | None, query: Tensor, mask: Tensor, positions: Tensor | None) -> Tensor:
     """Who sees which prefix token, in the form of the text's mask: [rows, 1, queries, prefix length]."""
-    length = encoder.facts.pre_seq_len
-    window = getattr(module, "sliding_window", None) if encoder.facts.in_window else None
     shape = (*mask.shape[:2], query.shape[2], length)
     if window is None or positions is None:
         seen = torch.ones(shape, dtype=torch.bool, device=mask.device)

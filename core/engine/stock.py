@@ -20,6 +20,7 @@ from transformers.cache_utils import DynamicCache, DynamicLayer
 
 from core.engine.adapters import AdapterFolder, check_fits, mismatch
 from core.engine.fused_layer import Module
+from core.engine.prefix import PrefixEncoder, prefix_shape, prefix_slot, read_prefix
 from core.engine.segment import Segment
 from core.errors import ModelError
 from core.i18n import _
@@ -48,23 +49,58 @@ class StockModel:
     def __init__(self, model: Module) -> None:
         self._model = model
         self._peft: Any = None
-        self._names: dict[str, str] = {}
-        """PEFT's names of adapters, which may hold no dots, by ours."""
+        self._names: dict[str, list[str]] = {}
+        """PEFT's names, which may hold no dots, by ours: an adapter, those that it was trained over before it."""
+        self._prefixes: dict[str, PrefixEncoder] = {}
         self._biases: dict[str, list[tuple[Tensor, Tensor]]] = {}
         """By PEFT's names: biases of the base that an adapter has trained, and its values for them."""
         self._numbers = itertools.count()
         self._last_only = "logits_to_keep" in inspect.signature(model.forward).parameters
 
-    def add_adapter(self, name: str, folder: AdapterFolder, model_name: str) -> int:
-        """Load an adapter through PEFT; returns its number of parameters.
+    def add_prefix(self, name: str, folder: AdapterFolder) -> int:
+        """Load a prefix of P-Tuning v2; returns its number of parameters.
+
+        Raises:
+            ModelError: it does not fit the model.
+        """
+        self.remove_adapter(name)
+        encoder = read_prefix(folder.weights, folder.notes.prefix if folder.notes else None, prefix_shape(self._plain))
+        prefix_slot(self._plain)
+        parameters = sum(one.numel() for one in encoder.parameters())
+        self._prefixes[name] = encoder.folded().to(self._plain.device).requires_grad_(False)
+        return parameters
+
+    def add_adapter(
+        self, name: str, folder: AdapterFolder, model_name: str, lower: Sequence[AdapterFolder] = ()
+    ) -> int:
+        """Load an adapter through PEFT, and those that it was trained over; returns its number of parameters.
 
         Raises:
             AdapterMismatch: its tensors belong to another base model.
-            ModelError: PEFT cannot load it.
+            ModelError: PEFT cannot load it, or cannot put it over the others.
         """
+        if lower and not all(one.adds_up() for one in (*lower, folder)):
+            raise ModelError(
+                _("{path} was trained over other adapters, and they cannot be told apart in a chat").format(
+                    path=folder.path
+                ),
+                _("merge all of them into one model: finetui export"),
+            )
+        self.remove_adapter(name)
+        parameters = 0
+        for one in (*lower, folder):
+            try:
+                inner, count = self._add_one(one, model_name)
+            except ModelError:
+                self.remove_adapter(name)
+                raise
+            parameters += count
+            self._names.setdefault(name, []).append(inner)
+        return parameters
+
+    def _add_one(self, folder: AdapterFolder, model_name: str) -> tuple[str, int]:
         from peft import PeftModel  # 0.3 s and 30 MB, for adapters that only it can serve
 
-        self.remove_adapter(name)
         check_fits(folder, self._model, model_name)
         inner = f"adapter{next(self._numbers)}"
         try:
@@ -82,9 +118,8 @@ class StockModel:
                 _("adapter {path} cannot be loaded: {error}").format(path=folder.path, error=error)
             ) from error
         self._peft.eval().requires_grad_(False)
-        self._names[name] = inner
         named = self._peft.named_parameters()
-        return sum(weight.numel() for key, weight in named if inner in key.split("."))
+        return inner, sum(weight.numel() for key, weight in named if inner in key.split("."))
 
     @contextlib.contextmanager
     def _biases_set_aside(self, inner: str) -> Iterator[None]:
@@ -114,15 +149,19 @@ class StockModel:
 
     def remove_adapter(self, name: str) -> None:
         """Forget an adapter; with the last one PEFT leaves the model."""
-        inner = self._names.pop(name, None)
-        if inner is None:
-            return
-        del self._biases[inner]
-        if len(self._peft.peft_config) == 1:  # deleting the last one breaks PEFT later
-            self._model = self._peft.unload()
-            self._peft = None
-        else:
-            self._peft.delete_adapter(inner)
+        self._prefixes.pop(name, None)
+        for inner in self._names.pop(name, []):
+            del self._biases[inner]
+            if len(self._peft.peft_config) == 1:  # deleting the last one breaks PEFT later
+                self._model = self._peft.unload()
+                self._peft = None
+            else:
+                self._peft.delete_adapter(inner)
+
+    @property
+    def _plain(self) -> Module:
+        """transformers' model itself, adapters injected or not."""
+        return self._model if self._peft is None else self._peft.get_base_model()
 
     def new_row(self) -> StockRow:
         return StockRow(DynamicCache(config=self._model.config))
@@ -154,6 +193,15 @@ class StockModel:
 
     @contextlib.contextmanager
     def _using(self, adapter: str | None) -> Iterator[Any]:
+        if adapter in self._prefixes:
+            with self._with_lora(None) as model, _before_text(self._plain, self._prefixes[adapter]):
+                yield model
+        else:
+            with self._with_lora(adapter) as model:
+                yield model
+
+    @contextlib.contextmanager
+    def _with_lora(self, adapter: str | None) -> Iterator[Any]:
         if self._peft is None:
             yield self._model
         elif adapter is None:
@@ -161,10 +209,27 @@ class StockModel:
                 yield self._peft
         else:
             inner = self._names[adapter]
-            if self._peft.active_adapter != inner:
-                self._peft.set_adapter(inner)
-            with _exchanged(self._biases[inner]):
+            if self._peft.active_adapters != inner:
+                self._activate(inner)
+            with _exchanged(self._biases[inner[-1]]):
                 yield self._peft
+
+    def _activate(self, inner: list[str]) -> None:
+        if len(inner) == 1:
+            self._peft.set_adapter(inner[0])
+        else:  # all of them at once, which only the model below takes
+            self._peft.base_model.set_adapter(inner)
+
+
+@contextlib.contextmanager
+def _before_text(model: Module, prefix: PrefixEncoder) -> Iterator[None]:
+    """A prefix is seen for a while."""
+    slot = prefix_slot(model)
+    slot.active = prefix
+    try:
+        yield
+    finally:
+        slot.active = None
 
 
 @contextlib.contextmanager

@@ -17,8 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, assert_never
 
-from core.engine.context import fit
-from core.engine.template import Template, choose_template
+from core.engine.manner import Manner, manner_of_model
+from core.engine.template import choose_template
 from core.engine.tokenizer import Tokenizer, load_tokenizer
 from core.errors import ModelError, UsageError
 from core.i18n import _
@@ -185,16 +185,15 @@ class Worker:
         tokenizer = self._tokenizer_of(Path(request.model)) if request.model else self._tokenizer
         if tokenizer is None:
             raise UsageError(_("no model is loaded or named whose prompt could be shown"))
-        if self._model is not None and not request.model and request.template == "auto":
-            template = self._model.base.template
-        else:
-            template = choose_template(request.template, tokenizer)
-        dropped = self._left_out(request, template)
+        manner = self._manner(request, tokenizer)
+        dropped = self._left_out(request, manner)
+        kept = [message for index, message in enumerate(request.messages) if index not in dropped]
+        messages = manner.messages(kept)
         render = functools.partial(
-            template.rendering,
-            [message for index, message in enumerate(request.messages) if index not in dropped],
+            manner.template.rendering,
+            messages,
             add_generation_prompt=request.add_generation_prompt,
-            enable_thinking=request.enable_thinking,
+            enable_thinking=manner.thinks(request.enable_thinking),
         )
         warnings: tuple[str, ...] = ()
         try:
@@ -206,18 +205,27 @@ class Worker:
             request.id,
             rendering.text,
             tuple(Token(*token) for token in tokens),
-            template.name,
-            "" if any(message.role == "system" for message in request.messages) else template.injected_system,
+            manner.template.name,
+            "" if any(message.role == "system" for message in messages) else manner.template.injected_system,
             warnings,
             dropped,
         )
 
-    def _left_out(self, request: Render, template: Template) -> tuple[int, ...]:
+    def _manner(self, request: Render, tokenizer: Tokenizer) -> Manner:
+        """How whoever is to answer would be spoken to."""
+        loaded = self._model
+        if loaded and not request.model and request.template in ("auto", "", loaded.base.wanted_template):
+            return loaded.manner(request.adapter)
+        if request.model:
+            return manner_of_model(Path(request.model), request.template, tokenizer)
+        return Manner(choose_template(request.template, tokenizer))
+
+    def _left_out(self, request: Render, manner: Manner) -> tuple[int, ...]:
         """What a `Generate` of these messages would leave out."""
         if not request.max_new_tokens or request.model:
             return ()
         length = self._loaded_model().base.context_length
-        return fit(template, request.messages, length, request.max_new_tokens, request.enable_thinking).dropped
+        return manner.prompt(request.messages, length, request.max_new_tokens, request.enable_thinking).dropped
 
     def _loaded_model(self) -> ChatModel:
         if self._model is None:

@@ -160,10 +160,18 @@ class WorkerClient:
         add_generation_prompt: bool = True,
         enable_thinking: bool | None = None,
         max_new_tokens: int = 0,
+        adapter: str | None = None,
     ) -> Rendered:
         """The exact prompt of these messages, with its tokens; works without weights."""
         request = Render(
-            next(self._ids), tuple(messages), model, template, add_generation_prompt, enable_thinking, max_new_tokens
+            next(self._ids),
+            tuple(messages),
+            model,
+            template,
+            add_generation_prompt,
+            enable_thinking,
+            max_new_tokens,
+            adapter,
         )
         return await self._ask(request, Rendered)
 

@@ -135,6 +135,8 @@ class Render:
     enable_thinking: bool | None = None
     max_new_tokens: int = 0
     """Above 0: leave out what a `Generate` with this room for the answer would leave out; needs a loaded model."""
+    adapter: str | None = None
+    """Who is to answer: an adapter may bring a template, a system prompt and a prefix of its own."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -377,6 +377,7 @@ class ChatScreen(Speakers):
                 add_generation_prompt=asks,
                 enable_thinking=self.options.enable_thinking,
                 max_new_tokens=self.options.max_new_tokens if asks else 0,
+                adapter=column.adapter,
             )
         except FinetuiError as error:
             self.tell_error(error)

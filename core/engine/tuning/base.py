@@ -19,7 +19,8 @@ from core.config.model import BaseModelOptions
 from core.config.optimization import OptimizationOptions
 from core.engine.fused_layer import Module
 from core.engine.load import choose_device, choose_dtype, end_ids, load_network, model_name, read_config, refuse_risks
-from core.engine.template import Template, choose_template
+from core.engine.manner import manner_of_model
+from core.engine.template import Template
 from core.engine.tokenizer import Tokenizer, load_tokenizer
 from core.errors import ModelError
 from core.i18n import _
@@ -74,7 +75,7 @@ def load_for_training(
     config = read_config(folder)
     refuse_risks(folder, config, request)
     tokenizer = load_tokenizer(folder, model.trust_remote_code)
-    template = choose_template(model.template, tokenizer)
+    template = manner_of_model(folder, model.template, tokenizer).template
     device = device or choose_device(model.device)
     dtype = dtype or weights_dtype(model, finetuning, optimization, device)
     bits = finetuning.quantization_bit

@@ -22,9 +22,9 @@ from core.models.notes import AdapterNotes
 class TunedWeights(Tuned):
     """The model itself, which is saved whole."""
 
-    def save(self, folder: Path) -> None:
+    def _save_weights(self, folder: Path) -> None:
         """A folder that loads like any model: weights in the base's format, tokenizer, template, generation config."""
-        save_model(self.network, self.base, self.notes, folder)
+        save_model(self.network, self.base, folder)
 
 
 def tune_all(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ from core.engine.tuning.tunable import ParameterGroup
 from core.engine.tuning.tuned import Tuned, nonempty, trained_of, undecayed
 from core.errors import ModelError, did_you_mean
 from core.i18n import _
-from core.models.notes import AdapterNotes, write_notes
+from core.models.notes import AdapterNotes
 
 
 @dataclass
@@ -61,12 +61,16 @@ class TunedLora(Tuned):
             )
         )
 
-    def save(self, folder: Path) -> None:
-        """PEFT's two files, the notes and the template."""
+    def _save_weights(self, folder: Path) -> None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             self.peft.save_pretrained(str(folder), save_embedding_layers=False)
-        write_notes(folder, self.notes)
+
+    def _facts(self) -> dict[str, object]:
+        config: Any = self.peft.peft_config["default"]
+        kinds = [kind for kind in ("rslora", "dora") if getattr(config, f"use_{kind}")]
+        facts = {"rank": config.r, "alpha": config.lora_alpha, "dropout": config.lora_dropout}
+        return {**facts, "targets": _listed(config.target_modules), **dict.fromkeys(kinds, "yes")}
 
 
 def tune_lora(
@@ -141,12 +145,14 @@ def _continued(base: TrainingBase, folder: AdapterFolder, options: FinetuningOpt
     config.lora_dropout, config.inference_mode = options.lora_dropout, False
     _set_dropout(model, options.lora_dropout)
     told = _("goes on with {path}: {kind} of rank {rank}, alpha {alpha}, on {targets}; other LoRA options do not count")
-    targets = (
-        config.target_modules if isinstance(config.target_modules, str) else ", ".join(sorted(config.target_modules))
-    )
+    targets = _listed(config.target_modules)
     return model, [
         told.format(path=folder.path, kind=folder.method, rank=config.r, alpha=config.lora_alpha, targets=targets)
     ]
+
+
+def _listed(targets: str | Iterable[str]) -> str:
+    return targets if isinstance(targets, str) else ", ".join(sorted(targets))
 
 
 def _set_dropout(model: PeftModel, share: float) -> None:

@@ -19,7 +19,7 @@ from core.engine.tuning.base import TrainingBase
 from core.engine.tuning.tuned import Tuned
 from core.errors import ModelError
 from core.i18n import _
-from core.models.notes import PREFIX_FILE, AdapterNotes, PrefixFacts, write_notes
+from core.models.notes import PREFIX_FILE, AdapterNotes, PrefixFacts
 
 
 @dataclass
@@ -28,13 +28,15 @@ class TunedPrefix(Tuned):
 
     encoder: PrefixEncoder = field(kw_only=True)
 
-    def save(self, folder: Path) -> None:
+    def _save_weights(self, folder: Path) -> None:
         """The encoder as it is, a projection included, so that the training can go on from it."""
         tensors: dict[str, Tensor] = {
             name: tensor.detach().cpu().contiguous() for name, tensor in self.encoder.state_dict().items()
         }
         save_file(tensors, folder / PREFIX_FILE, {"format": "pt"})
-        write_notes(folder, self.notes)
+
+    def _facts(self) -> dict[str, object]:
+        return {"pre_seq_len": self.encoder.facts.pre_seq_len, "prefix_projection": self.encoder.facts.projection}
 
 
 def tune_prefix(

@@ -15,7 +15,6 @@ import torch
 
 from core.engine.load import read_config
 from core.engine.tuning.base import TrainingBase
-from core.models.notes import AdapterNotes, write_notes
 
 _TOKENIZER_FILES = (
     "tokenizer.json",
@@ -31,9 +30,7 @@ _TOKENIZER_FILES = (
 CHAT_TEMPLATE_FILE = "chat_template.jinja"
 
 
-def save_model(
-    network: Any, base: TrainingBase, notes: AdapterNotes, folder: Path, dtype: torch.dtype | None = None
-) -> None:
+def save_model(network: Any, base: TrainingBase, folder: Path, dtype: torch.dtype | None = None) -> None:
     """Write a model folder.
 
     Args:
@@ -49,7 +46,6 @@ def save_model(
     network.save_pretrained(folder, state_dict=weights)
     _set_dtype(folder / "config.json", stored)
     copy_tokenizer(base, folder)
-    write_notes(folder, notes)
 
 
 def _untied(network: Any) -> dict[str, torch.Tensor]:

@@ -41,6 +41,9 @@ class Tunable(Protocol):
     def save(self, folder: Path) -> None:
         """Write what chat and evaluation load: an adapter with its facts, or a whole model. The folder exists."""
 
+    def write_card(self, folder: Path, results: Mapping[str, float] | None = None) -> None:
+        """Write the folder's README.md again, with the run's numbers by name."""
+
     def state(self) -> Mapping[str, Tensor]:
         """What has to be stored so that the training can go on bit by bit; `restore` takes it back."""
 

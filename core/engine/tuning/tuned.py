@@ -14,10 +14,11 @@ from transformers.pytorch_utils import ALL_LAYERNORM_LAYERS
 from core.config.finetuning import FinetuningOptions
 from core.config.optimization import OptimizationOptions
 from core.engine.tuning.base import TrainingBase
+from core.engine.tuning.card import write_card
 from core.engine.tuning.tunable import ParameterGroup
 from core.errors import ModelError
 from core.i18n import _
-from core.models.notes import AdapterNotes
+from core.models.notes import AdapterNotes, write_notes
 
 
 @dataclass
@@ -51,7 +52,23 @@ class Tuned:
         return list(nonempty(ParameterGroup(tuple(decayed), rate, decay), ParameterGroup(tuple(others), rate, 0.0)))
 
     def save(self, folder: Path) -> None:
+        """Weights, notes and card. What the method writes besides is its own."""
+        self._save_weights(folder)
+        write_notes(folder, self.notes)
+        self.write_card(folder)
+
+    def write_card(self, folder: Path, results: Mapping[str, float] | None = None) -> None:
+        """Write README.md again, with the run's numbers."""
+        count = sum(size_of(parameter) for parameter in self.trained.values())
+        trained = f"{count:,} of {self.parameters:,} ({count / self.parameters:.2%})"
+        write_card(folder, self.notes, {**self._facts(), "trained parameters": trained}, results)
+
+    def _save_weights(self, folder: Path) -> None:
         raise NotImplementedError
+
+    def _facts(self) -> dict[str, object]:
+        """The method's numbers, for the card."""
+        return {}
 
     def state(self) -> Mapping[str, Tensor]:
         """Copies on the CPU; the format is the one that is trained."""
