@@ -55,7 +55,8 @@ class Catalog:
             raise DataError(f"{problem.where}: {problem.what}", problem.hint)
         path = self._file(name)
         if path is not None:
-            return guess_entry(path, self.folder)
+            same = (entry for entry in self.entries.values() if entry.file_name and entry.path.absolute() == path)
+            return next(same, None) or guess_entry(path, self.folder)
         if self.online:
             return _guessed_online(name, self.folder)
         known = _("there are: {names}").format(names=", ".join(self.entries) or _("none"))

@@ -74,7 +74,7 @@ def test_facts_stand_behind_the_help() -> None:
     ("words", "told"),
     [
         (["caht"], ["error: there is no verb 'caht'", "hint: did you mean 'chat'?"]),
-        (["xyz"], ["error: there is no verb 'xyz'", "hint: there are: chat, models, doctor, init"]),
+        (["xyz"], ["error: there is no verb 'xyz'", f"hint: there are: {', '.join(verbs.VERBS)}"]),
         (["--bogus"], ["error: No such option: --bogus", "hint: see: finetui --help"]),
         (["chat", "--workspace"], ["error: --workspace: a folder is missing", "hint: write --workspace DIR"]),
         (

@@ -29,6 +29,7 @@ class Verb:
 VERBS = {
     "chat": Verb("tui.cli.chat:chat", "Talk with a model and its adapters, line by line."),
     "models": Verb("tui.cli.models:app", "List, pull and remove models."),
+    "data": Verb("tui.cli.data:app", "List, check, split and enter data sets."),
     "doctor": Verb("tui.cli.doctor:doctor", "Tell what this machine has, and what is missing."),
     "init": Verb("tui.cli.init:init", "Make a workspace."),
 }
