@@ -20,10 +20,11 @@ from core.config.load import Settings
 from core.config.save import as_yaml
 from core.config.training import TRAINING, contradictions
 from core.data.catalog import read_catalog
+from core.data.checks import check
 from core.data.entry import DatasetEntry
 from core.data.examples import check_ranking, data_folder
 from core.errors import ConfigError, FinetuiError, Problem
-from core.i18n import _
+from core.i18n import _, plural
 from core.launch.folder import make_folder, refuse_active, refuse_used
 from core.launch.local import ENVIRONMENT, find_checkpoint, launch_run, train_command
 from core.launch.machine import Machine, device_of, locks_of, refusals, replacements, this_machine
@@ -39,6 +40,8 @@ from core.workspace import Workspace
 
 T = TypeVar("T")
 _CATASTROPHIC_RATE = 1e-2
+_MOST_CHECKED = 16 << 20
+"""Bytes of data that are checked before the start, in about a second."""
 _CHECKOUT = Path(__file__).parents[2]
 
 
@@ -138,6 +141,7 @@ class _Preparation:
             if (adapter := self._tried("adapter_name_or_path", partial(self._adapter, name, model)))
         ]
         sets = [*self._sets("dataset", values), *self._sets("eval_dataset", values)]
+        rows = [] if self._problems else self._checked(sets, values)
         self._refuse(contradictions(values))
         self._refuse(refusals(self._settings, self._machine))
         settings, cautions = self._honest(values)
@@ -155,7 +159,7 @@ class _Preparation:
             sets=tuple(sets),
             device=device,
             devices=locks_of(device, values["nproc_per_node"]),
-            cautions=(*cautions, *_cautions(values), *self._mismatches(adapters, model)),
+            cautions=(*cautions, *_cautions(values), *rows, *self._mismatches(adapters, model)),
             checkpoint=checkpoint,
         )
 
@@ -207,6 +211,24 @@ class _Preparation:
             if entry is not None:
                 self._tried(option, partial(_usable, entry))
                 yield entry
+
+    def _checked(self, sets: list[DatasetEntry], values: dict[str, Any]) -> list[Caution]:
+        """Every row, where there are not so many that one would wait; the run itself looks at all in any case."""
+        if sum(_size(entry) for entry in sets) > _MOST_CHECKED:
+            return []
+        names, against = values["dataset"], values["eval_dataset"]
+        looks = partial(check, names, self._settings[DataOptions], self._workspace, against=against, ranking=False)
+        report = self._tried("dataset", looks)
+        if report is None:
+            return []
+        self._tried("dataset", partial(report.raise_if_it_stops, values["on_bad_rows"]))
+        if not report.total:
+            return []
+        told = plural("the data has {count} thing to look at", "the data has {count} things to look at", report.total)
+        if report.bad_rows:
+            left_out = plural("{count} row is left out", "{count} rows are left out", report.bad_rows)
+            told = f"{told}; {left_out}"
+        return [Caution(told, _("see: finetui data check {names}").format(names=inert_line(" ".join(names))))]
 
     def _folder(self, values: dict[str, Any]) -> RunDirectory:
         given = values["output_dir"]
@@ -273,6 +295,11 @@ def _usable(entry: DatasetEntry) -> None:
     check_ranking(entry, ranking=False)
     if not entry.hub_name:
         entry.data_files()
+
+
+def _size(entry: DatasetEntry) -> int:
+    """In bytes; a set of a hub counts as large."""
+    return sum(path.stat().st_size for path in entry.data_files()) if not entry.hub_name else _MOST_CHECKED + 1
 
 
 # --- folders ----------------------------------------------------------------------------------------------------
