@@ -84,7 +84,7 @@ def test_adapters_answer_like_peft(
     model, reference = fused_model(model_folder(kind)), reference_model(model_folder(kind), path)
     folder = open_adapter(path)
     assert folder.is_plain_lora()
-    model.adapters["a"] = read_lora(folder, model.layers, "tiny")
+    model.adapters["a"] = read_lora([folder], model.layers, "tiny")
     ids = prompt()
     with torch.inference_mode():
         expected = reference(input_ids=torch.tensor([ids])).logits[0, -1]
@@ -100,7 +100,7 @@ def test_rows_of_a_batch_do_not_see_one_another(
     model_folder: Callable[[str], Path], adapter_folder: Callable[..., Path]
 ) -> None:
     model = fused_model(model_folder("gemma3"))
-    model.adapters["a"] = read_lora(open_adapter(adapter_folder("gemma3")), model.layers, "tiny")
+    model.adapters["a"] = read_lora([open_adapter(adapter_folder("gemma3"))], model.layers, "tiny")
     asked = [(prompt(1, 40), None), (prompt(2, 7), "a"), (prompt(3, 1), None), (prompt(4, 23), "a")]
     rows = [model.new_row() for _ in asked]
     together = model.forward([Segment(row, ids, adapter) for row, (ids, adapter) in zip(rows, asked, strict=True)])
