@@ -10,12 +10,10 @@ Rows and tokens a second count what was consumed, not steps times batch size.
 from __future__ import annotations
 
 import json
-import math
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
 from core.engine.training.evaluate import Evaluated
 from core.engine.training.progress import Progress
@@ -160,22 +158,6 @@ def evaluation_row(history: Sequence[Json], step: int | None) -> Json:
     """The metrics of the last evaluation, or of the last one at a step; nothing where there was none."""
     rows = [row for row in history if "eval_loss" in row and (step is None or row["step"] == step)]
     return {name: value for name, value in rows[-1].items() if name != "step"} if rows else {}
-
-
-def metrics_block(split: str, metrics: Mapping[str, Any]) -> str:
-    """The block that transformers' example scripts print at their end."""
-    shown = {name: _shown(name, value) for name, value in metrics.items()}
-    names, values = max(map(len, shown)), max(map(len, shown.values()))
-    lines = [f"  {name:<{names}} = {shown[name]:>{values}}" for name in sorted(shown)]
-    return "\n".join([f"***** {split} metrics *****", *lines])
-
-
-def _shown(name: str, value: Any) -> str:
-    if name.endswith("_runtime"):
-        return f"{timedelta(seconds=int(value))}.{int(value % 1 * 100):02d}"
-    if name == "total_flos":
-        return f"{int(value) >> 30}GF"
-    return str(round(value, 4)) if isinstance(value, float) and math.isfinite(value) else str(value)
 
 
 def _parsed(line: bytes) -> Json | None:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import time
 
-from core.engine.training.factory_files import evaluation_row, metrics_block, train_metrics
+from core.engine.training.factory_files import evaluation_row, train_metrics
 from core.engine.training.loop import Ending
 from core.engine.training.plots import write_plots
 from core.engine.training.shelf import Shelf
 from core.engine.training.work import Work
 from core.i18n import _
 from core.runs.events import RunFinished
+from core.runs.told import metrics_block
 
 
 def finish(work: Work, shelf: Shelf, ending: Ending) -> None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import sys
 import time
-from datetime import timedelta
 
 from core.engine.training.evaluate import Evaluated
 from core.engine.training.factory_files import FactoryFiles
@@ -18,6 +17,7 @@ from core.jsonl import append_lines
 from core.records import to_record
 from core.runs.events import Event, Stage, StageChanged, Step, Warned
 from core.runs.rundir import RunDirectory
+from core.runs.told import log_line
 
 
 class Journal:
@@ -76,20 +76,6 @@ class Journal:
             self.tell(result)
         row = self.files.add_evaluation(found, progress, remaining)
         self.say(", ".join(f"{name}: {value:.5g}" for name, value in row.items()))
-
-
-def log_line(step: Step, updates_per_second: float) -> str:
-    """`global step 100 ( 3.33% ) , epoch: 17, loss: 0.79312, speed: 1.56 step/s, ETA: 00:30:57`."""
-    percent = 100 * step.step / max(step.total_steps, 1)
-    return (
-        f"global step {step.step} ( {percent:.2f}% ) , epoch: {int(step.epoch)}, loss: {step.loss:.5f}, "
-        f"speed: {updates_per_second:.2f} step/s, ETA: {clock(step.remaining)}"
-    )
-
-
-def clock(seconds: float) -> str:
-    """`00:30:57`, with days in front where there are any."""
-    return str(timedelta(seconds=int(seconds))).rjust(8, "0")
 
 
 def _sync(run: RunDirectory) -> None:

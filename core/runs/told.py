@@ -1,0 +1,54 @@
+"""How a run's numbers are told in plain lines: by the trainer into output.log, and by commands that follow it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any
+
+from core.runs.events import Step
+
+_COUNTS = ("_samples", "num_input_tokens_seen")
+
+
+def log_line(step: Step, updates_per_second: float) -> str:
+    """`global step 100 ( 3.33% ) , epoch: 17, loss: 0.79312, speed: 1.56 step/s, ETA: 00:30:57`."""
+    percent = 100 * step.step / max(step.total_steps, 1)
+    return (
+        f"global step {step.step} ( {percent:.2f}% ) , epoch: {int(step.epoch)}, loss: {step.loss:.5f}, "
+        f"speed: {updates_per_second:.2f} step/s, ETA: {clock(step.remaining)}"
+    )
+
+
+def clock(seconds: float) -> str:
+    """`00:30:57`, with days in front where there are any."""
+    return str(timedelta(seconds=int(seconds))).rjust(8, "0")
+
+
+def metrics_block(split: str, metrics: Mapping[str, Any]) -> str:
+    """The block that transformers' example scripts print at their end."""
+    shown = {name: _shown(name, value) for name, value in metrics.items()}
+    names, values = max(map(len, shown)), max(map(len, shown.values()))
+    lines = [f"  {name:<{names}} = {shown[name]:>{values}}" for name in sorted(shown)]
+    return "\n".join([f"***** {split} metrics *****", *lines])
+
+
+def metrics_blocks(results: Mapping[str, Any]) -> str:
+    """The blocks of `all_results.json`: the training's, and the evaluation's where there was one."""
+    evaluation = {name: value for name, value in results.items() if name.startswith("eval_")}
+    train = {name: value for name, value in results.items() if name not in evaluation}
+    if evaluation and "epoch" in results:
+        evaluation["epoch"] = results["epoch"]
+    blocks = [("train", train), ("eval", evaluation)]
+    return "\n".join(metrics_block(split, metrics) for split, metrics in blocks if metrics)
+
+
+def _shown(name: str, value: Any) -> str:
+    if name.endswith("_runtime"):
+        return f"{timedelta(seconds=int(value))}.{int(value % 1 * 100):02d}"
+    if name == "total_flos":
+        return f"{int(value) >> 30}GF"
+    if name.endswith(_COUNTS):
+        return str(int(value))  # events have floats alone
+    return str(round(value, 4)) if isinstance(value, float) and math.isfinite(value) else str(value)
