@@ -8,6 +8,7 @@ from typing import Any
 from torch import nn
 from transformers.pytorch_utils import Conv1D
 
+from core.engine.tuning.purposes import ends_with
 from core.errors import ModelError
 from core.i18n import _
 
@@ -40,11 +41,6 @@ def linear_layers(network: Any) -> dict[str, nn.Module]:
 
 def _is_linear(module: nn.Module) -> bool:
     return isinstance(module, (nn.Linear, Conv1D)) or type(module).__name__ in ("Linear4bit", "Linear8bitLt")
-
-
-def ends_with(name: str, end: str) -> bool:
-    """Whether a dotted name ends in whole parts with another."""
-    return name == end or name.endswith(f".{end}")
 
 
 def named_like(network: nn.Module, end: str) -> Iterator[tuple[str, nn.Module]]:
