@@ -179,6 +179,7 @@ def _formatting(name: str, entry: Json) -> Formatting:
 def _columns(formatting: Formatting, given: Mapping[str, str] | None) -> Mapping[str, str]:
     if given is None:
         return dict(DEFAULT_COLUMNS[formatting])
+    given = {role: name for role, name in given.items() if role in COLUMNS}
     if formatting != "alpaca" and "messages" not in given:
         return {**DEFAULT_COLUMNS[formatting], **given}
     return given

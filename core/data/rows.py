@@ -255,7 +255,9 @@ def _file_problems(path: Path, index: FileIndex) -> list[DataProblem]:
         hint = _("it is skipped here; save the file without it for other programs")
         found.append(DataProblem(f"{where}:1", "encoding", _("a byte order mark stands before the text"), hint))
     if facts.crlf and facts.lf:
-        what = _("{crlf} lines end as in Windows (CRLF), {lf} in a newline alone").format(crlf=facts.crlf, lf=facts.lf)
+        what = _("lines end in two ways: {crlf} as in Windows (CRLF), {lf} in a newline alone").format(
+            crlf=f"{facts.crlf:,}", lf=f"{facts.lf:,}"
+        )
         found.append(DataProblem(where, "newlines", what, _("they are read alike; convert the file with dos2unix")))
     if facts.fault:
         fault = facts.fault
