@@ -19,7 +19,7 @@ from pydantic import ValidationError
 from core.config.command_line import by_name, read_command_line
 from core.config.fields import FieldSpec, Section, describe
 from core.config.foreign import reason_against
-from core.config.sources import Entry, Source, SourceOptions, read_file, read_preset, read_values
+from core.config.sources import Entry, Source, SourceOptions, Verb, read_file, read_preset, read_values
 from core.errors import ConfigError, Problem, did_you_mean
 from core.i18n import _
 
@@ -76,7 +76,7 @@ def load(
     typed = [*line.entries, *read_values(values or {})]
     problems = list(line.problems)
     named = {entry.key: entry for entry in typed if entry.key in SourceOptions.model_fields}
-    below = [entry for read in _sources(named, file) for entry in _collected(read, problems)]
+    below = [entry for read in _sources(named, file, _verb(sections)) for entry in _collected(read, problems)]
     elsewhere = [section.elsewhere for section in sections]
     chosen = _chosen([*below, *typed], by_name(specs), elsewhere, problems)
     filled = {kind: _filled(kind, chosen, problems) for kind in sections}
@@ -89,12 +89,17 @@ def load(
     return Settings({kind: section for kind, section in filled.items() if section is not None}, origins)
 
 
-def _sources(named: Mapping[str, Entry], file: Path | None) -> list[Callable[[], list[Entry]]]:
+def _verb(sections: Sequence[type[Section]]) -> Verb:
+    """Whose presets are meant."""
+    return next((section.presets for section in sections if issubclass(section, SourceOptions)), SourceOptions.presets)
+
+
+def _sources(named: Mapping[str, Entry], file: Path | None, verb: Verb) -> list[Callable[[], list[Entry]]]:
     """How to read what lies below the typed values, the weakest first."""
     readers: list[Callable[[], list[Entry]]] = []
     preset, config = named.get("preset"), named.get("config")
     if preset and isinstance(preset.raw, str):
-        readers.append(lambda: read_preset(str(preset.raw), preset.where))
+        readers.append(lambda: read_preset(str(preset.raw), preset.where, verb))
     if file:
         readers.append(lambda: read_file(file))
     if config and isinstance(config.raw, str):

@@ -17,20 +17,44 @@ from core.errors import ConfigError, Problem, did_you_mean
 from core.i18n import _
 
 Source: TypeAlias = Literal["default", "preset", "file", "typed"]
+Verb: TypeAlias = Literal["chat", "train"]
 
 PRESETS = Path(__file__).parent / "presets"
+_FIRST = ("quick_lora",)
 
 
 class SourceOptions(Section):
     """Where the other options may stand."""
 
     title: ClassVar[str] = "Options from files"
+    presets: ClassVar[Verb] = "chat"
+    """Whose presets are meant: those of another verb hold other options."""
 
     config: Annotated[str | None, Shown("FILE")] = None
     """A YAML or JSON file of options; it may also stand alone, without `--config`. What is typed wins over it."""
 
     preset: Annotated[str | None, Shown("NAME")] = None
     """Options that come with finetui: precise, balanced or creative. A file and what is typed win over them."""
+
+
+class TrainingSourceOptions(SourceOptions):
+    """Where the other options of a training may stand."""
+
+    presets: ClassVar[Verb] = "train"
+
+    preset: Annotated[str | None, Shown("NAME")] = None
+    """Options that come with finetui: quick_lora, persona_sft, telecom_lora, intro_lora, intro_ptuning or
+    adgen_ptuning. A file and what is typed win over them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Preset:
+    """Options that come with finetui under a name."""
+
+    name: str
+    about: str
+    """What they are for: the file's first line."""
+    path: Path
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,17 +68,24 @@ class Entry:
     """The place, for people: `--lora-rank`, `lora.yaml:12: lora_rank`."""
 
 
-def read_preset(name: str, where: str) -> list[Entry]:
+def list_presets(verb: Verb) -> tuple[Preset, ...]:
+    """The bundled presets of a verb, the one to begin with before the others."""
+    paths = sorted((PRESETS / verb).glob("*.yaml"))
+    named = [Preset(path.stem, _(_first_line(path)), path) for path in paths]
+    return tuple(sorted(named, key=lambda preset: preset.name not in _FIRST))
+
+
+def read_preset(name: str, where: str, verb: Verb = "chat") -> list[Entry]:
     """The options of a bundled preset; `where` is the place that names it.
 
     Raises:
         ConfigError: there is none of that name.
     """
-    known = sorted(path.stem for path in PRESETS.glob("*.yaml"))
+    known = {preset.name: preset.path for preset in list_presets(verb)}
     if name not in known:
         hint = did_you_mean(name, known) or _("there are: {names}").format(names=", ".join(known))
         raise ConfigError([Problem(where, _("there is no preset {name!r}").format(name=name), hint)])
-    return _entries(PRESETS / f"{name}.yaml", "preset", f"{name}.yaml")
+    return _entries(known[name], "preset", f"{name}.yaml")
 
 
 def read_file(path: Path) -> list[Entry]:
@@ -82,6 +113,10 @@ def as_raw(value: object) -> Raw:
             return [str(item) for item in value]
         case _:
             return str(value)
+
+
+def _first_line(path: Path) -> str:
+    return path.read_text(encoding="utf-8").partition("\n")[0].removeprefix("#").strip()
 
 
 def _entries(path: Path, source: Source, shown: str) -> list[Entry]:

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
 import pytest
 from pydantic import Field
 
+from core.config.data import DataOptions
 from core.config.fields import Section, describe, shown
+from core.config.files import read_pairs
 from core.config.generation import GenerationOptions
 from core.config.load import Origin, load
 from core.config.model import ModelOptions
 from core.config.save import as_yaml
-from core.config.sources import PRESETS, SourceOptions
+from core.config.sources import Preset, SourceOptions, TrainingSourceOptions, list_presets
+from core.config.training import TRAINING
 from core.errors import ConfigError
 
+ROOT = Path(__file__).parents[2]
 ALL = (ModelOptions, GenerationOptions, SourceOptions)
 
 
@@ -173,11 +178,31 @@ def test_every_value_survives_being_shown_and_read_again() -> None:
     assert load([GenerationOptions], values=texts)[GenerationOptions] == odd
 
 
-@pytest.mark.parametrize("preset", sorted(PRESETS.glob("*.yaml")), ids=lambda path: path.stem)
-def test_the_presets_that_come_with_finetui_can_be_loaded_and_are_named_in_the_help(preset: Path) -> None:
-    assert "preset" in {origin.source for origin in load(ALL, arguments=["--preset", preset.stem]).origins.values()}
-    (option,) = [spec for spec in describe(SourceOptions) if spec.name == "preset"]
-    assert preset.stem in option.help
+@pytest.mark.parametrize("preset", [*list_presets("chat"), *list_presets("train")], ids=lambda preset: preset.name)
+def test_the_presets_that_come_with_finetui_can_be_loaded_and_are_named_in_the_help(preset: Preset) -> None:
+    training = preset.path.parent.name == "train"
+    sections = (*TRAINING, TrainingSourceOptions) if training else ALL
+    origins = load(sections, arguments=["--preset", preset.name]).origins
+    given = {name for name, origin in origins.items() if origin.source == "preset"}
+    assert given == {key for key, _value, _line in read_pairs(preset.path, preset.name)}
+    (option,) = [spec for spec in describe(sections[-1]) if spec.name == "preset"]
+    assert preset.name in option.help
+    assert preset.about
+
+
+def test_presets_of_another_verb_are_none_of_this_one() -> None:
+    assert list_presets("train")[0].name == "quick_lora"
+    with pytest.raises(ConfigError, match=r"there is no preset 'precise' \(there are: quick_lora, adgen_ptuning, "):
+        load((*TRAINING, TrainingSourceOptions), arguments=["--preset", "precise"])
+    with pytest.raises(ConfigError, match="there is no preset 'quick_lora'"):
+        load(ALL, arguments=["--preset", "quick_lora"])
+
+
+def test_training_presets_name_sets_and_columns_that_are_there() -> None:
+    bundled = json.loads((ROOT / "data/dataset_info.json").read_bytes())
+    for preset in list_presets("train"):
+        data = load((*TRAINING, TrainingSourceOptions), arguments=["--preset", preset.name])[DataOptions]
+        assert set(data.dataset) <= set(bundled), preset.name
 
 
 def test_what_is_saved_is_complete_tells_its_origins_and_reads_back_as_the_same(tmp_path: Path) -> None:
