@@ -138,7 +138,19 @@ class IndexedRows:
 
     def raw(self, number: int) -> bytes:
         self.place(number)
-        return self._bytes(number).rstrip(b" \t\r\n,")
+        return self._own(self._bytes(number))
+
+    @property
+    def header(self) -> tuple[bytes, ...]:
+        """What stands before the rows, and has to stand before a part of them too."""
+        starts = self._index.starts
+        return tuple(
+            self._own(self._index.data[starts[at] : starts[at + 1]]) for at in range(min(self.first, len(starts) - 1))
+        )
+
+    def _own(self, data: bytes) -> bytes:
+        """Bytes without what separates a row from the next: in CSV a last comma belongs to it."""
+        return data.rstrip(b" \t\r\n," if self.facts.layout == "array" else b"\r\n")
 
     def _bytes(self, number: int) -> bytes:
         number += self.first
