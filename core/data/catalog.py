@@ -59,17 +59,21 @@ class Catalog:
             return next(same, None) or guess_entry(path, self.folder)
         if self.online:
             return _guessed_online(name, self.folder)
-        known = _("there are: {names}").format(names=", ".join(self.entries) or _("none"))
-        hint = did_you_mean(name, [*self.entries, *(file.name for file in self.unregistered())]) or known
-        raise DataError(
-            _("{info} has no data set {name!r}").format(info=shown_path(self.folder / INFO), name=name), hint
-        )
+        what = _("{info} has no data set {name!r}").format(info=shown_path(self.folder / INFO), name=name)
+        raise DataError(what, self._advice(name))
 
     def unregistered(self) -> list[Path]:
         """Data files of the folder that no entry names."""
         named = {entry.path for entry in self.entries.values()}
         files = (path for path in _files(self.folder) if is_data_file(path) and path.name != INFO)
         return [path for path in files if path not in named and not named & set(path.parents)]
+
+    def _advice(self, name: str) -> str:
+        longer = [entry for entry in self.entries if name and entry.startswith(name)]
+        near = did_you_mean(name, [*self.entries, *(file.name for file in self.unregistered())])
+        if near and len(longer) < 2:
+            return near
+        return _("there are: {names}").format(names=", ".join(longer or self.entries) or _("none"))
 
     def _file(self, name: str) -> Path | None:
         typed = typed_path(name)

@@ -117,8 +117,17 @@ def _write(folder: Path, name: str, examples: RowSet[Any], numbers: Sequence[int
     part = examples.parts[0]
     path = folder / f"{name}{_suffix(part.rows)}"
     replace_file(path, _content(part.rows, [part.numbers[number] for number in numbers]))
-    own = dict.fromkeys(("subset", "split", "folder", "num_samples", "file_sha1"))
-    entry = dataclasses.replace(part.entry, name=name, file_name=path.name, hub_name="", **own)
+    entry = dataclasses.replace(
+        part.entry,
+        name=name,
+        file_name=path.name,
+        hub_name="",
+        subset=None,
+        split=None,
+        folder=None,
+        num_samples=None,
+        file_sha1=None,
+    )
     enter(folder, name, entry.as_json())
     return dataclasses.replace(entry, registered=True, columns_given=True)
 

@@ -16,6 +16,7 @@ from core.data.problems import RowProblem, shown_path
 from core.data.rows import open_rows
 from core.data.search import search
 from core.data.statistics import statistics
+from core.data.subsets import split_dataset
 from core.errors import DataError
 from core.i18n import _
 from core.untrusted import inert_line
@@ -35,6 +36,7 @@ from tui.cli.data_tables import (
     report_record,
     statistics_lines,
     statistics_record,
+    subset_line,
 )
 from tui.cli.model_tables import lines, table
 
@@ -246,6 +248,39 @@ def check(
             print(_("and {count} more").format(count=f"{report.total - len(report.problems):,}"))
         print(report_line(report))
     raise typer.Exit(1 if report.errors else 0)
+
+
+# --- split -------------------------------------------------------------------------------------------------------
+
+
+@app.command(**_help(_("Divide a data set into one to train on and one to test with, and enter both.")))
+def split(
+    name: Name,
+    train: Annotated[
+        int | None, typer.Option(metavar="N", min=1, help=_("Rows to train on. Not given: all that the test leaves."))
+    ] = None,
+    test: Annotated[int, typer.Option(metavar="N", min=0, help=_("Rows to test with; 0 makes no test set."))] = 0,
+    stratify: Annotated[bool, typer.Option("--stratify", help=_("Keep the share of every class of answers."))] = False,
+    seed: Annotated[int, typer.Option(metavar="N", help=_("The same seed takes the same rows."))] = 42,
+    stem: Annotated[str, typer.Option("--name", metavar="NAME", help=_("What the new names begin with."))] = "",
+    dataset_dir: Folder = "data",
+    as_json: Json = False,
+) -> None:
+    subsets = split_dataset(
+        name,
+        find_workspace(),
+        train=train,
+        test=test,
+        stratify=stratify,
+        seed=seed,
+        stem=stem,
+        dataset_dir=dataset_dir,
+    )
+    for subset in subsets:
+        if as_json:
+            print_json({**entry_record(subset.entry), "rows": subset.rows, "classes": subset.classes})
+        else:
+            print(subset_line(subset))
 
 
 # --- stats -------------------------------------------------------------------------------------------------------

@@ -14,6 +14,7 @@ from core.data.entry import DatasetEntry
 from core.data.example import Comparison, Example
 from core.data.problems import DataProblem, shown_path
 from core.data.statistics import Lengths, Statistics
+from core.data.subsets import Subset
 from core.i18n import _, plural
 from core.models.figures import size_text
 from core.untrusted import inert, inert_line
@@ -159,6 +160,14 @@ def report_record(report: Report) -> dict[str, Any]:
         "total": report.total,
         "counts": dict(report.counts),
     }
+
+
+def subset_line(subset: Subset) -> str:
+    """What a split has made."""
+    classes = plural("{count} class", "{count} classes", subset.classes) if subset.classes else ""
+    rows = plural("{count} row", "{count} rows", subset.rows)
+    counted = ", ".join(filter(None, (rows, classes)))
+    return inert_line(f"{subset.entry.name}: {counted}: {shown_path(subset.entry.path)}")
 
 
 # --- figures -----------------------------------------------------------------------------------------------------
