@@ -10,6 +10,7 @@ from typing import Any
 from core.errors import AdapterMismatch, ModelError, ModelNotFound, did_you_mean
 from core.i18n import _
 from core.models.info import AdapterInfo, ModelInfo, is_file, read_json, read_weights, typed_path
+from core.models.notes import NOTES_FILE, PREFIX_FILE, AdapterNotes, read_notes
 from core.models.safetensors_header import TensorHeader, read_header
 from core.untrusted import inert_line
 from core.workspace import Workspace
@@ -20,8 +21,8 @@ _LAYER = re.compile(r"\b(?:layers|h|blocks)\.\d+\..*")
 
 
 def is_adapter_folder(path: Path) -> bool:
-    """Whether a folder claims to be an adapter."""
-    return is_file(path / CONFIG_FILE)
+    """Whether a folder claims to be an adapter: PEFT's, or a prefix of ours."""
+    return is_file(path / CONFIG_FILE) or is_file(path / PREFIX_FILE)
 
 
 def read_adapter(path: Path, name: str) -> AdapterInfo:
@@ -29,29 +30,40 @@ def read_adapter(path: Path, name: str) -> AdapterInfo:
     problems: list[str] = []
     config: dict[str, Any] = {}
     tensors: dict[str, TensorHeader] = {}
+    notes: AdapterNotes | None = None
+    has_config = is_file(path / CONFIG_FILE)
     try:
-        config = read_json(path / CONFIG_FILE)
+        notes = read_notes(path)
+        config = read_json(path / CONFIG_FILE) if has_config else {}
     except ModelError as error:
         problems.append(error.message)
     try:
-        tensors = read_header(path / _WEIGHTS_FILE)
+        tensors = read_header(path / (_WEIGHTS_FILE if has_config else PREFIX_FILE))
     except ModelError as error:
         pickled = (path / "adapter_model.bin").is_file() and not (path / _WEIGHTS_FILE).exists()
         problems.append(_("only pickled weights, which can run any code when loaded") if pickled else error.message)
-    rank = config.get("r")
+    if not has_config and notes is None and not problems:
+        problems.append(_("{file} is missing: nothing tells what this prefix belongs to").format(file=NOTES_FILE))
+    rank, length = config.get("r"), config.get("num_virtual_tokens")
+    prefix = notes.prefix if notes is not None and not has_config else None
     return AdapterInfo(
         name=name,
         path=path,
-        method=_method(config),
-        base_model=_text(config.get("base_model_name_or_path")),
+        method=_method(config) if has_config else "p_tuning",
+        base_model=_text(config.get("base_model_name_or_path") or (notes.base if notes else "")),
         rank=rank if type(rank) is int else None,
         parameters=sum(tensor.elements for tensor in tensors.values()),
         problems=tuple(problems),
+        prefix_length=prefix.pre_seq_len if prefix else length if type(length) is int else None,
+        notes=notes,
     )
 
 
 def _method(config: Mapping[str, Any]) -> str:
-    return "dora" if config.get("use_dora") is True else _text(config.get("peft_type")).lower()
+    kind = _text(config.get("peft_type")).lower()
+    if kind == "lora":
+        return "dora" if config.get("use_dora") is True else "lora"
+    return "p_tuning" if kind == "prefix_tuning" else kind.replace("p_tuning", "prompt_encoder")
 
 
 def _text(value: object) -> str:
@@ -171,8 +183,10 @@ def _difference(adapter: AdapterInfo, model: ModelInfo) -> str:
         return ""
     if adapter.method in ("lora", "dora"):
         return _lora_difference(read_header(adapter.path / _WEIGHTS_FILE), base)
-    if adapter.method == "prefix_tuning":
-        return _prefix_difference(read_header(adapter.path / _WEIGHTS_FILE), read_json(model.path / "config.json"))
+    if adapter.method == "p_tuning":
+        own = adapter.path / PREFIX_FILE
+        weights = own if is_file(own) else adapter.path / _WEIGHTS_FILE
+        return _prefix_difference(read_header(weights), read_json(model.path / "config.json"))
     return ""
 
 
@@ -209,13 +223,13 @@ def _lora_sizes(adapter: Mapping[str, TensorHeader]) -> dict[str, tuple[int, int
 
 
 def _prefix_difference(adapter: Mapping[str, TensorHeader], config: Mapping[str, Any]) -> str:
-    """A prefix is [virtual tokens, layers · 2 (key, value) · key-value heads · head width]."""
-    prefix, width = adapter.get("prompt_embeddings"), _prefix_width(config)
-    if prefix is None or not width or prefix.shape[-1:] == (width,):
+    """A prefix is [tokens, layers · 2 (key, value) · key-value heads · head width]; a projection ends in that width."""
+    table = adapter.get("prompt_embeddings") or adapter.get("embedding.weight")
+    last, width = adapter.get("trans.2.weight"), _prefix_width(config)
+    there = last.shape[0] if last is not None else table.shape[-1] if table is not None and table.shape else 0
+    if table is None or not width or there == width:
         return ""
-    return _("its prefix is {there} numbers wide, the model takes {here}").format(
-        there=" × ".join(map(str, prefix.shape[1:])) or "0", here=width
-    )
+    return _("its prefix is {there} numbers wide, the model takes {here}").format(there=there, here=width)
 
 
 def _prefix_width(config: Mapping[str, Any]) -> int:

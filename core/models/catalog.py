@@ -1,8 +1,8 @@
 """Which models there are, and what a name means: looked up on disk at each call, so nothing can be out of date.
 
 Reads `config.json` and safetensors headers only; 20 models take milliseconds. A name is, in this order: a folder (as
-typed, or below the workspace), a model of the workspace's `models/`, an id in the Hugging Face cache. `default` is
-the model that `finetui models pull default` fetches.
+typed, or below the workspace), a model of the workspace's `models/`, a run that trained a whole model, an id in the
+Hugging Face cache. `default` is the model that `finetui models pull default` fetches.
 """
 
 from __future__ import annotations
@@ -56,6 +56,7 @@ def _candidates(name_or_path: str, workspace: Workspace) -> Iterator[tuple[Path,
         yield workspace.root / typed, name_or_path, "folder"
     own_name = packaged.name if packaged else name_or_path
     yield workspace.models / own_name, own_name, "workspace"
+    yield workspace.runs / name_or_path, name_or_path, "workspace"
     snapshot = cached_snapshot(name_or_path)
     if snapshot is not None:
         yield snapshot, name_or_path, "huggingface"
@@ -64,6 +65,8 @@ def _candidates(name_or_path: str, workspace: Workspace) -> Iterator[tuple[Path,
 def _found(workspace: Workspace) -> Iterator[tuple[Path, str, Source]]:
     for path in _model_folders(workspace.models):
         yield path, path.relative_to(workspace.models).as_posix(), "workspace"
+    for path in _model_folders(workspace.runs, depth=1):  # trained whole: full and freeze
+        yield path, f"{workspace.runs.name}/{path.name}", "workspace"
     for hub_id, snapshot in cached_models():
         if is_model_folder(snapshot) and _generates(snapshot):
             yield snapshot, hub_id, "huggingface"

@@ -22,5 +22,6 @@ def count_text(count: int) -> str:
 
 
 def method_text(adapter: AdapterInfo) -> str:
-    """`lora 8`: the method and, where it has one, its rank."""
-    return f"{adapter.method} {adapter.rank}" if adapter.rank is not None else adapter.method
+    """`lora 8`, `p_tuning 128`: the method and, where it has one, its rank or length."""
+    size = adapter.rank if adapter.rank is not None else adapter.prefix_length
+    return adapter.method if size is None else f"{adapter.method} {size}"

@@ -15,6 +15,7 @@ from typing import Any, Literal, TypeAlias
 
 from core.errors import ModelError
 from core.i18n import _
+from core.models.notes import AdapterNotes
 from core.models.safetensors_header import TensorHeader, main_dtype, read_header
 from core.untrusted import inert_line
 
@@ -33,12 +34,16 @@ class AdapterInfo:
     name: str
     path: Path
     method: str
-    """`lora`, `dora`, `prefix_tuning`, …"""
+    """`lora`, `dora`, `p_tuning`, …"""
     base_model: str
     """The base as its config names it."""
     rank: int | None
     parameters: int
     problems: tuple[str, ...] = ()
+    prefix_length: int | None = None
+    """Of a trained prefix, in tokens."""
+    notes: AdapterNotes | None = None
+    """What finetui wrote beside the weights."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,8 +10,10 @@ import pytest
 from core.errors import AdapterMismatch, ModelNotFound
 from core.models.adapters import check_adapter, find_adapters, resolve_adapter
 from core.models.catalog import adapters_without_base, list_models, resolve_model
+from core.models.figures import method_text
 from core.models.hub_cache import cache_folder
 from core.models.info import read_model
+from core.models.notes import AdapterNotes, MergedAdapter, PrefixFacts, write_notes
 from core.workspace import Workspace
 from folders import make_adapter, make_model, make_weights
 from hostile import FILE_NAMES
@@ -292,3 +294,34 @@ def test_damaged_adapters_are_listed_with_their_problem(workspace: Workspace) ->
     make_model(workspace.models / "demo")
     with pytest.raises(AdapterMismatch, match="the adapter pickled cannot be used: only pickled weights"):
         check_adapter(resolve_adapter("pickled", workspace), resolve_model("demo", workspace))
+
+
+def test_a_prefix_of_ours_is_an_adapter_by_its_notes(workspace: Workspace) -> None:
+    base = make_model(workspace.models / "demo", layers=2)
+    config = json.loads((base / "config.json").read_bytes())
+    (base / "config.json").write_text(json.dumps({**config, "num_attention_heads": 9, "num_key_value_heads": 3}))
+    folder = workspace.runs / "tuned"
+    folder.mkdir(parents=True)
+    make_weights(folder / "prefix_encoder.safetensors", {"embedding.weight": [16, 2 * 2 * 3 * 64]})
+    (unnamed,) = find_adapters(workspace)
+    assert unnamed.problems == ("finetui.json is missing: nothing tells what this prefix belongs to",)
+    merged = MergedAdapter("/elsewhere/first", "00")
+    notes = AdapterNotes(
+        "p_tuning", base=str(base), prefix=PrefixFacts(16), chain=(merged,), default_system="Be brief."
+    )
+    write_notes(folder, notes)
+    (adapter,) = resolve_model("demo", workspace).adapters
+    assert (adapter.method, adapter.prefix_length, adapter.parameters) == ("p_tuning", 16, 16 * 768)
+    assert method_text(adapter) == "p_tuning 16"
+    assert adapter.notes == notes
+    assert check_adapter(adapter, resolve_model("demo", workspace)) == ()
+    make_weights(folder / "prefix_encoder.safetensors", {"embedding.weight": [16, 8], "trans.2.weight": [1024, 8]})
+    with pytest.raises(AdapterMismatch, match="its prefix is 1024 numbers wide, the model takes 768"):
+        check_adapter(resolve_adapter("tuned", workspace), resolve_model("demo", workspace))
+
+
+def test_a_run_that_trained_a_whole_model_is_a_model(workspace: Workspace) -> None:
+    make_model(workspace.runs / "whole")
+    assert resolve_model("whole", workspace).path == workspace.runs / "whole"
+    assert [model.name for model in list_models(workspace)] == ["runs/whole"]
+    assert resolve_model("runs/whole", workspace).path == workspace.runs / "whole"

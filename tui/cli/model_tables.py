@@ -10,6 +10,7 @@ from rich.cells import cell_len
 from core.i18n import _
 from core.models.figures import count_text, method_text, size_text
 from core.models.info import AdapterInfo, ModelInfo
+from core.models.notes import AdapterNotes
 from core.untrusted import inert_line
 
 Row = tuple[str, ...]
@@ -88,7 +89,20 @@ def adapter_fact_pairs(adapter: AdapterInfo) -> list[tuple[str, str]]:
         (_("parameters"), f"{adapter.parameters:,}"),
         (_("trained on"), adapter.base_model or _("not stated")),
     ]
+    pairs += _asked_like(adapter.notes) if adapter.notes else []
     return pairs + [(_("problem"), problem) for problem in adapter.problems]
+
+
+def _asked_like(notes: AdapterNotes) -> list[tuple[str, str]]:
+    """How a chat asks it, and over what it was trained."""
+    pairs = [
+        (_("template"), notes.template),
+        (_("system prompt"), notes.default_system),
+        (_("source prefix"), notes.source_prefix),
+        (_("trained over"), ", ".join(lower.path for lower in notes.chain)),
+        (_("data"), ", ".join(notes.datasets)),
+    ]
+    return [(label, inert_line(text)) for label, text in pairs if text]
 
 
 def model_record(model: ModelInfo) -> dict[str, Any]:
@@ -118,6 +132,7 @@ def adapter_record(adapter: AdapterInfo) -> dict[str, Any]:
         "method": adapter.method,
         "base_model": adapter.base_model,
         "rank": adapter.rank,
+        "prefix_length": adapter.prefix_length,
         "parameters": adapter.parameters,
         "problems": list(adapter.problems),
     }
