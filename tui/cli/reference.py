@@ -8,7 +8,8 @@ from pathlib import Path
 
 from core.config.fields import FieldSpec, describe
 from tui.cli.chat import chat
-from tui.cli.options import facts
+from tui.cli.options import OptionsVerb, facts
+from tui.cli.train import train
 
 PATH = Path("docs") / "options.md"
 RENEW = "python -m tui.cli.reference"
@@ -25,7 +26,11 @@ over `--preset`, that over the default. All mistakes are told at once, each with
 
 def reference() -> str:
     """The whole page."""
-    return "\n".join((_HEAD, "## finetui chat", *_tables(describe(*chat.sections)))) + "\n"
+    verbs: dict[str, OptionsVerb] = {"chat": chat, "train": train}
+    parts = (
+        "\n".join((f"## finetui {name}", *_tables(describe(*verb.sections)))) + "\n" for name, verb in verbs.items()
+    )
+    return "\n".join((_HEAD, *parts))
 
 
 def _tables(specs: list[FieldSpec]) -> Iterator[str]:

@@ -28,6 +28,8 @@ class Verb:
 
 VERBS = {
     "chat": Verb("tui.cli.chat:chat", "Talk with a model and its adapters, line by line."),
+    "train": Verb("tui.cli.train:train", "Train a model, in a run of its own that goes on when you leave."),
+    "runs": Verb("tui.cli.runs:app", "List, follow, stop and resume runs."),
     "models": Verb("tui.cli.models:app", "List, pull and remove models."),
     "data": Verb("tui.cli.data:app", "List, check, split and enter data sets."),
     "doctor": Verb("tui.cli.doctor:doctor", "Tell what this machine has, and what is missing."),

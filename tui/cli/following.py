@@ -1,0 +1,177 @@
+"""A run followed in a terminal, a log or a pipe, until it ends or the reader leaves; the run does not notice either.
+
+On a terminal a bar stands below the lines; elsewhere each point of the curves is a line; with `--json` each event is.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Protocol
+
+from core.errors import RunError
+from core.i18n import _
+from core.records import to_record
+from core.runs.catalog import run_name
+from core.runs.events import Event, RunFailed, RunFinished, Step
+from core.runs.history import History
+from core.runs.rundir import RunDirectory
+from core.runs.state import is_active
+from core.runs.told import clock, metrics_blocks
+from core.untrusted import inert_line
+from core.workspace import Workspace
+from tui.cli.console import note, print_error, print_json, takes_codes
+from tui.cli.run_lines import Teller, failure_text, stage_line, state_word
+
+_LOOK_SECONDS = 0.25
+INTERRUPTED = 130
+
+
+class _Shown(Protocol):
+    """Where events go."""
+
+    def event(self, event: Event) -> None: ...
+
+    def standing(self, history: History) -> None:
+        """Called after each look."""
+
+
+def follow(run: RunDirectory, workspace: Workspace, *, as_json: bool = False) -> int:
+    """Show a run from its beginning until its end.
+
+    Returns:
+        The exit code: 0 when it finished, 1 when it was stopped, failed or was lost, 130 when the reader left.
+    """
+    history = History(run)
+    try:
+        with _display(as_json) as shown:
+            _watch(history, shown)
+    except KeyboardInterrupt:
+        if is_active(history.state) and not as_json:
+            note("")
+            note(_("{name} goes on without you").format(name=inert_line(run.name)))
+            note(ways_on(run, workspace))
+        return INTERRUPTED
+    if not as_json:
+        _say_end(history)
+    return 0 if history.state == "finished" else 1
+
+
+def ways_on(run: RunDirectory, workspace: Workspace) -> str:
+    """How to see and to stop a run, as commands."""
+    name = inert_line(run_name(run, workspace))
+    return _("see it: finetui runs follow {name}   stop it: finetui runs stop {name}").format(name=name)
+
+
+def _watch(history: History, shown: _Shown) -> None:
+    while True:
+        ended = not is_active(history.state) and history.last is not None
+        events = history.update()
+        for event in events:
+            shown.event(event)
+        shown.standing(history)
+        if ended and not events:
+            return
+        if not history.behind and not ended:
+            time.sleep(_LOOK_SECONDS)
+
+
+def _say_end(history: History) -> None:
+    if history.finished is not None and history.finished.metrics:
+        print(metrics_blocks(history.finished.metrics))
+    folder = inert_line(str(history.run.path))
+    told = _("{state} at step {step}; everything is in {folder}")
+    step = history.finished.step if history.finished else history.step.step if history.step else 0
+    if history.failed is not None:
+        print_error(RunError(history.failed.error, history.failed.hint))
+        if log := failure_text(history.failed):
+            note(log)
+    if history.state == "lost":
+        print_error(RunError(_("the run was lost: its supervisor is gone and said no last word"), resume_hint(history)))
+    print(told.format(state=state_word(history.state), step=step, folder=folder), flush=True)
+
+
+def resume_hint(history: History) -> str:
+    """How to go on with a run that ended too early; empty where nothing was saved."""
+    if not history.run.saved_checkpoints():
+        return ""
+    return _("go on from its last checkpoint: finetui runs resume {name}").format(name=inert_line(history.run.name))
+
+
+# --- displays ---------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def _display(as_json: bool) -> Iterator[_Shown]:
+    if as_json:
+        yield _Records()
+    elif takes_codes(sys.stdout):
+        with _bar() as bar:
+            yield bar
+    else:
+        yield _Lines()
+
+
+class _Records:
+    """One JSON object a line, as in events.jsonl."""
+
+    def event(self, event: Event) -> None:
+        print_json(to_record(event))
+
+    def standing(self, history: History) -> None: ...
+
+
+class _Lines:
+    """For logs and pipes."""
+
+    def __init__(self) -> None:
+        self._teller = Teller()
+
+    def event(self, event: Event) -> None:
+        if line := self._teller.line(event):
+            print(line, flush=True)
+
+    def standing(self, history: History) -> None: ...
+
+
+class _Bar:
+    """Lines above, a bar below that tells loss, speed and the time to go."""
+
+    def __init__(self, progress: Any) -> None:
+        self._teller = Teller()
+        self._progress = progress
+        self._task = progress.add_task("", total=None, told="")
+
+    def event(self, event: Event) -> None:
+        line = self._teller.line(event)
+        if line and not isinstance(event, (Step, RunFinished, RunFailed)):
+            self._progress.console.print(line, markup=False, highlight=False)
+
+    def standing(self, history: History) -> None:
+        step = history.step
+        stage = history.stage.stage if history.stage else None
+        told = (stage_line(stage) if stage else "") or state_word(history.state)
+        if step is not None:
+            told = _("loss {loss:.4f}  {speed:.2f} step/s  ETA {eta}").format(
+                loss=step.loss, speed=self._teller.speed, eta=clock(step.remaining)
+            )
+        done = step.step if step else 0
+        total = history.total_steps or None
+        count = f"{done}/{total}" if total else ""
+        self._progress.update(self._task, completed=done, total=total, description=count, told=told)
+
+
+@contextmanager
+def _bar() -> Iterator[_Bar]:
+    from rich.console import Console  # 60 ms with the bar, only where it is seen
+    from rich.progress import BarColumn, Progress, TextColumn
+
+    columns = (
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        TextColumn("{task.fields[told]}", markup=False),
+    )
+    with Progress(*columns, console=Console(), refresh_per_second=4, transient=True) as progress:
+        yield _Bar(progress)

@@ -1,0 +1,172 @@
+"""`finetui train … --plan`: what the training will be, found out by the engine in a process of its own."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from core.errors import ConfigError, RecordError, RunError
+from core.i18n import _, plural
+from core.launch.local import ENVIRONMENT
+from core.launch.prepare import Prepared
+from core.models.figures import count_text, size_text
+from core.records import from_record, to_record
+from core.runs.plan import PLAN_RECORDS, DryStep, Plan, Planning, PlanRecord, Refused
+from core.runs.told import clock
+from core.untrusted import inert, inert_line
+from tui.cli.console import Progress, note, print_json
+from tui.cli.model_tables import lines
+
+
+def show_plan(prepared: Prepared, *, as_json: bool = False) -> int:
+    """Ask the engine for the plan and print it.
+
+    Raises:
+        ConfigError: the training cannot be.
+        RunError: the engine ended without a plan.
+    """
+    progress, planned = Progress(), False
+    progress.show(_("planning"))
+    for record in _asked(prepared):
+        match record:
+            case Planning(fraction=fraction):
+                progress.show(_("rows become tokens"), f"{fraction:.0%}")
+            case Refused(problems=problems):
+                progress.clear()
+                raise ConfigError(problems)
+            case Plan() | DryStep():
+                progress.clear()
+                planned = True
+                _print(record, prepared, as_json)
+                progress.show(_("trying the longest batch"))
+    progress.clear()
+    return 0 if planned else 1
+
+
+def _print(record: Plan | DryStep, prepared: Prepared, as_json: bool) -> None:
+    if as_json:
+        print_json(to_record(record))
+        return
+    for line in lines(list(plan_pairs(record) if isinstance(record, Plan) else dry_pairs(record))):
+        print(line, flush=True)
+    if isinstance(record, Plan):
+        told = [(caution.message, caution.hint) for caution in prepared.cautions]
+        told += [(f"{found.where}: {found.what}", found.hint) for found in record.warnings]
+        for message, hint in told:
+            note(_("warning: {text}").format(text=inert_line(f"{message} ({hint})" if hint else message)))
+
+
+def plan_pairs(plan: Plan) -> Iterator[tuple[str, str]]:
+    """A plan, label and value."""
+    report, memory, disk = plan.report, plan.memory, plan.disk
+    share = 100 * plan.trainable / max(1, plan.parameters)
+    yield _("model"), inert_line(plan.model)
+    trained = _("{method}: {trainable} of {parameters} parameters ({share:.2g} %)")
+    yield (
+        _("trained"),
+        trained.format(
+            method=plan.method,
+            trainable=count_text(plan.trainable),
+            parameters=count_text(plan.parameters),
+            share=share,
+        ),
+    )
+    rows = _("{rows} to train on, {tokens} tokens, {trained} of them trained; the longest has {longest}")
+    yield (
+        _("rows"),
+        rows.format(
+            rows=f"{report.rows:,}",
+            tokens=f"{report.tokens:,}",
+            trained=f"{report.trained_tokens:,}",
+            longest=report.longest,
+        ),
+    )
+    if plan.eval_rows:
+        yield _("evaluated on"), plural("{count} row", "{count} rows", plan.eval_rows)
+    if report.cut_rows:
+        cut = _("{count}: {turns} lost turns, {questions} a part of the question, {answers} of the answer")
+        yield (
+            _("cut rows"),
+            cut.format(
+                count=report.cut_rows,
+                turns=report.cut_turns,
+                questions=report.cut_questions,
+                answers=report.cut_answers,
+            ),
+        )
+    if report.left_out:
+        reasons = ", ".join(f"{name} {count}" for name, count in report.left_out_reasons.items())
+        yield _("left out"), inert_line(f"{report.left_out} ({reasons})")
+    if plan.packs:
+        yield _("packs"), f"{plan.packs:,}"
+    steps = _("{steps} in {epochs:.3g} epochs: {updates} updates an epoch, {batches} batches, {rows} rows an update")
+    yield (
+        _("steps"),
+        steps.format(
+            steps=plan.total_steps,
+            epochs=plan.epochs,
+            updates=plan.updates_per_epoch,
+            batches=plan.micro_batches_per_epoch,
+            rows=plan.rows_per_update,
+        ),
+    )
+    told = _("{points} points of the loss, {evaluations} evaluations, {checkpoints} checkpoints")
+    yield (
+        _("on the way"),
+        told.format(points=plan.points, evaluations=plan.evaluations, checkpoints=plan.checkpoints),
+    )
+    used = memory.checkpointed_total if plan.gradient_checkpointing else memory.total
+    free = _("{used} of {free} free on {device}") if memory.available else _("{used} on {device}")
+    held = free.format(used=size_text(used), free=size_text(memory.available), device=memory.device)
+    yield _("memory"), held + (_(", with gradient checkpointing") if plan.gradient_checkpointing else "")
+    yield _("disk"), _("{used} of {free} free").format(used=size_text(disk.total), free=size_text(disk.free))
+
+
+def dry_pairs(dry: DryStep) -> Iterator[tuple[str, str]]:
+    """What the longest batch came to, label and value."""
+    told = _("{seconds:.2f} s for {tokens} tokens, {memory} at most")
+    yield _("longest batch"), told.format(seconds=dry.seconds, tokens=dry.tokens, memory=size_text(dry.peak_memory))
+    yield _("time"), _("about {time} for the whole training").format(time=clock(dry.estimated_seconds))
+
+
+def _asked(prepared: Prepared) -> Iterator[PlanRecord]:
+    """What the engine answers; it is ended when the caller no longer listens."""
+    with tempfile.TemporaryDirectory(prefix="finetui-plan-") as folder:
+        config, errors = Path(folder) / "config.yaml", Path(folder) / "errors.log"
+        config.write_text(prepared.config, encoding="utf-8")
+        environment = {**os.environ, **ENVIRONMENT, "FINETUI_WORKSPACE": str(prepared.workspace.root)}
+        command = [sys.executable, "-P", "-m", "core.engine.plan", str(config), "--dry"]
+        with errors.open("wb") as stderr:
+            child = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=stderr,
+                env=environment,
+                start_new_session=True,
+            )
+        known = False
+        try:
+            for record in _records(child):
+                known = True
+                yield record
+            if child.wait() and not known:
+                text = errors.read_text(errors="replace").strip().splitlines()
+                raise RunError(_("the engine ended without a plan"), inert("\n".join(text[-5:])))
+        finally:
+            child.kill()
+            child.wait()
+            if child.stdout is not None:
+                child.stdout.close()
+
+
+def _records(child: subprocess.Popen[bytes]) -> Iterator[PlanRecord]:
+    for line in child.stdout or ():
+        with contextlib.suppress(ValueError, RecordError):
+            yield from_record(PLAN_RECORDS, json.loads(line))  # type: ignore[misc]

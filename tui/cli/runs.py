@@ -1,0 +1,175 @@
+"""`finetui runs`: what runs, what ran, and what to do with it. The same as the Train screen."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from typing import Annotated, Any
+
+import typer
+
+from core.i18n import _
+from core.launch.local import remove as remove_run
+from core.launch.local import resume as resume_run
+from core.launch.stopping import kill, stop, terminate, wait_ended
+from core.records import to_record
+from core.runs.catalog import find_run, list_runs, run_name
+from core.runs.history import read_history
+from core.runs.launch_file import read_launch
+from core.runs.state import is_active
+from core.runs.summary import summarise
+from core.untrusted import inert_line
+from core.workspace import find_workspace
+from tui.cli.console import note, print_json
+from tui.cli.following import follow, ways_on
+from tui.cli.model_tables import lines, table
+from tui.cli.run_lines import fact_pairs, failure_text, run_rows, state_word, summary_record
+
+app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
+
+_A_MINUTE_AND_A_BIT = 75.0
+
+Name = Annotated[str, typer.Argument(metavar="RUN", help=_("Its name, its folder, or last."))]
+Names = Annotated[list[str], typer.Argument(metavar="RUN…", help=_("Names or folders."))]
+Json = Annotated[bool, typer.Option("--json", help=_("Print JSON, one object a line."))]
+
+
+def _help(text: str) -> dict[str, Any]:
+    return {"help": text, "short_help": text}
+
+
+@app.callback(invoke_without_command=True)
+def _runs(context: typer.Context) -> None:
+    if context.invoked_subcommand is None:
+        list_all()
+
+
+@app.command("list", **_help(_("List all runs, the newest last.")))
+def list_all(as_json: Json = False) -> None:
+    workspace = find_workspace()
+    summaries = [summarise(run) for run in list_runs(workspace)]
+    if as_json:
+        for summary in summaries:
+            print_json(summary_record(summary, workspace))
+    elif summaries:
+        for line in table(run_rows(summaries, workspace)):
+            print(line)
+    else:
+        print(_("no runs yet; start one with: finetui train"))
+
+
+@app.command(**_help(_("Tell everything about a run: where it stands, what it saved, why it failed.")))
+def show(name: Name, as_json: Json = False) -> None:
+    workspace = find_workspace()
+    run = find_run(name, workspace)
+    history = read_history(run)
+    if as_json:
+        launch = to_record(read_launch(run))
+        checkpoints = [to_record(saved) for saved in history.checkpoints]
+        more = {"checkpoints": checkpoints, "warnings": [to_record(warned) for warned in history.warnings]}
+        print_json({**summary_record(summarise(run), workspace), **more, "launch": launch})
+        return
+    for line in lines(fact_pairs(history, workspace)):
+        print(line)
+    if history.failed is not None and (log := failure_text(history.failed)):
+        print(f"\n{log}")
+
+
+@app.command("follow", **_help(_("Show a run until it ends; ctrl+c leaves it running.")))
+def follow_one(name: Name = "last", as_json: Json = False) -> None:
+    workspace = find_workspace()
+    code = follow(find_run(name, workspace), workspace, as_json=as_json)
+    if code:
+        raise typer.Exit(code)
+
+
+@app.command("stop", **_help(_("Have a run save and end after its current step, and wait for that.")))
+def stop_one(
+    names: Names,
+    now: Annotated[bool, typer.Option("--now", help=_("Save and end at once; killed after a minute."))] = False,
+    kill_it: Annotated[bool, typer.Option("--kill", help=_("End it without saving."))] = False,
+    wait: Annotated[bool, typer.Option(help=_("Wait until it has ended."))] = True,
+) -> None:
+    workspace = find_workspace()
+    runs = [find_run(name, workspace) for name in names]
+    ask = kill if kill_it else terminate if now else stop
+    for run in runs:
+        ask(run)
+    late = 0
+    for run in runs if wait else ():
+        shown = inert_line(run_name(run, workspace))
+        state = wait_ended(run, _A_MINUTE_AND_A_BIT)
+        if is_active(state):
+            late += 1
+            note(_("{name} has not ended yet; it ends after its current step").format(name=shown))
+            note(_("sooner: finetui runs stop {name} --now").format(name=shown))
+        else:
+            print(f"{shown}: {state_word(state)}")
+    if late:
+        raise typer.Exit(1)
+
+
+@app.command("resume", **_help(_("Go on with a run exactly where a checkpoint left it.")))
+def resume_one(
+    name: Name,
+    checkpoint: Annotated[
+        str, typer.Option(metavar="STEP", help=_("Its folder's name or step. Not given: the newest."))
+    ] = "",
+    detach: Annotated[bool, typer.Option("--detach", help=_("Return at once."))] = False,
+    as_json: Json = False,
+) -> None:
+    workspace = find_workspace()
+    run = find_run(name, workspace)
+    resume_run(run, checkpoint or None)
+    if not detach:
+        code = follow(run, workspace, as_json=as_json)
+        if code:
+            raise typer.Exit(code)
+    elif as_json:
+        print_json({"run": run_name(run, workspace), "path": str(run.path), "from": read_launch(run).resumed_from})
+    else:
+        told = _("{name} goes on from {checkpoint}")
+        print(told.format(name=inert_line(run.name), checkpoint=inert_line(read_launch(run).resumed_from)))
+        note(ways_on(run, workspace))
+
+
+@app.command("rm", **_help(_("Delete runs with all that they saved.")))
+def remove(
+    names: Names,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help=_("Do not ask."))] = False,
+) -> None:
+    workspace = find_workspace()
+    runs = [find_run(name, workspace) for name in names]
+    for run in runs:
+        shown = inert_line(str(run.path))
+        if not yes and sys.stdin.isatty():
+            typer.confirm(_("Delete {path}?").format(path=shown), abort=True, err=True)
+        remove_run(run, workspace)
+        print(_("removed {path}").format(path=shown))
+
+
+@app.command(**_help(_("Draw a run's curves in the terminal, several runs over one another.")))
+def plot(
+    names: Names,
+    metric: Annotated[str, typer.Option(metavar="NAME", help=_("loss, eval_loss, grad_norm, …"))] = "loss",
+    smooth: Annotated[bool, typer.Option(help=_("Smoothed as LLaMA-Factory does, over the raw curve."))] = True,
+    log: Annotated[bool, typer.Option("--log", help=_("A logarithmic axis."))] = False,
+    as_json: Json = False,
+) -> None:
+    from tui.cli.plotting import chart_lines, curve_record  # the drawing, for this verb alone
+
+    workspace = find_workspace()
+    histories = [read_history(find_run(name, workspace)) for name in names]
+    if as_json:
+        for history in histories:
+            print_json(curve_record(history, metric, workspace))
+        return
+    size = shutil.get_terminal_size((100, 30))
+    for line in chart_lines(
+        histories, metric, workspace, size.columns, min(size.lines - 4, 24), smooth=smooth, log=log
+    ):
+        print(line)
+    for history in histories:
+        for name in ("training_loss.png", "training_eval_loss.png"):
+            if (history.run.path / name).is_file():
+                print(inert_line(str(history.run.path / name)))
