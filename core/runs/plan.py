@@ -55,7 +55,10 @@ class TokenReport:
 class MemoryEstimate:
     """Bytes of one process at the longest batch."""
 
+    runtime: int
+    """Libraries, or the driver's context."""
     weights: int
+    """With the factors or the prefix beside them."""
     gradients: int
     optimizer: int
     activations: int
@@ -70,7 +73,7 @@ class MemoryEstimate:
 
     @property
     def total(self) -> int:
-        return self.weights + self.gradients + self.optimizer + self.activations + self.logits
+        return self.runtime + self.weights + self.gradients + self.optimizer + self.activations + self.logits
 
     @property
     def checkpointed_total(self) -> int:
@@ -106,7 +109,7 @@ class Plan:
     packs: int
     """0 without packing."""
     checkpoints: int
-    """That are saved on the way; the end is saved besides."""
+    """That are saved, the one at the end included."""
     points: int
     """Of the loss curve."""
     evaluations: int

@@ -16,7 +16,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from core.config.data import DataOptions
+from core.config.finetuning import FinetuningOptions
+from core.config.load import Settings
+from core.config.optimization import OptimizationOptions
 from core.engine.batches.packs import Packs, no_packs, pack
+from core.errors import UsageError
+from core.i18n import _
 
 _GROUP_UPDATES = 50
 """Over how many updates rows are sorted by length, where they are grouped: as transformers has it."""
@@ -94,6 +100,12 @@ class Updates:
         step = self.micro_batch or self.per_device_batch
         return [self.packs.rows_of(mine[start : start + step]).tolist() for start in range(0, len(mine), step)]
 
+    def longest_batch(self) -> list[int]:
+        """The rows of the largest micro-batch that can come."""
+        units = np.argsort(-self.packs.lengths, kind="stable")[: self.micro_batch or self.per_device_batch]
+        rows: list[int] = self.packs.rows_of(units).tolist()
+        return rows
+
     def _units(self, update: int) -> NDArray[np.int64]:
         epoch, number = divmod(update, self.per_epoch)
         start = number * self.rows_per_update
@@ -126,6 +138,39 @@ class Updates:
         if self.shuffle:
             np.random.default_rng([self.seed, epoch, 1]).shuffle(updates)
         return np.concatenate([units[: whole * size].reshape(whole, size)[updates].ravel(), units[whole * size :]])
+
+
+def updates_of(settings: Settings, lengths: NDArray[np.int32], *, world: int = 1, rank: int = 0) -> Updates:
+    """The updates that options mean.
+
+    Raises:
+        UsageError: packing is wanted with what makes rows of a pack see one another.
+    """
+    options, rows, method = settings[OptimizationOptions], settings[DataOptions], settings[FinetuningOptions]
+    pads = method.finetuning_type == "p_tuning"
+    if rows.packing and (pads or method.neftune_noise_alpha):
+        what = _("packing and {what} do not go together: rows would see one another")
+        raise UsageError(
+            what.format(what="p_tuning" if pads else "neftune_noise_alpha"),
+            _("leave packing out: rows of similar length are grouped"),
+        )
+    return Updates(
+        lengths,
+        options.per_device_train_batch_size,
+        options.gradient_accumulation_steps,
+        world,
+        rank,
+        data_seed(settings),
+        options.shuffle,
+        pack_to=rows.cutoff_len if rows.packing else 0,
+        grouped=pads,
+    )
+
+
+def data_seed(settings: Settings) -> int:
+    """The seed of the rows' order."""
+    options = settings[OptimizationOptions]
+    return options.seed if options.data_seed is None else options.data_seed
 
 
 def _dealt(units: NDArray[np.int64], world: int, rank: int) -> NDArray[np.int64]:

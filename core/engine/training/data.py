@@ -14,18 +14,18 @@ from core.chat.message import Message
 from core.config.data import DataOptions
 from core.config.load import Settings
 from core.config.model import BaseModelOptions
-from core.config.optimization import OptimizationOptions
 from core.config.output import OutputOptions
 from core.engine.batches.batch import EncodedRow
 from core.engine.batches.cache import token_set
 from core.engine.batches.encoded_set import EncodedSet
-from core.engine.batches.order import split_rows
+from core.engine.batches.order import data_seed, split_rows
 from core.engine.batches.recipe import Recipe
+from core.engine.batches.verdict import refuse_mistakes
 from core.engine.template import Template, prepared
 from core.engine.training.evaluate import EvaluationSet
 from core.engine.training.probes import PROBES_FROM_DATA, Probe
 from core.errors import DataError
-from core.i18n import _, plural
+from core.i18n import _
 from core.runs.plan import TokenReport
 from core.workspace import Workspace
 
@@ -78,10 +78,10 @@ def open_data(
     options, output = settings[DataOptions], settings[OutputOptions]
     recipe = _recipe(settings, model, workspace, options.dataset)
     whole = token_set(recipe, on_progress)
-    _refuse_bad_rows(whole, options)
+    refuse_mistakes(whole.report, options)
     rows, sets = RowsOf(whole), tuple[EvaluationSet, ...]()
     if options.val_size:
-        kept, out = split_rows(len(whole), options.val_size, _data_seed(settings))
+        kept, out = split_rows(len(whole), options.val_size, data_seed(settings))
         rows, sets = RowsOf(whole, kept), (EvaluationSet("", RowsOf(whole, out)),)
     elif options.eval_dataset:
         sets = tuple(_evaluation_set(_recipe(settings, model, workspace, (name,))) for name in options.eval_dataset)
@@ -98,31 +98,12 @@ def _recipe(settings: Settings, model: Path, workspace: Workspace, names: Sequen
     )
 
 
-def _data_seed(settings: Settings) -> int:
-    options = settings[OptimizationOptions]
-    return options.seed if options.data_seed is None else options.data_seed
-
-
 def _evaluation_set(recipe: Recipe) -> EvaluationSet:
     whole = token_set(recipe)
-    _refuse_bad_rows(whole, recipe.data)
+    refuse_mistakes(whole.report, recipe.data)
     if len(whole) == 0:
         raise DataError(_("{name} has no row to evaluate").format(name=recipe.names[0]))
     return EvaluationSet(Path(recipe.names[0]).stem, RowsOf(whole))
-
-
-def _refuse_bad_rows(rows: EncodedSet, options: DataOptions) -> None:
-    """Rows that bear no loss are mistakes, unless the options let them go."""
-    report = rows.report
-    mistakes = report.left_out - report.left_out_reasons.get("too_long", 0)
-    if options.on_bad_rows == "skip" or not mistakes:
-        return
-    first = [row for row in report.first_left_out if row.reason != "too_long"][:5]
-    lines = [f"{row.place}: {row.detail or row.reason}" for row in first]
-    raise DataError(
-        "\n".join([plural("{count} row cannot be trained on", "{count} rows cannot be trained on", mistakes), *lines]),
-        _("mend them, or leave them out with on_bad_rows skip"),
-    )
 
 
 # --- probes -----------------------------------------------------------------------------------------------------

@@ -15,9 +15,11 @@ from core.config.load import Settings
 from core.config.model import BaseModelOptions
 from core.config.optimization import OptimizationOptions
 from core.config.output import LaunchOptions, OutputOptions
-from core.engine.batches.order import Updates
+from core.engine.batches.order import Updates, updates_of
+from core.engine.batches.verdict import notices
 from core.engine.forward.choose import Forward, choose_forward
 from core.engine.load import choose_device
+from core.engine.planning.memory import needs_checkpointing
 from core.engine.training.checkpoint import read_state
 from core.engine.training.control import Control
 from core.engine.training.data import Data, open_data
@@ -34,7 +36,7 @@ from core.engine.tuning.prepare import TrainingBase, describe_base, load_for_tra
 from core.engine.tuning.tunable import Tunable
 from core.errors import UsageError
 from core.hardware import free_physical_cores
-from core.i18n import _, plural
+from core.i18n import _
 from core.models.adapters import resolve_adapter
 from core.models.catalog import resolve_model
 from core.runs.events import DataReady, ModelReady
@@ -71,6 +73,8 @@ class Decided:
     data: Data
     updates: Updates
     total_steps: int
+    checkpointing: bool
+    """Whether the backward pass computes again instead of keeping."""
     judge: Judge
     state: TrainerState | None
     """Of the checkpoint that is gone on from."""
@@ -97,13 +101,14 @@ def decide(start: Start) -> Decided:
     folder = resolve_model(settings[BaseModelOptions].model_name_or_path, start.workspace).path
     journal.stage("data")
     data = _open_data_in_turn(start, folder, processes)
-    updates = _updates(settings, data, processes)
+    updates = updates_of(settings, data.rows.lengths, world=processes.world, rank=processes.rank)
     total = updates.total(options.num_train_epochs, options.max_steps)
     journal.files.settings = _trainer_settings(settings, updates, total)
     journal.tell(_data_ready(data, updates, total))
     _tell_of_rows(journal, data.report)
     judge = make_judge(settings[OutputOptions], [one.name for one in data.evaluation_sets])
-    return Decided(processes, folder, data, updates, total, judge, state)
+    checkpointing = needs_checkpointing(settings, folder, updates, data.rows.targets, str(device))
+    return Decided(processes, folder, data, updates, total, checkpointing, judge, state)
 
 
 def _device(name: str) -> torch.device:
@@ -159,30 +164,6 @@ def _told_in_steps(journal: Journal, seconds: float = _SECONDS_BETWEEN_WORDS) ->
     return told
 
 
-def _updates(settings: Settings, data: Data, processes: Processes) -> Updates:
-    options, rows = settings[OptimizationOptions], settings[DataOptions]
-    finetuning = settings[FinetuningOptions]
-    pads = finetuning.finetuning_type == "p_tuning"
-    if rows.packing and (pads or finetuning.neftune_noise_alpha):
-        raise UsageError(
-            _("packing and {what} do not go together: rows would see one another").format(
-                what="p_tuning" if pads else "neftune_noise_alpha"
-            ),
-            _("leave packing out: rows of similar length are grouped"),
-        )
-    return Updates(
-        data.rows.lengths,
-        options.per_device_train_batch_size,
-        options.gradient_accumulation_steps,
-        processes.world,
-        processes.rank,
-        options.seed if options.data_seed is None else options.data_seed,
-        options.shuffle,
-        pack_to=rows.cutoff_len if rows.packing else 0,
-        grouped=pads,
-    )
-
-
 def _trainer_settings(settings: Settings, updates: Updates, total: int) -> dict[str, object]:
     """The options that `trainer_state.json` has."""
     output, options = settings[OutputOptions], settings[OptimizationOptions]
@@ -212,15 +193,8 @@ def _data_ready(data: Data, updates: Updates, total: int) -> DataReady:
 
 def _tell_of_rows(journal: Journal, report: TokenReport) -> None:
     """Nothing is cut or left out in silence."""
-    if report.cut_rows:
-        many = plural("{count} row is too long and is cut", "{count} rows are too long and are cut", report.cut_rows)
-        lost = _("tokens lost: {turns} of old turns, {questions} of questions, {answers} of answers").format(
-            turns=report.lost_turn_tokens, questions=report.lost_question_tokens, answers=report.lost_answer_tokens
-        )
-        journal.warn(f"{many}: {', '.join(report.first_cut[:3])}", f"{lost}; {_('cutoff_len decides')}")
-    if report.left_out:
-        many = plural("{count} row is left out", "{count} rows are left out", report.left_out)
-        journal.warn(f"{many}: {', '.join(row.place for row in report.first_left_out[:3])}")
+    for notice in notices(report):
+        journal.warn(notice.what, notice.hint)
 
 
 # --- with the weights -------------------------------------------------------------------------------------------
@@ -284,7 +258,7 @@ def _effective(start: Start, decided: Decided) -> Effective:
     return Effective(
         threads=torch.get_num_threads(),
         micro_batch=options.per_device_train_batch_size,
-        checkpointing=options.gradient_checkpointing == "true",
+        checkpointing=decided.checkpointing,
         compiled=options.torch_compile == "true",
         processes=decided.processes.world,
     )

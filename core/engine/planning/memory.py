@@ -1,0 +1,162 @@
+"""How much memory an update will take, and whether that asks for gradient checkpointing: one rule for plan and run.
+
+Weights, gradients and optimiser follow from the shapes. What is kept for the backward pass is counted per token and
+layer, as the training's own forward keeps it; the factors were fitted to measured peaks and lean to the safe side.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core.config.finetuning import FinetuningOptions
+from core.config.load import Settings
+from core.config.model import BaseModelOptions
+from core.config.optimization import OptimizationOptions
+from core.config.output import LaunchOptions
+from core.engine.batches.order import Updates
+from core.engine.planning.anatomy import Anatomy, read_anatomy
+from core.engine.planning.trainable import trainable_parameters
+from core.hardware import accelerators, memory
+from core.runs.plan import MemoryEstimate
+
+_USABLE = 0.9
+"""The share of what is free that is planned with; the rest is for what nobody counts."""
+_RUNTIME_BYTES = {"cpu": 700 << 20, "accelerator": 900 << 20}
+"""Libraries, on a CPU; the driver's context and kernels, on an accelerator."""
+_OPTIMIZER_BYTES = {"adamw_torch": 8.0, "adamw_torch_fused": 8.0, "adamw_8bit": 2.1, "adafactor": 0.2, "sgd": 0.0}
+"""For each trained parameter of four bytes."""
+_LOGIT_SLICE_BYTES = 128 << 20
+_LOGIT_COPIES = 3
+"""Logits, their probabilities and their gradient."""
+
+
+@dataclass(frozen=True)
+class Size:
+    """Of the longest micro-batch."""
+
+    tokens: int
+    """Padding included, where rows are padded."""
+    targets: int
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where it is computed."""
+
+    kind: str
+    """cpu, cuda, mps …"""
+    name: str
+    free: int
+    """Bytes for each process; 0 where nobody knows."""
+
+
+def needs_checkpointing(
+    settings: Settings, folder: Path, updates: Updates, targets: NDArray[np.int32], device: str = ""
+) -> bool:
+    """Whether a training computes again instead of keeping: as the options say, `auto` by the estimate.
+
+    Args:
+        folder: the base model's.
+        targets: of each row.
+        device: what was chosen already; to be asked before the model is loaded into it.
+    """
+    options = settings[OptimizationOptions]
+    if options.gradient_checkpointing != "auto":
+        return options.gradient_checkpointing == "true"
+    model = read_anatomy(folder)
+    trainable = trainable_parameters(model, settings[FinetuningOptions])
+    place = place_of(settings, device)
+    return is_short(estimate_memory(settings, model, trainable, longest(settings, updates, targets), place))
+
+
+def is_short(estimate: MemoryEstimate) -> bool:
+    """Whether there is too little memory to keep everything."""
+    return 0 < _USABLE * estimate.available < estimate.total
+
+
+def longest(settings: Settings, updates: Updates, targets: NDArray[np.int32]) -> Size:
+    """The size of the longest micro-batch that can come."""
+    rows = updates.longest_batch()
+    lengths = updates.lengths[rows]
+    tokens = int(lengths.max()) * len(rows) if pads(settings) else int(lengths.sum())
+    return Size(tokens, int(targets[rows].sum()))
+
+
+def pads(settings: Settings) -> bool:
+    """Whether rows stand padded below one another."""
+    options = settings[FinetuningOptions]
+    return options.finetuning_type == "p_tuning" or bool(options.neftune_noise_alpha)
+
+
+def place_of(settings: Settings, device: str = "") -> Place:
+    """The device that the options mean, with what is free of it."""
+    wanted = device or settings[BaseModelOptions].device
+    found = accelerators() if not wanted.startswith("cpu") else ()
+    if not found:
+        return Place("cpu", "cpu", memory().free // settings[LaunchOptions].nproc_per_node)
+    index = int(wanted.partition(":")[2] or 0)
+    chosen = next((one for one in found if one.index == index), found[0])
+    return Place("cuda" if chosen.kind != "mps" else "mps", chosen.name, chosen.free_bytes)
+
+
+def estimate_memory(settings: Settings, model: Anatomy, trainable: int, size: Size, place: Place) -> MemoryEstimate:
+    """What a process will hold at its longest micro-batch."""
+    options = settings[OptimizationOptions]
+    trained_bytes = 2 if options.pure_bf16 else 4
+    optimizer = _OPTIMIZER_BYTES[options.optim] * trained_bytes / 4
+    is_cpu = place.kind == "cpu"
+    width = _computed_bytes(settings, is_cpu)
+    inside = settings[FinetuningOptions].finetuning_type in ("full", "freeze")
+    slice_rows = max(64, _LOGIT_SLICE_BYTES // (4 * max(model.vocabulary, 1)))
+    return MemoryEstimate(
+        runtime=_RUNTIME_BYTES["cpu" if is_cpu else "accelerator"],
+        weights=_weight_bytes(settings, model, is_cpu) + (0 if inside else trainable * trained_bytes),
+        gradients=trainable * trained_bytes,
+        optimizer=int(trainable * optimizer),
+        activations=size.tokens * _kept_bytes(model, width, inside),
+        checkpointed_activations=size.tokens * (_kept_bytes(model, width, inside, 1) + model.layers * model.hidden * 4),
+        logits=min(size.targets, slice_rows) * model.vocabulary * 4 * _LOGIT_COPIES,
+        available=place.free,
+        device=place.name,
+    )
+
+
+def _kept_bytes(model: Anatomy, width: int, trains_weights: bool, layers: int | None = None) -> int:
+    """Bytes for each token that the backward pass needs of all layers, and of what is computed at once."""
+    of_layer = 6 * model.hidden + 3 * model.query + 4 * model.key + 4 * model.inner
+    at_once = 6 * model.hidden + 4 * model.inner
+    return (of_layer * (model.layers if layers is None else layers) + at_once) * width
+
+
+def _weight_bytes(settings: Settings, model: Anatomy, is_cpu: bool) -> int:
+    bits = settings[FinetuningOptions].quantization_bit
+    width = _held_bytes(settings, is_cpu)
+    if not bits:
+        return model.parameters * width
+    linear = sum(inputs * outputs for inputs, outputs in model.linear.values())
+    return int(linear * bits / 8 * 1.07) + (model.parameters - linear) * width
+
+
+def _held_bytes(settings: Settings, is_cpu: bool) -> int:
+    """Of a weight that is not trained; see `core.engine.tuning.base.weights_dtype`, which decides."""
+    options, method = settings[OptimizationOptions], settings[FinetuningOptions].finetuning_type
+    if options.pure_bf16:
+        return 2
+    if method == "full":
+        return 4
+    if method == "freeze":
+        return 2 if options.bf16 and not is_cpu else 4
+    dtype = settings[BaseModelOptions].dtype
+    return {"float32": 4, "bfloat16": 2, "float16": 2, "auto": 4 if is_cpu else 2}[dtype]
+
+
+def _computed_bytes(settings: Settings, is_cpu: bool) -> int:
+    """Of a number on its way through the model."""
+    options = settings[OptimizationOptions]
+    if options.bf16 or options.pure_bf16 or (options.fp16 and not is_cpu):
+        return 2
+    return _held_bytes(settings, is_cpu)
