@@ -19,6 +19,7 @@ from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
 from core.engine.forward.ragged import Group, Ragged
+from core.engine.forward.short_rows import LONGEST, attend_short
 
 IMPLEMENTATION = "finetui_ragged"
 
@@ -77,25 +78,37 @@ AttentionMaskInterface.register(IMPLEMENTATION, sdpa_mask)
 
 def attend(ragged: Ragged, query: Tensor, key: Tensor, value: Tensor, manner: Manner) -> Tensor:
     """Each row attends to the shared tokens and to its own; shapes as in `ragged_attention`."""
-    shared, outputs = ragged.shared, []
-    if shared:
-        q, k, v = query[:, :, :shared], key[:, :, :shared], value[:, :, :shared]
-        mask = ragged.mask(0, shared, manner.window, query.dtype)
-        outputs.append(_attend(q, k, v, mask, manner).transpose(1, 2)[0])
-    for group in ragged.groups:
-        rows = _rows(query[0], group)
-        keys, values = (_behind(x[:, :, :shared], _rows(x[0], group)) for x in (key, value))
-        mask = ragged.mask(shared, group.longest, manner.window, query.dtype)
+    if _is_short(ragged, query, manner):
+        q, k, v = (x[0].transpose(0, 1) for x in (query, key, value))
+        scaling = query.shape[-1] ** -0.5 if manner.scaling is None else manner.scaling
+        return attend_short(ragged, q, k, v, scaling, manner.window)[None]
+    parts = [torch.split(x, ragged.sections, 2) for x in (query, key, value)]
+    outputs = []
+    if ragged.shared:
+        mask = None
+        if ragged.is_cut(ragged.shared, manner.window):
+            mask = ragged.mask(0, ragged.shared, manner.window, query.dtype)
+        outputs.append(_attend(parts[0][0], parts[1][0], parts[2][0], mask, manner).transpose(1, 2)[0])
+    for number, group in enumerate(ragged.groups, start=1):
+        rows = _rows(parts[0][number][0], group)
+        keys, values = (_behind(part[0], _rows(part[number][0], group)) for part in parts[1:])
+        mask = None
+        if ragged.shared or ragged.is_cut(group.longest, manner.window):
+            mask = ragged.mask(ragged.shared, group.longest, manner.window, query.dtype)
         outputs.append(_line(_attend(rows, keys, values, mask, manner), group))
     return torch.cat(outputs)[None] if len(outputs) > 1 else outputs[0][None]
 
 
+def _is_short(ragged: Ragged, query: Tensor, manner: Manner) -> bool:
+    longest = ragged.shared + ragged.groups[0].longest
+    return query.device.type == "cpu" and longest <= LONGEST and not manner.dropout and manner.softcap is None
+
+
 def _rows(x: Tensor, group: Group) -> Tensor:
-    """[heads, line, size] → [rows, heads, longest, size]"""
-    part = x[:, group.start : group.stop]
+    """[heads, tokens of the group, size] → [rows, heads, longest, size]"""
     if group.spread is not None and group.gathered is not None:
-        part = reordered(part, group.spread, group.gathered)
-    return part.view(len(part), len(group.lengths), group.longest, part.shape[-1]).transpose(0, 1)
+        x = reordered(x, group.spread, group.gathered)
+    return x.reshape(len(x), len(group.lengths), group.longest, x.shape[-1]).transpose(0, 1)
 
 
 def _line(x: Tensor, group: Group) -> Tensor:

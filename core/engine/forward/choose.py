@@ -16,6 +16,7 @@ from core.config.optimization import OptimizationOptions
 from core.engine.batches.batch import Batch
 from core.engine.forward.attention import IMPLEMENTATION, no_mask
 from core.engine.forward.families import goes_ragged, inner_model
+from core.engine.forward.lean import LeanModules
 from core.engine.forward.padded import pad
 from core.engine.forward.projection import Projection, projection_of
 from core.engine.forward.ragged import lay_out
@@ -36,7 +37,7 @@ class BatchLoss:
 class Forward:
     """A network, ready to be trained on batches."""
 
-    def __init__(self, network: Any, *, ragged: bool, share: bool, projection: Projection) -> None:
+    def __init__(self, network: Any, *, ragged: bool, share: bool, lean: bool, projection: Projection) -> None:
         self.network = network
         self._model = inner_model(network)
         self._ragged, self._share = ragged, share
@@ -46,13 +47,15 @@ class Forward:
         self._own_attention = self._model.config._attn_implementation
         if ragged:
             self._model.set_attn_implementation(IMPLEMENTATION)
+        self._lean = LeanModules(self._model) if lean else None
 
     @property
     def choices(self) -> tuple[str, ...]:
         """What was chosen, in short phrases for the run's record."""
         rows = "rows end to end, no padding" if self._ragged else "rows padded"
         shared = ("shared tokens once",) if self._share else ()
-        return (rows, *shared, "logits at targets only")
+        lean = ("lean arithmetic",) if self._lean else ()
+        return (rows, *shared, "logits at targets only", *lean)
 
     def train(self, mode: bool = True) -> None:
         """Dropout and noise on, or off for an evaluation; between evaluations `loss` has a graph."""
@@ -70,6 +73,8 @@ class Forward:
         """Give the network back as it was."""
         if self._ragged:
             self._model.set_attn_implementation(self._own_attention)
+        if self._lean is not None:
+            self._lean.restore()
 
     def _ragged_states(self, batch: Batch) -> tuple[Tensor, Tensor]:
         line = lay_out(batch, share=self._share, device=self._device)
@@ -108,4 +113,6 @@ def choose_forward(
     if checkpointing:
         model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
     projection = projection_of(model, options.label_smoothing_factor)
-    return Forward(tunable.network, ragged=ragged, share=ragged and tunable.exact_sharing, projection=projection)
+    return Forward(
+        tunable.network, ragged=ragged, share=ragged and tunable.exact_sharing, lean=True, projection=projection
+    )

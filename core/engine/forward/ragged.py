@@ -32,6 +32,8 @@ class Group:
     equally long. Places behind a row's end repeat its last token: nobody sees them and they get no gradient."""
     gathered: Tensor | None
     """int64 [tokens]: the place of each token of the group, `spread` turned round."""
+    stands: Tensor | None = None
+    """bool [rows · longest]: whether the place is a token's, not behind a row's end."""
 
     @property
     def stop(self) -> int:
@@ -57,10 +59,16 @@ class Ragged:
     """int64 [targets]: tokens of the line from which a target is predicted."""
     targets: Tensor
     """int64 [targets]"""
-    _masks: dict[tuple[int, int, int | None, torch.dtype], Tensor | None] = field(default_factory=dict)
 
-    def mask(self, before: int, length: int, window: int | None, dtype: torch.dtype) -> Tensor | None:
-        """Who sees whom: float [length, before + length], 0 or −∞; None stands for causal.
+    @property
+    def sections(self) -> list[int]:
+        """Tokens of the line: those that are shared, then of each group."""
+        return [self.shared, *(sum(group.lengths) for group in self.groups)]
+
+    _masks: dict[tuple[int, int, int | None, torch.dtype], Tensor] = field(default_factory=dict)
+
+    def mask(self, before: int, length: int, window: int | None, dtype: torch.dtype) -> Tensor:
+        """Who sees whom: float [length, before + length], 0 or −∞.
 
         Args:
             before: tokens that stand before the first query.
@@ -68,15 +76,17 @@ class Ragged:
             window: how many tokens back are seen, the token itself counted; None: all.
             dtype: of the queries.
         """
-        key = (before, length, window if window and window < before + length else None, dtype)
+        key = (before, length, window if self.is_cut(before + length, window) else None, dtype)
         if key not in self._masks:
             self._masks[key] = _mask(*key, self.ids.device)
         return self._masks[key]
 
+    def is_cut(self, length: int, window: int | None) -> bool:
+        """Whether a row of this length is longer than what its last token sees."""
+        return window is not None and window < length
 
-def _mask(before: int, length: int, window: int | None, dtype: torch.dtype, device: torch.device) -> Tensor | None:
-    if before == 0 and window is None:
-        return None
+
+def _mask(before: int, length: int, window: int | None, dtype: torch.dtype, device: torch.device) -> Tensor:
     query = torch.arange(before, before + length, device=device)[:, None]
     key = torch.arange(before + length, device=device)[None]
     seen = key <= query
@@ -138,4 +148,11 @@ def _group(lengths: tuple[int, ...], start: int, device: torch.device) -> Group:
     first = np.concatenate(([0], np.cumsum(lengths)[:-1]))
     spread = [begin + np.minimum(np.arange(longest), length - 1) for begin, length in zip(first, lengths, strict=True)]
     gathered = [row * longest + np.arange(length) for row, length in enumerate(lengths)]
-    return Group(start, lengths, _on(np.concatenate(spread), device), _on(np.concatenate(gathered), device))
+    stands = np.arange(longest)[None] < np.array(lengths)[:, None]
+    return Group(
+        start,
+        lengths,
+        _on(np.concatenate(spread), device),
+        _on(np.concatenate(gathered), device),
+        torch.from_numpy(stands.reshape(-1)).to(device),
+    )
