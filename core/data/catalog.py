@@ -90,9 +90,9 @@ def read_catalog(data_dir: Path | str) -> Catalog:
     folder = Path(data_dir)
     if folder.name == ONLINE and not folder.exists():
         return Catalog(folder.parent, online=True)
-    if folder.name.startswith("REMOTE:"):
+    if any(part.startswith("REMOTE:") for part in folder.parts):
         raise DataError(
-            _("dataset_dir {name}: folders of a hub cannot be read").format(name=folder.name),
+            _("dataset_dir {name}: folders of a hub cannot be read").format(name=folder),
             _("fetch the folder, and name it with dataset_dir"),
         )
     entries: dict[str, DatasetEntry] = {}

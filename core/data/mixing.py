@@ -69,7 +69,9 @@ def read_probabilities(texts: Sequence[str], sets: int) -> tuple[float, ...]:
         shares = []
     if not shares or not all(0 < share < float("inf") for share in shares):
         given = ", ".join(texts)
-        raise DataError(_("interleave_probs: {given}: expected numbers above 0").format(given=given), "0.7,0.3")
+        raise DataError(
+            _("interleave_probs: {given}: expected numbers above 0").format(given=given), _("write 0.7,0.3")
+        )
     if len(shares) != sets:
         raise DataError(
             _("interleave_probs has {count} numbers for {sets} data sets").format(count=len(shares), sets=sets),
