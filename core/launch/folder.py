@@ -13,7 +13,7 @@ from core.errors import RunError
 from core.i18n import _
 from core.runs.catalog import is_run
 from core.runs.rundir import RunDirectory
-from core.runs.state import is_active, state_of
+from core.runs.state import is_active, state_of, wait_gone
 from core.untrusted import inert_line
 from core.workspace import Workspace
 
@@ -21,10 +21,12 @@ _NOT_OF_A_RUN = (".git", "dataset_info.json", "data/dataset_info.json", "pyproje
 
 
 def refuse_active(run: RunDirectory) -> None:
-    """Raises:
-    RunError: the run goes on, or waits for its turn.
+    """See to it that nothing writes to a run's folder any more; waits for what comes after its last word.
+
+    Raises:
+        RunError: the run goes on, or waits for its turn.
     """
-    if is_run(run.path) and is_active(state_of(run)):
+    if is_run(run.path) and (is_active(state_of(run)) or not wait_gone(run)):
         name = inert_line(run.name)
         told = _("the run {name} is still going on").format(name=name)
         raise RunError(told, _("stop it first: finetui runs stop {name}").format(name=name))

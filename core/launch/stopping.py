@@ -14,7 +14,7 @@ from core.errors import RunError
 from core.i18n import _
 from core.runs.alive import this_host
 from core.runs.rundir import RunDirectory
-from core.runs.state import RunState, is_active, read_marks, state_of, supervisor_lives
+from core.runs.state import RunState, is_active, read_marks, state_of, supervisor_lives, wait_gone
 from core.untrusted import inert_line
 
 
@@ -47,10 +47,12 @@ def kill(run: RunDirectory) -> None:
 
 
 def wait_ended(run: RunDirectory, seconds: float) -> RunState:
-    """Wait for a run's end, at most so long; its state then."""
+    """Wait until a run has ended and nothing of it lives, at most so long; its state then."""
     deadline = time.monotonic() + seconds
     while is_active(state := state_of(run)) and time.monotonic() < deadline:
         time.sleep(0.1)
+    if not is_active(state):
+        wait_gone(run, max(0.0, deadline - time.monotonic()))
     return state
 
 

@@ -20,7 +20,7 @@ from core.launch.death import out_of_memory_kills, story_of
 from core.launch.device_lock import Ticket
 from core.launch.family import Family
 from core.records import to_record
-from core.runs.events import Event, Queued, RunFailed, RunFinished, StageChanged, Step, Warned
+from core.runs.events import Event, Queued, RunFailed, RunFinished, RunStarted, StageChanged, Step, Warned
 from core.runs.follow import Follower
 from core.runs.launch_file import Launch, read_launch
 from core.runs.rundir import RunDirectory
@@ -49,6 +49,8 @@ class _Supervisor:
         self._told: float | None = None
         """When the trainer was told to end."""
         self._killed = False
+        self._mine = False
+        """Whether the events that are being read are of this segment."""
 
     def supervise(self) -> int:
         with _wakened_by_signals(self._asked) as wakeup:
@@ -139,6 +141,10 @@ class _Supervisor:
     def _listen(self) -> None:
         """Take note of what the trainer has told."""
         for event in self._follower.poll_all():
+            if isinstance(event, RunStarted):
+                self._mine = event.pid == os.getpid()
+            if not self._mine:
+                continue  # of an earlier segment, or of one that was started before this process was gone
             if isinstance(event, Step):
                 self._step = event.step
             if isinstance(event, StageChanged):

@@ -70,6 +70,20 @@ def supervisor_lives(run: RunDirectory, started: RunStarted) -> bool:
     return time.time() - _last_change(run) < _SILENT_SECONDS
 
 
+def wait_gone(run: RunDirectory, seconds: float = 15.0) -> bool:
+    """Wait until a run that said its last word has done the rest too: pictures, and the end of its processes.
+
+    Returns:
+        Whether its supervisor is gone, as far as that can be told from this machine.
+    """
+    started, deadline = read_marks(run).started, time.monotonic() + seconds
+    while started is not None and started.host == this_host() and is_alive(started.pid, started.started):
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.05)
+    return True
+
+
 def _last_change(run: RunDirectory) -> float:
     times = [0.0]
     for path in (run.events, run.log):

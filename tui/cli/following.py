@@ -18,7 +18,7 @@ from core.runs.catalog import run_name
 from core.runs.events import Event, RunFailed, RunFinished, Step
 from core.runs.history import History
 from core.runs.rundir import RunDirectory
-from core.runs.state import is_active
+from core.runs.state import is_active, wait_gone
 from core.runs.told import clock, metrics_blocks
 from core.untrusted import inert_line
 from core.workspace import Workspace
@@ -73,6 +73,7 @@ def _watch(history: History, shown: _Shown) -> None:
             shown.event(event)
         shown.standing(history)
         if ended and not events:
+            wait_gone(history.run)  # pictures are drawn after the last word
             return
         if not history.behind and not ended:
             time.sleep(_LOOK_SECONDS)
