@@ -98,6 +98,9 @@ class Plan:
     method: str
     model: str
     report: TokenReport
+    """Of all rows, those kept out for evaluation included."""
+    rows: int
+    """That are trained on."""
     eval_rows: int
     rows_per_update: int
     """All processes and accumulated batches together; a pack of rows counts as one."""
@@ -134,6 +137,8 @@ class DryStep:
     """Of the whole training, evaluations and checkpoints left out."""
     trainable: int
     """Counted, not estimated."""
+    micro_batch: int
+    """Rows at once that memory took."""
 
 
 @dataclass(frozen=True, slots=True)

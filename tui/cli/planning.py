@@ -81,7 +81,7 @@ def plan_pairs(plan: Plan) -> Iterator[tuple[str, str]]:
     yield (
         _("rows"),
         rows.format(
-            rows=f"{report.rows:,}",
+            rows=f"{plan.rows:,}",
             tokens=f"{report.tokens:,}",
             trained=f"{report.trained_tokens:,}",
             longest=report.longest,

@@ -6,11 +6,15 @@ import dataclasses
 import functools
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from core.config.data import DataOptions
+from core.config.load import Settings
+from core.config.model import BaseModelOptions
+from core.config.optimization import OptimizationOptions
 from core.data.examples import ExampleSet, open_examples
 from core.engine.manner import manner_of_model
 from core.engine.template import Template
@@ -86,6 +90,24 @@ class Recipe:
         plain = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
         paths = {"workspace": str(self.workspace), "model": str(self.model)}
         return {**plain, **paths, "data": self.data.model_dump(mode="json")}
+
+
+def recipe_for(settings: Settings, names: Sequence[str], model: Path, workspace: Workspace) -> Recipe:
+    """The recipe of some data sets under a training's options.
+
+    Args:
+        model: the base model's folder.
+    """
+    base = settings[BaseModelOptions]
+    return Recipe(
+        workspace.root,
+        tuple(names),
+        settings[DataOptions],
+        model,
+        base.template,
+        base.trust_remote_code,
+        settings[OptimizationOptions].seed,
+    )
 
 
 def recipe_of(record: dict[str, Any]) -> Recipe:

@@ -13,13 +13,12 @@ from numpy.typing import NDArray
 from core.chat.message import Message
 from core.config.data import DataOptions
 from core.config.load import Settings
-from core.config.model import BaseModelOptions
 from core.config.output import OutputOptions
 from core.engine.batches.batch import EncodedRow
 from core.engine.batches.cache import token_set
 from core.engine.batches.encoded_set import EncodedSet
 from core.engine.batches.order import data_seed, split_rows
-from core.engine.batches.recipe import Recipe
+from core.engine.batches.recipe import Recipe, recipe_for
 from core.engine.batches.verdict import refuse_mistakes
 from core.engine.template import Template, prepared
 from core.engine.training.evaluate import EvaluationSet
@@ -76,7 +75,7 @@ def open_data(
         DataError: there is nothing to train on, or rows have mistakes and none may be left out.
     """
     options, output = settings[DataOptions], settings[OutputOptions]
-    recipe = _recipe(settings, model, workspace, options.dataset)
+    recipe = recipe_for(settings, options.dataset, model, workspace)
     whole = token_set(recipe, on_progress)
     refuse_mistakes(whole.report, options)
     rows, sets = RowsOf(whole), tuple[EvaluationSet, ...]()
@@ -84,18 +83,11 @@ def open_data(
         kept, out = split_rows(len(whole), options.val_size, data_seed(settings))
         rows, sets = RowsOf(whole, kept), (EvaluationSet("", RowsOf(whole, out)),)
     elif options.eval_dataset:
-        sets = tuple(_evaluation_set(_recipe(settings, model, workspace, (name,))) for name in options.eval_dataset)
+        sets = tuple(_evaluation_set(recipe_for(settings, (name,), model, workspace)) for name in options.eval_dataset)
     if len(rows) == 0:
         raise DataError(_("there is no row to train on"), _("lower val_size, or look at: finetui data check"))
     probes = _probes(recipe, options, output) if output.probe_max_new_tokens else ()
     return Data(rows, whole.report, sets, recipe.chosen_template, probes)
-
-
-def _recipe(settings: Settings, model: Path, workspace: Workspace, names: Sequence[str]) -> Recipe:
-    options = settings[BaseModelOptions]
-    return Recipe(
-        workspace.root, tuple(names), settings[DataOptions], model, options.template, options.trust_remote_code
-    )
 
 
 def _evaluation_set(recipe: Recipe) -> EvaluationSet:

@@ -1,0 +1,180 @@
+"""The plan of a training, and what it was made of, for the dry step that may follow."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core.config.data import DataOptions
+from core.config.finetuning import FinetuningOptions
+from core.config.load import Settings
+from core.config.model import BaseModelOptions
+from core.config.optimization import OptimizationOptions
+from core.config.output import LaunchOptions
+from core.data.checks import Report, check
+from core.engine.batches.cache import token_set
+from core.engine.batches.encoded_set import EncodedSet
+from core.engine.batches.order import Updates, data_seed, split_rows, updates_of
+from core.engine.batches.recipe import Recipe, recipe_for
+from core.engine.batches.verdict import mistakes
+from core.engine.planning import cautions
+from core.engine.planning.anatomy import read_anatomy
+from core.engine.planning.counts import count, disk_estimate
+from core.engine.planning.memory import estimate_memory, is_short, longest, place_of
+from core.engine.planning.trainable import trainable_parameters
+from core.errors import ConfigError, Problem
+from core.i18n import _, plural
+from core.models.adapters import resolve_adapter
+from core.models.catalog import resolve_model
+from core.models.info import ModelInfo
+from core.runs.plan import MemoryEstimate, Plan, Planning
+from core.workspace import Workspace
+
+_SECONDS_BETWEEN_WORDS = 0.2
+
+
+@dataclass(frozen=True)
+class Draft:
+    """A plan with its rows and updates."""
+
+    settings: Settings
+    workspace: Workspace
+    model: ModelInfo
+    recipe: Recipe
+    encoded: EncodedSet
+    numbers: NDArray[np.int32]
+    """The rows of `encoded` that are trained on."""
+    eval_rows: int
+    found: Report
+    """By the checks of the data."""
+
+    @cached_property
+    def updates(self) -> Updates:
+        world = self.settings[LaunchOptions].nproc_per_node
+        return updates_of(self.settings, self.encoded.lengths[self.numbers], world=world)
+
+    @property
+    def targets(self) -> NDArray[np.int32]:
+        return self.encoded.targets[self.numbers]
+
+    @cached_property
+    def trainable(self) -> int:
+        options = self.settings[FinetuningOptions]
+        adapters = [resolve_adapter(name, self.workspace) for name in options.adapter_name_or_path]
+        return trainable_parameters(read_anatomy(self.model.path), options, adapters)
+
+    @cached_property
+    def memory(self) -> MemoryEstimate:
+        size = longest(self.settings, self.updates, self.targets)
+        anatomy = read_anatomy(self.model.path)
+        return estimate_memory(self.settings, anatomy, self.trainable, size, place_of(self.settings))
+
+    @property
+    def checkpointing(self) -> bool:
+        choice = self.settings[OptimizationOptions].gradient_checkpointing
+        return is_short(self.memory) if choice == "auto" else choice == "true"
+
+    @cached_property
+    def plan(self) -> Plan:
+        """The numbers, and what they warn of."""
+        settings, updates = self.settings, self.updates
+        counts = count(settings, updates, self.eval_rows)
+        anatomy = read_anatomy(self.model.path)
+        disk = disk_estimate(settings, anatomy, self.trainable, self.memory, counts.checkpoints, self.workspace)
+        warnings = (
+            *cautions.of_steps(settings, updates, counts),
+            *cautions.of_model(settings, self.model, self.recipe.chosen_template, self.encoded.report),
+            *cautions.of_packing(settings, updates),
+            *cautions.of_room(settings, self.memory, disk, self.checkpointing),
+            *_of_data(self.found),
+        )
+        return Plan(
+            method=settings[FinetuningOptions].finetuning_type,
+            model=self.model.name,
+            report=self.encoded.report,
+            rows=len(self.numbers),
+            eval_rows=self.eval_rows,
+            rows_per_update=updates.rows_per_update,
+            micro_batches_per_epoch=updates.micro_batches_per_epoch,
+            updates_per_epoch=updates.per_epoch,
+            total_steps=counts.total_steps,
+            epochs=counts.epochs,
+            packs=len(updates.packs) if updates.pack_to else 0,
+            checkpoints=counts.checkpoints,
+            points=counts.points,
+            evaluations=counts.evaluations,
+            parameters=self.model.parameters + (0 if self._trains_itself else self.trainable),
+            trainable=self.trainable,
+            memory=self.memory,
+            gradient_checkpointing=self.checkpointing,
+            disk=disk,
+            warnings=warnings,
+        )
+
+    @property
+    def _trains_itself(self) -> bool:
+        return self.settings[FinetuningOptions].finetuning_type in ("full", "freeze")
+
+
+def draft(settings: Settings, workspace: Workspace, tell: Callable[[Planning], None]) -> Draft:
+    """Check the data, make it tokens, and count.
+
+    Raises:
+        BadData: rows have mistakes that a training does not start with.
+        ConfigError: the model cannot be used, or rows bear no loss.
+        FinetuiError: whatever else stands against it.
+    """
+    options = settings[DataOptions]
+    model = _usable_model(settings, workspace)
+    found = check(options.dataset, options, workspace, against=options.eval_dataset)
+    found.raise_if_it_stops(options.on_bad_rows)
+    recipe = recipe_for(settings, options.dataset, model.path, workspace)
+    encoded = token_set(recipe, _now_and_then(tell))
+    wrong = mistakes(encoded.report, options)
+    if wrong or not len(encoded):
+        raise ConfigError(wrong or [Problem("dataset", _("there is no row to train on"))])
+    kept, out = split_rows(len(encoded), options.val_size, data_seed(settings))
+    if not len(kept):
+        what = _("leaves none of the {count} rows to train on").format(count=len(encoded))
+        raise ConfigError([Problem("val_size", what)])
+    others = sum(len(token_set(recipe_for(settings, (name,), model.path, workspace))) for name in options.eval_dataset)
+    return Draft(settings, workspace, model, recipe, encoded, kept, len(out) + others, found)
+
+
+def _usable_model(settings: Settings, workspace: Workspace) -> ModelInfo:
+    options = settings[BaseModelOptions]
+    model = resolve_model(options.model_name_or_path, workspace)
+    pickled = options.allow_pickle and not model.parameters  # their shapes are told by nobody
+    own_code = options.trust_remote_code
+    if model.problems and not pickled and not own_code:
+        raise ConfigError([Problem("model_name_or_path", problem) for problem in model.problems])
+    return model
+
+
+def _now_and_then(tell: Callable[[Planning], None]) -> Callable[[float], None]:
+    last = time.monotonic()
+
+    def told(fraction: float) -> None:
+        nonlocal last
+        if time.monotonic() - last >= _SECONDS_BETWEEN_WORDS:
+            last = time.monotonic()
+            tell(Planning(round(fraction, 3)))
+
+    return told
+
+
+def _of_data(found: Report) -> Iterator[Problem]:
+    """What the checks of the data warn of: each kind once, with its first place."""
+    said: set[str] = set()
+    for problem in found.problems:
+        if problem.kind in said or problem.severity != "warning":
+            continue
+        said.add(problem.kind)
+        others = found.counts[problem.kind] - 1
+        more = f" ({plural('and {count} more like it', 'and {count} more like it', others)})" if others else ""
+        yield Problem("dataset", f"{problem.where}: {problem.what}{more}", problem.hint)
