@@ -64,7 +64,7 @@ class Catalog:
 
     def unregistered(self) -> list[Path]:
         """Data files of the folder that no entry names."""
-        named = {entry.path for entry in self.entries.values()}
+        named = {entry.path for entry in self.entries.values() if entry.file_name}
         files = (path for path in _files(self.folder) if is_data_file(path) and path.name != INFO)
         return [path for path in files if path not in named and not named & set(path.parents)]
 

@@ -74,7 +74,7 @@ def list_all(dataset_dir: Folder = "data", as_json: Json = False) -> None:
         for item in listed:
             print_json(listed_record(item))
         for problem in catalog.problems.values():
-            print_json({"kind": "problem", **problem_record(problem)})
+            print_json(problem_record(problem))
         return
     for line in table(listed_rows(listed)) if listed else ():
         print(line)
@@ -238,7 +238,7 @@ def check(
     progress.clear()
     for problem in report.problems:
         if as_json:
-            print_json({"kind": "problem", **problem_record(problem)})
+            print_json(problem_record(problem))
         else:
             print(problem_line(problem))
     if as_json:

@@ -135,7 +135,14 @@ def problem_line(problem: DataProblem) -> str:
 
 def problem_record(problem: DataProblem) -> dict[str, Any]:
     """A problem for `--json`."""
-    return {"severity": problem.severity, **asdict(problem)}
+    return {
+        "kind": "problem",
+        "problem": problem.kind,
+        "severity": problem.severity,
+        "where": problem.where,
+        "what": problem.what,
+        "hint": problem.hint,
+    }
 
 
 def report_line(report: Report) -> str:
