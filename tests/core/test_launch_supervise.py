@@ -1,0 +1,345 @@
+"""Supervised runs across processes: a shell line or a few of Python stand for the trainer, the rest is real."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from core.errors import RunError
+from core.jsonl import append_lines
+from core.launch.device_lock import Ticket
+from core.launch.folder import make_folder
+from core.launch.local import find_checkpoint, launch_run, remove, resume, without_resume
+from core.launch.stopping import kill, stop, terminate, wait_ended
+from core.records import to_record
+from core.runs.alive import is_alive, start_time
+from core.runs.catalog import list_runs
+from core.runs.events import Event, Queued, RunFailed, RunFinished, RunStarted, StageChanged, Step, Warned
+from core.runs.follow import Follower
+from core.runs.launch_file import Caution, Launch, read_launch
+from core.runs.rundir import RunDirectory
+from core.runs.state import is_active, read_marks, state_of, wait_gone
+from core.workspace import Workspace
+
+SLEEP = "while :; do sleep 0.05; done"
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Workspace:
+    return Workspace(tmp_path)
+
+
+@pytest.fixture
+def started(workspace: Workspace) -> Iterator[Callable[..., RunDirectory]]:
+    """Starts a run of a command; ends whatever still runs when the test is over."""
+    runs: list[RunDirectory] = []
+
+    def start(name: str, *command: str, overwrite: bool = False, **facts: object) -> RunDirectory:
+        run = RunDirectory(workspace.runs / name)
+        runs.append(run)
+        make_folder(run, workspace, overwrite=overwrite)
+        launch_run(run, "", Launch(command, str(workspace.root), **facts), workspace)  # type: ignore[arg-type]
+        return run
+
+    yield start
+    for run in runs:
+        if is_active(state_of(run)):
+            kill(run)
+            wait_ended(run, 5)
+
+
+def shell(line: str) -> tuple[str, ...]:
+    return ("sh", "-c", line)
+
+
+def events(run: RunDirectory) -> list[Event]:
+    return Follower(run).poll_all()
+
+
+def until(true: Callable[[], object]) -> None:
+    deadline = time.monotonic() + 20
+    while not true():
+        assert time.monotonic() < deadline, "never came"
+        time.sleep(0.02)
+
+
+def alive(pid_file: Path) -> bool:
+    try:
+        return start_time(int(pid_file.read_text())) is not None
+    except (OSError, ValueError):
+        return False
+
+
+def last_word(run: RunDirectory) -> Event:
+    wait_ended(run, 20)
+    assert wait_gone(run)
+    return events(run)[-1]
+
+
+# --- how runs end -----------------------------------------------------------------------------------------------
+
+
+def test_a_run_begins_with_its_sign_of_life_and_ends_with_the_trainers_word(
+    started: Callable[..., RunDirectory],
+) -> None:
+    word = '{"type":"run_finished","time":1.0,"reason":"completed","step":7}'
+    line = f"pwd; echo $FINETUI_TEST; echo '{word}' >> runs/one/events.jsonl"
+    caution = Caution("fp16 is not here", "float32 is")
+    run = started("one", *shell(line), environment={"FINETUI_TEST": "from launch.json"}, cautions=(caution,))
+    assert last_word(run) == RunFinished(1.0, "completed", 7)
+    first, warned, stage, *_rest = events(run)
+    assert isinstance(first, RunStarted)
+    assert (first.segment, first.schema, first.kind) == (1, 1, "train")
+    assert isinstance(warned, Warned)
+    assert (warned.message, warned.hint) == (caution.message, caution.hint)
+    assert isinstance(stage, StageChanged)
+    assert run.log.read_text().splitlines() == [str(run.path.parents[1]), "from launch.json"]
+    assert not is_alive(first.pid, first.started)
+
+
+@pytest.mark.parametrize(
+    ("line", "error", "hint"),
+    [
+        ("kill -9 $$", "killed by signal 9: most likely out of memory", "take a smaller per_device_train_batch_size"),
+        ("kill -11 $$", "crashed with signal 11 (SIGSEGV)", "a library failed"),
+        ("kill -15 $$", "ended by signal 15 from outside", "go on from its last checkpoint"),
+        ("echo no such thing >&2; exit 3", "ended with exit code 3 and no word of why", "output.log may say more"),
+    ],
+)
+def test_a_trainer_that_dies_without_a_word_is_told_with_signal_and_log(
+    started: Callable[..., RunDirectory], line: str, error: str, hint: str
+) -> None:
+    run = started("one", *shell(f"echo before; {line}"))
+    told = last_word(run)
+    assert isinstance(told, RunFailed)
+    assert told.error == error
+    assert told.hint.startswith(hint)
+    assert told.log.startswith("before")
+    assert state_of(run) == "failed"
+
+
+def test_a_command_that_is_not_there_fails_the_run(started: Callable[..., RunDirectory]) -> None:
+    told = last_word(started("one", "/nowhere/trainer"))
+    assert isinstance(told, RunFailed)
+    assert told.error == "it cannot be started: [Errno 2] No such file or directory: '/nowhere/trainer'"
+
+
+def test_nobody_outlives_a_run(started: Callable[..., RunDirectory], workspace: Workspace) -> None:
+    """A grandchild that left the group, deaf to SIGTERM, with its parent gone: it is found and ended."""
+    deaf = f"trap '' TERM; echo $$ > deaf.pid; {SLEEP}"
+    run = started(
+        "one", *shell(f'setsid sh -c "{deaf.replace("$", chr(92) + "$")}" & until [ -s deaf.pid ]; do :; done')
+    )
+    assert isinstance(last_word(run), RunFailed)
+    assert (workspace.root / "deaf.pid").read_text().strip().isdigit()
+    assert not alive(workspace.root / "deaf.pid")
+
+
+# --- stopping ---------------------------------------------------------------------------------------------------
+
+
+def test_a_trainer_that_is_told_to_end_has_time_to_save(started: Callable[..., RunDirectory]) -> None:
+    run = started("one", *shell(f"trap 'echo saved; exit 0' TERM; echo ready; {SLEEP}"))
+    until(lambda: "ready" in run.log.read_text())
+    terminate(run)
+    told = last_word(run)
+    assert isinstance(told, RunFinished)
+    assert told.reason == "stopped"
+    assert run.log.read_text().split() == ["ready", "saved"]
+    with pytest.raises(RunError, match="the run one does not run: stopped"):
+        terminate(run)
+
+
+def test_a_trainer_that_does_not_end_in_time_is_killed(
+    started: Callable[..., RunDirectory], workspace: Workspace
+) -> None:
+    run = started("one", *shell(f"trap '' TERM; echo $$ > it.pid; {SLEEP}"), grace_seconds=0.2)
+    until(lambda: alive(workspace.root / "it.pid"))
+    terminate(run)
+    assert isinstance(last_word(run), RunFinished)
+    assert not alive(workspace.root / "it.pid")
+
+
+def test_kill_ends_all_of_it_at_once(started: Callable[..., RunDirectory], workspace: Workspace) -> None:
+    line = f"trap '' TERM; sh -c 'echo $$ > child.pid; {SLEEP}' & echo $$ > it.pid; {SLEEP}"
+    run = started("one", *shell(line))
+    until(lambda: alive(workspace.root / "it.pid") and alive(workspace.root / "child.pid"))
+    append_lines(run.events, to_record(Step(1.0, 12, 20, 1.0, 2.0, 1.0, 1e-4, 1, 1, 1.0, 1.0, 1.0, 1.0)))
+    kill(run)
+    told = last_word(run)
+    assert isinstance(told, RunFinished)
+    assert (told.reason, told.step) == ("stopped", 12)
+    assert not alive(workspace.root / "it.pid")
+    assert not alive(workspace.root / "child.pid")
+
+
+def test_a_wish_to_stop_reaches_a_trainer_that_still_imports(started: Callable[..., RunDirectory]) -> None:
+    run = started("one", *shell(SLEEP))
+    until(lambda: state_of(run) == "running")
+    stop(run)
+    os.utime(run.control / "stop", (time.time() - 60,) * 2)  # as if it had stood there for a while
+    told = last_word(run)
+    assert isinstance(told, RunFinished)
+    assert told.reason == "stopped"
+    assert list(run.wishes()) == []
+
+
+def test_a_supervisor_that_is_killed_takes_the_trainer_with_it(
+    started: Callable[..., RunDirectory], workspace: Workspace
+) -> None:
+    run = started("one", *shell(f"trap 'echo saved; exit' TERM; echo $$ > it.pid; {SLEEP}"))
+    until(lambda: alive(workspace.root / "it.pid"))
+    begun = read_marks(run).started
+    assert begun is not None
+    os.kill(begun.pid, signal.SIGKILL)
+    until(lambda: not alive(workspace.root / "it.pid"))
+    assert state_of(run) == "lost"
+    assert run.log.read_text().split() == ["saved"]
+
+
+# --- the queue --------------------------------------------------------------------------------------------------
+
+
+def test_runs_on_one_device_go_one_after_another_in_the_order_they_came(
+    started: Callable[..., RunDirectory],
+) -> None:
+    first = started("first", *shell(SLEEP), devices=("cpu",))
+    until(lambda: state_of(first) == "running")
+    second = started("second", *shell("exit 0"), devices=("cpu",))
+    third = started("third", *shell("exit 0"), devices=("cpu",))
+    other = started("other", *shell("exit 0"), devices=("cuda-1",))
+    last_word(other)
+    until(lambda: isinstance(events(third)[-1], Queued))
+    assert (state_of(second), state_of(third)) == ("queued", "queued")
+    waiting = events(second)[-1]
+    assert isinstance(waiting, Queued)
+    assert (waiting.device, waiting.holder) == ("cpu", str(first.path))
+    stop(third)
+    assert last_word(third) == RunFinished(events(third)[-1].time, "stopped", 0)
+    kill(first)
+    last_word(second)
+    began = [event for event in events(second) if isinstance(event, StageChanged)]
+    assert began[0].time >= events(first)[-1].time
+
+
+def test_tickets_of_the_dead_hold_nobody_up(tmp_path: Path) -> None:
+    lines = (
+        "import sys, time; sys.path.insert(0, sys.argv[1]); from pathlib import Path",
+        "from core.launch.device_lock import Ticket",
+        "ticket = Ticket(['cpu'], 'the first', Path(sys.argv[2])); print('drawn', flush=True); time.sleep(60)",
+    )
+    command = [sys.executable, "-S", "-c", "\n".join(lines), str(Path(__file__).parents[2]), str(tmp_path)]
+    child = subprocess.Popen(command, stdout=subprocess.PIPE)
+    assert child.stdout is not None
+    assert child.stdout.readline() == b"drawn\n"
+    mine, two = Ticket(["cpu"], "mine", tmp_path), Ticket(["cuda-0", "cpu"], "two", tmp_path)
+    assert mine.ahead() == ("cpu", "the first")
+    child.kill()
+    child.wait()
+    child.stdout.close()
+    assert mine.ahead() is None
+    assert two.ahead() == ("cpu", "mine")
+    three = Ticket(["cuda-0"], "three", tmp_path)
+    mine.release()
+    assert two.ahead() is None
+    assert three.ahead() == ("cuda-0", "two")
+    two.release()
+    assert three.ahead() is None
+    three.release()
+
+
+# --- folders ----------------------------------------------------------------------------------------------------
+
+
+def test_a_run_is_resumed_from_a_checkpoint_in_a_new_segment(started: Callable[..., RunDirectory]) -> None:
+    run = started("one", *shell('echo trainer "$@"'), "sh")
+    last_word(run)
+    with pytest.raises(RunError, match="the run one has no checkpoint"):
+        resume(run)
+    for number in (5, 10):
+        run.checkpoint(number).mkdir(parents=True)
+    run.wish("stop")  # nobody heard it
+    resume(run)
+    last_word(run)
+    resume(run, "5")
+    last_word(run)
+    assert run.log.read_text().splitlines() == [
+        "trainer",
+        "trainer --resume step-000010",
+        "trainer --resume step-000005",
+    ]
+    begun = [event for event in events(run) if isinstance(event, RunStarted)]
+    assert [(event.segment, event.resumed_from) for event in begun] == [(1, ""), (2, "step-000010"), (3, "step-000005")]
+    assert without_resume(read_launch(run).command)[-1] == "sh"
+    with pytest.raises(RunError) as wrong:
+        find_checkpoint(run, "step-000007")
+    assert wrong.value.hint == "there are: step-000005, step-000010"
+
+
+def test_a_run_that_goes_on_is_neither_removed_nor_resumed_nor_overwritten(
+    started: Callable[..., RunDirectory], workspace: Workspace
+) -> None:
+    run = started("one", *shell(SLEEP))
+    for attempt in (
+        lambda: remove(run, workspace),
+        lambda: resume(run),
+        lambda: make_folder(run, workspace, overwrite=True),
+    ):
+        with pytest.raises(RunError, match="the run one is still going on") as caught:
+            attempt()
+        assert caught.value.hint == "stop it first: finetui runs stop one"
+    kill(run)
+    last_word(run)
+    remove(run, workspace)
+    assert not run.path.exists()
+    assert list_runs(workspace) == []
+
+
+def test_only_what_a_run_wrote_is_deleted(started: Callable[..., RunDirectory], workspace: Workspace) -> None:
+    run = started("one", *shell("exit 0"))
+    last_word(run)
+    with pytest.raises(RunError, match="is there already") as taken:
+        make_folder(run, workspace, overwrite=False)
+    assert "--overwrite_output_dir" in taken.value.hint
+    (run.path / ".git").mkdir()
+    with pytest.raises(RunError, match=r"holds more than a run: \.git; nothing was deleted"):
+        make_folder(run, workspace, overwrite=True)
+    (run.path / ".git").rmdir()
+    make_folder(run, workspace, overwrite=True)
+    assert list(run.path.iterdir()) == []
+
+    stranger = RunDirectory(workspace.root / "thesis")
+    stranger.path.mkdir()
+    (stranger.path / "chapter1.txt").write_text("words")
+    with pytest.raises(RunError, match="holds files that no run wrote"):
+        make_folder(stranger, workspace, overwrite=True)
+    assert (stranger.path / "chapter1.txt").read_text() == "words"
+
+
+def test_a_run_that_cannot_begin_says_so(workspace: Workspace) -> None:
+    run = RunDirectory(workspace.runs / "one")
+    make_folder(run, workspace, overwrite=False)
+    run.events.mkdir()  # nothing can be appended to it
+    with pytest.raises(RunError, match="the run one did not start") as caught:
+        launch_run(run, "", Launch(shell("exit 0")), workspace)
+    assert "IsADirectoryError" in caught.value.hint
+
+
+def test_what_is_started_is_ours_wherever_it_is_started(
+    started: Callable[..., RunDirectory], workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (workspace.root / "core").mkdir()
+    (workspace.root / "core" / "__init__.py").write_text("raise SystemExit('the core of the user was imported')")
+    monkeypatch.chdir(workspace.root)
+    run = started("one", sys.executable, "-P", "-m", "core.launch.supervise")
+    told = last_word(run)
+    assert isinstance(told, RunFailed)
+    assert "of the user was imported" not in run.log.read_text()
+    assert "IndexError" in told.log  # ours, called without a folder
