@@ -7,9 +7,9 @@ from array import array
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import Literal, Protocol, TypeAlias
 
-from core.data.examples import ExampleSet
+from core.data.example import Example
 from core.data.problems import RowProblem
 
 ClassesBy: TypeAlias = Literal["answer", "beginning", "none"]
@@ -17,6 +17,14 @@ ClassesBy: TypeAlias = Literal["answer", "beginning", "none"]
 _MANY = 20_000
 _BEGINNING = re.compile(r"[^\d_|:：]+")
 _BINS = 20
+
+
+class Examples(Protocol):
+    """Rows by their numbers; a bad one raises `RowProblem`."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, number: int, /) -> Example: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +73,7 @@ class Statistics:
     """Rows whose question was there before."""
 
 
-def statistics(examples: ExampleSet, on_progress: Callable[[int, int], None] | None = None) -> Statistics:
+def statistics(examples: Examples, on_progress: Callable[[int, int], None] | None = None) -> Statistics:
     """Count everything, in one pass."""
     questions, answers, seen = array("I"), array("I"), set[int]()
     names: Counter[str] = Counter()

@@ -71,7 +71,7 @@ def split_dataset(
     examples: RowSet[Any] = opener([name], options, workspace)
     by, classes = _classes(examples, stratify, name)
     taken = split_rows(classes, train, test, stratify=stratify, seed=seed)
-    stem = stem or _OWN_NUMBER.sub("", entry.name)
+    stem = stem or part_stem(entry.name)
     wanted = [(f"{stem}_{kind}_{len(rows)}", rows) for kind, rows in (("train", taken.train), ("test", taken.test))]
     wanted = [(new, rows) for new, rows in wanted if rows]
     with locked(folder):
@@ -82,6 +82,11 @@ def split_dataset(
         Subset(made_entry, len(rows), len({classes[row] for row in rows}) if by != "none" else 0)
         for made_entry, (_new, rows) in zip(made, wanted, strict=True)
     )
+
+
+def part_stem(name: str) -> str:
+    """What the names of a set's parts begin with: `telecom` for `telecom_train_5000`."""
+    return _OWN_NUMBER.sub("", name)
 
 
 def _classes(examples: RowSet[Any], stratify: bool, name: str) -> tuple[ClassesBy, Sequence[str]]:
