@@ -76,13 +76,14 @@ class _RmsNorm(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, epsilon: float, offset: float, round_first: bool) -> Tensor:
         wide = x.float() if x.dtype in (torch.bfloat16, torch.float16) else x
-        inverse = _dot(wide, wide).div_(x.shape[-1]).add_(epsilon).rsqrt_()
+        length = torch.linalg.vector_norm(wide, dim=-1, keepdim=True)  # one pass; square and mean would be two
+        inverse = length.square_().div_(x.shape[-1]).add_(epsilon).rsqrt_()
         factor = weight.to(wide.dtype) + offset if offset else weight
         ctx.save_for_backward(x, weight, inverse)
         ctx.offset = offset
-        output = wide * inverse
-        if round_first:
-            return output.to(x.dtype).mul_(factor) if factor.dtype == x.dtype else output.to(x.dtype) * factor
+        output: Tensor = wide * inverse
+        if round_first and x.dtype != wide.dtype:
+            return output.to(x.dtype) * factor
         return output.mul_(factor).to(x.dtype)
 
     @staticmethod
@@ -94,13 +95,8 @@ class _RmsNorm(torch.autograd.Function):
         if ctx.needs_input_grad[1]:
             of_weight = (gradient * wide * inverse).flatten(0, -2).sum(0).to(weight.dtype)
         of_x = gradient * (weight.to(inverse.dtype) + ctx.offset)
-        share = _dot(of_x, wide).mul_(inverse.pow(3)).div_(x.shape[-1])
+        share = (of_x * wide).sum(-1, keepdim=True).mul_(inverse.pow(3)).div_(x.shape[-1])
         return of_x.mul_(inverse).addcmul_(wide, share, value=-1).to(x.dtype), of_weight, None, None, None
-
-
-def _dot(a: Tensor, b: Tensor) -> Tensor:
-    """Along the last dimension, which stays with one element; one pass, and nothing of the tensors' size is made."""
-    return (a.unsqueeze(-2) @ b.unsqueeze(-1)).squeeze(-1)
 
 
 def gated(gate: Tensor, up: Tensor, activation: Activation) -> Tensor:

@@ -16,8 +16,9 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 _SLICE_BYTES = 128 << 20
-"""Of the float32 logits that are there at once. Fewer than some 64 rows at a time would slow the product down."""
+"""Of the float32 logits that are there at once."""
 _FEWEST_ROWS = 64
+"""Fewer rows at a time would slow the product down."""
 
 
 @dataclass(frozen=True)
@@ -35,50 +36,64 @@ class Projection:
     """The output head with what follows it."""
 
     head: nn.Module
-    scale: float | None
+    scale: float | None = None
     """Logits are multiplied by it (Cohere, Granite)."""
-    softcap: float | None
-    """Logits stay within ± this (Gemma)."""
-    label_smoothing: float
+    softcap: float | None = None
+    """Logits stay within ± this (Gemma 2)."""
+    label_smoothing: float = 0.0
+    """ε: the loss is (1 − ε) · NLL + ε · the vocabulary's mean of −log p, as transformers' LabelSmoother has it."""
+    slice_bytes: int = _SLICE_BYTES
 
     def loss(self, hidden: Tensor, targets: Tensor, *, count_correct: bool) -> Loss:
-        """Cross entropy of `targets`, int64 [targets], predicted from `hidden` [targets, size].
-
-        With label smoothing ε it is (1 − ε) · NLL + ε · the mean over the vocabulary of −log p, as
-        transformers' LabelSmoother has it.
-        """
-        rows = max(_FEWEST_ROWS, _SLICE_BYTES // (4 * self._words))
+        """Cross entropy of `targets`, int64 [targets], predicted from `hidden` [targets, size]."""
         total, correct = torch.zeros((), device=hidden.device), 0
-        for part, wanted in zip(torch.split(hidden, rows), torch.split(targets, rows), strict=True):
-            loss, right = self._slice(part, wanted, count_correct)
-            total, correct = total + loss, correct + right
+        rows = max(_FEWEST_ROWS, self.slice_bytes // (4 * _words(self.head)))
+        parts = list(zip(torch.split(hidden, rows), torch.split(targets, rows), strict=True))
+        for part, wanted in parts:
+            if count_correct:
+                logits = self.logits(part)
+                correct += int((logits.argmax(-1) == wanted).sum())
+                total = total + self._entropy(logits, wanted)
+            elif torch.is_grad_enabled() and self._is_plain(part):
+                total = total + _cross_entropy(part, self.weight, wanted, self.label_smoothing)
+            elif torch.is_grad_enabled() and len(parts) > 1:
+                total = total + checkpoint(self._loss, part, wanted, use_reentrant=False)
+            else:
+                total = total + self._loss(part, wanted)
         return Loss(total, correct)
 
     @property
-    def _words(self) -> int:
-        return int(getattr(self.head, "out_features", 1 << 16))
-
-    def _slice(self, hidden: Tensor, targets: Tensor, count_correct: bool) -> tuple[Tensor, int]:
-        if torch.is_grad_enabled() and not count_correct:
-            loss: Tensor = checkpoint(self._cross_entropy, hidden, targets, use_reentrant=False)
-            return loss, 0
-        logits = self.logits(hidden)
-        right = int((logits.argmax(-1) == targets).sum()) if count_correct else 0
-        return self._entropy(logits, targets), right
-
-    def _cross_entropy(self, hidden: Tensor, targets: Tensor) -> Tensor:
-        return self._entropy(self.logits(hidden), targets)
-
-    def _entropy(self, logits: Tensor, targets: Tensor) -> Tensor:
-        return F.cross_entropy(logits, targets, reduction="sum", label_smoothing=self.label_smoothing)
+    def weight(self) -> Tensor:
+        """[words, size]"""
+        weight: Tensor = self.head.get_parameter("weight")
+        return weight
 
     def logits(self, hidden: Tensor) -> Tensor:
-        """float32 [targets, words]"""
+        """float32 (or wider) [targets, words]"""
         logits: Tensor = self.head(hidden)
         logits = logits if self.scale is None else logits * self.scale
         if self.softcap is not None:
             logits = torch.tanh(logits / self.softcap) * self.softcap
-        return logits.float()
+        return logits.float() if logits.dtype.itemsize < 4 else logits
+
+    def _is_plain(self, hidden: Tensor) -> bool:
+        """A frozen product with nothing behind it, whose gradient is made along with the loss."""
+        head = self.head
+        return (
+            type(head) is nn.Linear
+            and head.bias is None
+            and not self.weight.requires_grad
+            and self.scale is None
+            and self.softcap is None
+            and self.weight.dtype == hidden.dtype
+            and not torch.is_autocast_enabled(hidden.device.type)
+        )
+
+    def _loss(self, hidden: Tensor, targets: Tensor) -> Tensor:
+        return self._entropy(self.logits(hidden), targets)
+
+    def _entropy(self, logits: Tensor, targets: Tensor) -> Tensor:
+        return F.cross_entropy(logits, targets, reduction="sum", label_smoothing=self.label_smoothing)
 
 
 def projection_of(model: Any, label_smoothing: float) -> Projection:
@@ -88,3 +103,41 @@ def projection_of(model: Any, label_smoothing: float) -> Projection:
     scale = 1 / divisor if divisor else getattr(config, "logit_scale", None)
     softcap = getattr(config, "final_logit_softcapping", None)
     return Projection(model.get_output_embeddings(), scale, softcap, label_smoothing)
+
+
+def _words(head: nn.Module) -> int:
+    return int(getattr(head, "out_features", 1 << 16))
+
+
+def _cross_entropy(hidden: Tensor, weight: Tensor, targets: Tensor, smoothing: float) -> Tensor:
+    loss: Tensor = _CrossEntropy.apply(hidden, weight, targets, smoothing)  # type: ignore[no-untyped-call]
+    return loss
+
+
+class _CrossEntropy(torch.autograd.Function):
+    """Summed cross entropy of hidden · Wᵀ; its gradient is ready before the logits are gone.
+
+    With e = exp(logits − max) and z = Σ e, the gradient of the logits is e / z − (1 − ε) · [target] − ε / words. Its
+    product with W is e·W / z, less the targets' rows of W: e is never divided, and the logits are gone over four times.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, hidden: Tensor, weight: Tensor, targets: Tensor, smoothing: float) -> Tensor:
+        logits = hidden @ weight.t()
+        logits = logits.float() if logits.dtype.itemsize < 4 else logits
+        logits -= logits.amax(-1, keepdim=True)
+        wanted = logits.gather(1, targets[:, None])[:, 0]
+        mean = logits.mean(-1) if smoothing else None
+        total = logits.exp_().sum(-1)
+        loss = total.log() - (1 - smoothing) * wanted
+        gradient = ((logits.to(weight.dtype) @ weight) / total[:, None]).sub_(weight[targets], alpha=1 - smoothing)
+        if mean is not None:
+            loss -= smoothing * mean
+            gradient -= weight.mean(0) * smoothing
+        ctx.save_for_backward(gradient.to(hidden.dtype))
+        return loss.sum()
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None, None]:
+        (of_hidden,) = ctx.saved_tensors
+        return of_hidden * gradient.to(of_hidden.dtype), None, None, None
