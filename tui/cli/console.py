@@ -11,6 +11,7 @@ import json
 import os
 import signal
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from types import FrameType
@@ -50,6 +51,19 @@ def ctrl_c(handler: Callable[[int, FrameType | None], object] | signal.Handlers)
         yield
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+@contextlib.contextmanager
+def cancelled_by_signals() -> Iterator[threading.Event]:
+    """A closed terminal and a kill end long work as cleanly as ctrl+c does."""
+    cancelled = threading.Event()
+    signals = (signal.SIGTERM, signal.SIGHUP)
+    before = [signal.signal(number, lambda *_: cancelled.set()) for number in signals]
+    try:
+        yield cancelled
+    finally:
+        for number, handler in zip(signals, before, strict=True):
+            signal.signal(number, handler)
 
 
 def note(text: str) -> None:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import signal
 import sys
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Annotated, Any
@@ -23,7 +21,7 @@ from core.models.pull import pull as pull_model
 from core.models.pull import remove as remove_model
 from core.untrusted import inert_line
 from core.workspace import Workspace, find_workspace
-from tui.cli.console import note, print_json, takes_codes
+from tui.cli.console import cancelled_by_signals, note, print_json, takes_codes
 from tui.cli.model_tables import adapter_fact_pairs, adapter_record, fact_pairs, lines, model_record, model_rows, table
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
@@ -126,7 +124,7 @@ def pull(
     as_json: Json = False,
 ) -> None:
     workspace = find_workspace()
-    with _cancelled_by_signals() as cancelled, _shown_progress() as show:
+    with cancelled_by_signals() as cancelled, _shown_progress() as show:
         model = pull_model(name, workspace, show, cancelled, accept_license=accept_license)
     if as_json:
         print_json(model_record(model))
@@ -146,19 +144,6 @@ def remove(
 
 
 # --- progress ---------------------------------------------------------------------------------------------------
-
-
-@contextmanager
-def _cancelled_by_signals() -> Iterator[threading.Event]:
-    """A closed terminal and a kill end a pull as cleanly as ctrl+c does."""
-    cancelled = threading.Event()
-    signals = (signal.SIGTERM, signal.SIGHUP)
-    before = [signal.signal(number, lambda *_: cancelled.set()) for number in signals]
-    try:
-        yield cancelled
-    finally:
-        for number, handler in zip(signals, before, strict=True):
-            signal.signal(number, handler)
 
 
 @contextmanager

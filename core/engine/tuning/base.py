@@ -68,17 +68,29 @@ def load_for_training(
         ModelError: the folder is no model that may be loaded, or cannot be held in so few bits here.
         UsageError: the template or the device does not exist.
     """
-    folder = Path(model.model_name_or_path)
-    request = Load(
-        1, str(folder), trust_remote_code=model.trust_remote_code, allow_pickle=model.allow_pickle, dtype=model.dtype
-    )
-    config = read_config(folder)
-    refuse_risks(folder, config, request)
-    tokenizer = load_tokenizer(folder, model.trust_remote_code)
-    template = manner_of_model(folder, model.template, tokenizer).template
     device = device or choose_device(model.device)
     dtype = dtype or weights_dtype(model, finetuning, optimization, device)
-    bits = finetuning.quantization_bit
+    request = Load(
+        1,
+        model.model_name_or_path,
+        template=model.template,
+        trust_remote_code=model.trust_remote_code,
+        allow_pickle=model.allow_pickle,
+    )
+    return _loaded(request, device, dtype, finetuning.quantization_bit)
+
+
+def load_plainly(folder: Path, device: torch.device, dtype: torch.dtype) -> TrainingBase:
+    """Load a base for what is no training; see `load_for_training`."""
+    return _loaded(Load(1, str(folder)), device, dtype)
+
+
+def _loaded(request: Load, device: torch.device, dtype: torch.dtype, bits: int | None = None) -> TrainingBase:
+    folder = Path(request.model)
+    config = read_config(folder)
+    refuse_risks(folder, config, request)
+    tokenizer = load_tokenizer(folder, request.trust_remote_code)
+    template = manner_of_model(folder, request.template, tokenizer).template
     network, warnings = load_network(folder, request, device, dtype, _quantization(bits, dtype) if bits else None)
     if bits:
         _settle_quantized(network)

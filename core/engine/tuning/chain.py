@@ -66,22 +66,30 @@ def attach(network: Any, folder: AdapterFolder, model_name: str, *, trainable: b
         raise ModelError(_("adapter {path} cannot be loaded: {error}").format(path=folder.path, error=error)) from error
 
 
-def merge_into(network: Any, folder: AdapterFolder, model_name: str) -> Any:
-    """Add an adapter's change to the weights themselves; returns the network.
+def merge_into(network: Any, folder: AdapterFolder, model_name: str) -> None:
+    """Add an adapter's change to the weights themselves.
 
     Raises:
-        ModelError: see `attach`; also when its numbers are not finite.
+        ModelError: see `attach` and `merge_attached`.
     """
-    model: Any = attach(network, folder, model_name)
+    merge_attached(attach(network, folder, model_name), folder)
+
+
+def merge_attached(model: Any, folder: AdapterFolder) -> None:
+    """Add the change of an adapter that lies over a network to its weights; PEFT leaves the network.
+
+    Raises:
+        ModelError: its numbers are not finite.
+    """
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            merged = model.merge_and_unload(safe_merge=True)
+            network = model.merge_and_unload(safe_merge=True)
     except ValueError as error:
         raise ModelError(
             _("adapter {path} cannot be merged: {error}").format(path=folder.path, error=error),
             _("was its training stopped by NaN? take an earlier checkpoint"),
         ) from error
-    if hasattr(merged, "peft_config"):
-        del merged.peft_config
-    return merged.requires_grad_(False)
+    if hasattr(network, "peft_config"):
+        del network.peft_config
+    network.requires_grad_(False)

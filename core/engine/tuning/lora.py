@@ -152,7 +152,10 @@ def _continued(base: TrainingBase, folder: AdapterFolder, options: FinetuningOpt
 
 
 def _listed(targets: str | Iterable[str]) -> str:
-    return targets if isinstance(targets, str) else ", ".join(sorted(targets))
+    """Targets as people name them; PEFT's list may hold every layer's own."""
+    if isinstance(targets, str):
+        return targets
+    return ", ".join(sorted({name.rpartition(".")[2] for name in targets}))
 
 
 def _set_dropout(model: PeftModel, share: float) -> None:
