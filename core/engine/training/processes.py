@@ -6,6 +6,7 @@ update. The model is not wrapped: a wrapper that reduces in the backward pass wo
 
 from __future__ import annotations
 
+import io
 import os
 from collections.abc import Iterable
 from contextlib import AbstractContextManager
@@ -96,12 +97,14 @@ class Processes:
         return tuple(bool(flag) for flag in said.tolist())
 
     def gather(self, value: Any) -> list[Any]:
-        """Every process's value, by rank; they are small."""
+        """Every process's value (numbers, texts, tensors, and what is made of them), by rank; they are small."""
         if self.world == 1:
             return [value]
+        written = io.BytesIO()
+        torch.save(value, written)
         gathered: list[Any] = [None] * self.world
-        torch.distributed.all_gather_object(gathered, value)
-        return gathered
+        torch.distributed.all_gather_object(gathered, written.getvalue())
+        return [torch.load(io.BytesIO(one), weights_only=True) for one in gathered]
 
     def spread(self, parameters: Iterable[Tensor]) -> None:
         """Give everybody the first process's values."""

@@ -107,7 +107,7 @@ def decide(start: Start) -> Decided:
     journal.tell(_data_ready(data, updates, total))
     _tell_of_rows(journal, data.report)
     judge = make_judge(settings[OutputOptions], [one.name for one in data.evaluation_sets])
-    checkpointing = needs_checkpointing(settings, folder, updates, data.rows.targets, str(device))
+    (checkpointing,) = processes.agree(needs_checkpointing(settings, folder, updates, data.rows.targets, str(device)))
     return Decided(processes, folder, data, updates, total, checkpointing, judge, state)
 
 

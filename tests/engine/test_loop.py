@@ -1,0 +1,356 @@
+"""The loop: what an update is made of changes nothing of it, and what happens between updates happens in time."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from training_runs import make_workspace, train_here
+
+from core.engine.forward.choose import BatchLoss, Forward
+from core.engine.training.control import Control
+from core.runs.events import CheckpointRemoved, CheckpointSaved, DataReady, ModelReady, RunFinished, Sample, Step
+from core.workspace import Workspace
+
+
+@pytest.fixture(scope="module")
+def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    return make_workspace(tmp_path_factory.mktemp("workspace"))
+
+
+@pytest.fixture
+def name(request: pytest.FixtureRequest) -> str:
+    return str(request.node.name).replace("[", "-").replace("]", "")
+
+
+# --- equivalence --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("method", ["lora", "full", "freeze", "p_tuning"])
+def test_eight_rows_at_once_train_like_eight_times_one(workspace: Workspace, name: str, method: str) -> None:
+    options = {"finetuning_type": method, "max_steps": 5, "pre_seq_len": 4, "weight_decay": 0.1}
+    at_once = train_here(workspace, f"{name}-8x1", per_device_train_batch_size=8, **options)
+    one_by_one = train_here(
+        workspace, f"{name}-1x8", per_device_train_batch_size=1, gradient_accumulation_steps=8, **options
+    )
+    assert at_once.finished().step == 5
+    assert one_by_one.losses == pytest.approx(at_once.losses, rel=2e-5)
+    norms = [[step.grad_norm for step in one.all(Step)] for one in (at_once, one_by_one)]
+    assert norms[1] == pytest.approx(norms[0], rel=1e-4)
+
+
+def test_packed_rows_train_like_unpacked_ones(workspace: Workspace, name: str) -> None:
+    options = {"max_samples": 8, "num_train_epochs": 4, "per_device_train_batch_size": 8, "cutoff_len": 200}
+    apart = train_here(workspace, f"{name}-apart", **options)
+    packed = train_here(workspace, f"{name}-packed", packing=True, **options)
+    assert len(apart.losses) == len(packed.losses) == 4  # one update an epoch, of the same rows
+    assert packed.losses == pytest.approx(apart.losses, rel=2e-5)
+    assert [step.rows for step in packed.all(Step)] == [8, 16, 24, 32]
+
+
+def test_the_last_update_of_an_epoch_takes_what_is_left(workspace: Workspace, name: str) -> None:
+    trained = train_here(workspace, name, num_train_epochs=2, per_device_train_batch_size=16)
+    assert [step.rows for step in trained.all(Step)] == [16, 26, 42, 52]
+    assert [step.epoch for step in trained.all(Step)] == [0.5, 1.0, 1.5, 2.0]
+    (ready,) = trained.all(DataReady)
+    assert (ready.rows, ready.total_steps, ready.steps_per_epoch) == (26, 4, 2.0)
+
+
+# --- memory -------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def forward_that(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[Forward, Any], BatchLoss | None]], None]:
+    """Puts something before `Forward.loss`; None means: as ever."""
+    real = Forward.loss
+
+    def install(before: Callable[[Forward, Any], BatchLoss | None]) -> None:
+        monkeypatch.setattr(Forward, "loss", lambda self, batch: before(self, batch) or real(self, batch))
+
+    return install
+
+
+def test_short_memory_halves_the_micro_batch_and_changes_nothing(
+    workspace: Workspace, name: str, forward_that: Callable[..., None]
+) -> None:
+    options = {"max_steps": 4, "per_device_train_batch_size": 8, "lora_dropout": 0.0}
+    plenty = train_here(workspace, f"{name}-plenty", **options)
+
+    def short(_forward: Forward, batch: Any) -> None:
+        if len(batch.rows) > 2:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+
+    forward_that(short)
+    little = train_here(workspace, f"{name}-little", **options)
+    assert little.losses == pytest.approx(plenty.losses, rel=2e-5)
+    assert little.warnings == [
+        "cpu: out of memory; going on with micro-batches of 4",
+        "cpu: out of memory; going on with micro-batches of 2",
+    ]
+
+
+def test_with_one_row_checkpointing_comes_next_and_then_the_end(
+    workspace: Workspace, name: str, forward_that: Callable[..., None]
+) -> None:
+    made = []
+
+    def never(forward: Forward, _batch: Any) -> None:
+        made.append(forward)
+        raise MemoryError
+
+    forward_that(never)
+    trained = train_here(workspace, name, max_steps=2, per_device_train_batch_size=2)
+    assert trained.exit_code == 1
+    assert trained.warnings[-1] == "cpu: out of memory with one row; going on with gradient checkpointing"
+    assert trained.failed().error == "cpu: out of memory with one row and gradient checkpointing"
+    assert "cutoff_len" in trained.failed().hint
+    assert made[0] is not made[-1]
+
+
+# --- nonsense -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("value", "told"),
+    [
+        (math.nan, "the loss is nan at step 1: the training has diverged"),
+        (math.inf, "the loss is inf at step 1: the training has diverged"),
+        (0.0, "the loss is exactly 0 at step 1: there is nothing left to learn"),
+    ],
+)
+def test_a_loss_that_means_nothing_ends_the_run(
+    workspace: Workspace, name: str, forward_that: Callable[..., None], value: float, told: str
+) -> None:
+    def nonsense(forward: Forward, batch: Any) -> BatchLoss:
+        weight = next(parameter for parameter in forward.network.parameters() if parameter.requires_grad)
+        return BatchLoss(weight.sum() * 0 + value, batch.targets, 0)
+
+    forward_that(nonsense)
+    trained = train_here(workspace, name, max_steps=3)
+    assert (trained.failed().error, trained.exit_code) == (told, 1)
+    assert trained.failed().hint.endswith("no checkpoint is saved yet")
+    assert not trained.all(Step)
+
+
+def test_a_learning_rate_of_seed_004_in_the_extreme_is_caught(workspace: Workspace, name: str) -> None:
+    trained = train_here(workspace, name, finetuning_type="full", learning_rate=1e30, max_steps=10, max_grad_norm=0)
+    assert "the training has diverged" in trained.failed().error
+    assert "lower learning_rate (1e+30 now)" in trained.failed().hint
+
+
+# --- evaluations --------------------------------------------------------------------------------------------------
+
+
+def test_patience_ends_it_and_the_best_is_kept(workspace: Workspace, name: str) -> None:
+    """At this rate the tiny model gets worse soon."""
+    trained = train_here(
+        workspace,
+        name,
+        finetuning_type="full",
+        val_size=6,
+        eval_steps=1,
+        learning_rate=0.05,
+        lr_scheduler_type="constant",
+        num_train_epochs=20,
+        early_stopping_steps=3,
+        load_best_model_at_end=True,
+        save_total_limit=1,
+    )
+    finished = trained.finished()
+    losses = [one.metrics["loss"] for one in trained.evaluations]
+    best = min(range(len(losses)), key=losses.__getitem__)
+    assert finished.reason == "early_stopping"
+    assert finished.step == len(losses) == best + 1 + 3
+    assert [one.best for one in trained.evaluations] == [loss <= min(losses[: i + 1]) for i, loss in enumerate(losses)]
+    assert finished.metrics["eval_loss"] == losses[best]  # what was kept, not what came last
+    kept = [path.name for path in trained.run.saved_checkpoints()]
+    assert kept[0] == f"step-{best + 1:06d}"
+    assert len(kept) <= 2
+    assert len(trained.all(CheckpointRemoved)) + len(kept) == len(trained.all(CheckpointSaved)) - 1  # `.` is the run
+    stored = trained.run.checkpoint(best + 1) / "model.safetensors"
+    assert stored.read_bytes() == (trained.run.path / "model.safetensors").read_bytes()
+    state = json.loads((trained.run.path / "trainer_state.json").read_bytes())
+    assert (state["best_global_step"], state["best_metric"]) == (best + 1, losses[best])
+
+
+def test_each_data_set_is_evaluated_by_itself_and_all_together(workspace: Workspace, name: str) -> None:
+    (workspace.data / "more.json").write_text(json.dumps([{"instruction": "And now?", "output": "Nothing."}] * 3))
+    info = {"colours": {"file_name": "colours.json"}, "more": {"file_name": "more.json"}}
+    (workspace.data / "dataset_info.json").write_text(json.dumps(info))
+    trained = train_here(
+        workspace,
+        name,
+        eval_dataset=("colours", "more"),
+        eval_steps=2,
+        max_steps=3,
+        metric_for_best_model="eval_more_accuracy",
+        per_device_eval_batch_size=2,
+    )
+    assert [(one.dataset, one.step, one.rows) for one in trained.evaluations] == [
+        ("colours", 2, 26),
+        ("more", 2, 3),
+        ("colours", 3, 26),
+        ("more", 3, 3),
+    ]
+    metrics = trained.finished().metrics
+    first, second = trained.evaluations[-2:]
+    assert metrics["eval_colours_loss"] == first.metrics["loss"]
+    assert metrics["eval_more_loss"] == second.metrics["loss"]
+    low, high = sorted((first.metrics["loss"], second.metrics["loss"]))
+    assert low < metrics["eval_loss"] < high
+    assert metrics["eval_perplexity"] == pytest.approx(math.exp(metrics["eval_loss"]))
+
+
+def test_an_unknown_metric_is_refused_before_the_model_is_loaded(workspace: Workspace, name: str) -> None:
+    trained = train_here(workspace, name, val_size=4, max_steps=2, metric_for_best_model="los")
+    assert trained.failed().error == "metric_for_best_model: evaluations have no 'los'"
+    assert trained.failed().hint.startswith("did you mean 'loss'?")
+    assert not trained.all(ModelReady)
+
+
+def test_patience_without_evaluation_rows_is_refused(workspace: Workspace, name: str) -> None:
+    trained = train_here(workspace, name, max_steps=2, early_stopping_steps=2)
+    assert trained.failed().error == "early_stopping_steps compares evaluations, and there are no rows to evaluate"
+
+
+def test_probes_are_answered_before_at_evaluations_and_at_the_end(workspace: Workspace, name: str) -> None:
+    options = {"max_steps": 3, "eval_steps": 2, "probe_prompt": ("Who are you?", "[b]?"), "probe_max_new_tokens": 5}
+    trained = train_here(workspace, name, lora_dropout=0.5, **options)
+    samples = trained.all(Sample)
+    assert [(one.step, one.prompt) for one in samples] == [
+        (step, prompt) for step in (0, 2, 3) for prompt in ("Who are you?", "[b]?")
+    ]
+    assert any(one.answer for one in samples)
+    silent = train_here(workspace, f"{name}-silent", lora_dropout=0.5, **{**options, "probe_max_new_tokens": 0})
+    assert silent.losses == trained.losses  # probes draw from no generator
+    assert not silent.all(Sample)
+
+
+# --- wishes -------------------------------------------------------------------------------------------------------
+
+
+class Wisher(Control):
+    """Has wishes come at some steps."""
+
+    def __init__(self, *args: Any, wishes: dict[int, str], **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._wishes, self._looks = wishes, -1  # the first look is before the first update
+
+    def look(self) -> Any:
+        self._looks += 1
+        if self._looks in self._wishes:
+            self._run.wish(self._wishes[self._looks])  # type: ignore[arg-type]
+        return super().look()
+
+
+@pytest.fixture
+def wishing(workspace: Workspace) -> Callable[..., Control]:
+    from core.runs.rundir import RunDirectory
+
+    return lambda name, **wishes: Wisher(
+        RunDirectory(workspace.runs / name), wishes={step: what for what, step in wishes.items()}
+    )
+
+
+def test_wishes_are_granted_after_the_step_and_a_stop_saves(
+    workspace: Workspace, name: str, wishing: Callable[..., Control]
+) -> None:
+    control = wishing(name, save=2, evaluate=3, stop=5)
+    trained = train_here(workspace, name, control=control, val_size=4, num_train_epochs=9, logging_steps=4)
+    assert trained.finished() == RunFinished(trained.finished().time, "stopped", 5, metrics=trained.finished().metrics)
+    assert [one.path for one in trained.all(CheckpointSaved)] == [
+        "checkpoints/step-000002",
+        "checkpoints/step-000005",
+        ".",
+    ]
+    assert [one.step for one in trained.evaluations] == [3]
+    assert [one.step for one in trained.all(Step)] == [4, 5]  # what came after the last point is told too
+    assert not list(trained.run.control.iterdir())
+    assert (trained.run.path / "adapter_model.safetensors").is_file()
+    assert trained.finished().metrics["train_samples_per_second"] > 0
+
+
+def test_a_stop_before_the_first_update_trains_nothing(
+    workspace: Workspace, name: str, wishing: Callable[..., Control]
+) -> None:
+    trained = train_here(workspace, name, control=wishing(name, stop=0), max_steps=3)
+    assert (trained.finished().reason, trained.finished().step) == ("stopped", 0)
+    assert not list(trained.run.control.iterdir())
+    assert not (trained.run.path / "adapter_model.safetensors").exists()
+
+
+# --- options ------------------------------------------------------------------------------------------------------
+
+
+def test_the_learning_rate_rises_and_falls_as_transformers_has_it(workspace: Workspace, name: str) -> None:
+    trained = train_here(workspace, name, max_steps=6, warmup_ratio=0.3, learning_rate=1e-3)
+    rates = [step.learning_rate for step in trained.all(Step)]
+    assert rates == pytest.approx([0.0, 5e-4, 1e-3, 7.5e-4, 5e-4, 2.5e-4])
+
+
+@pytest.mark.parametrize("optim", ["adamw_torch_fused", "sgd", "adafactor"])
+def test_every_optimiser_learns(workspace: Workspace, name: str, optim: str) -> None:
+    rate = 0.5 if optim == "sgd" else 5e-3
+    trained = train_here(workspace, name, max_steps=8, optim=optim, learning_rate=rate)
+    assert trained.losses[-1] < trained.losses[0]
+
+
+@pytest.mark.parametrize("strategy", ["epoch", "steps"])
+def test_checkpoints_come_when_they_are_due(workspace: Workspace, name: str, strategy: str) -> None:
+    trained = train_here(
+        workspace,
+        name,
+        num_train_epochs=2,
+        per_device_train_batch_size=9,
+        save_strategy=strategy,
+        save_steps=4,
+        save_only_model=True,
+    )
+    due = {"epoch": [3, 6], "steps": [4]}[strategy]
+    assert [one.step for one in trained.all(CheckpointSaved)] == [*due, 6]
+    assert not list(trained.run.checkpoints.glob("*/trainer"))
+    assert trained.all(CheckpointSaved)[0].bytes > 10_000
+
+
+def test_long_rows_are_told_of(workspace: Workspace, name: str) -> None:
+    trained = train_here(workspace, name, cutoff_len=60, max_steps=1)
+    (ready,) = trained.all(DataReady)
+    assert ready.cut_rows > 0
+    (warning,) = trained.warnings
+    assert warning.startswith(f"{ready.cut_rows} rows are too long and are cut: ")
+
+
+def test_fp16_without_a_gpu_is_float32_with_a_warning_or_refused(workspace: Workspace, name: str) -> None:
+    plain = train_here(workspace, f"{name}-plain", max_steps=2)
+    trained = train_here(workspace, name, max_steps=2, fp16=True)
+    assert trained.warnings == ["fp16 needs a GPU: this is trained in float32"]
+    assert trained.losses == plain.losses
+    assert train_here(workspace, f"{name}-strict", max_steps=2, fp16=True, strict=True).failed().error == (
+        "fp16 needs a GPU"
+    )
+
+
+@pytest.fixture(autouse=True)
+def _own_threads() -> Iterator[None]:
+    threads = torch.get_num_threads()
+    yield
+    torch.set_num_threads(threads)
+
+
+def test_a_defect_is_told_with_its_trace(workspace: Workspace, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("core.engine.training.setup.build_optimizer", lambda *_: 1 / 0)
+    failed = train_here(workspace, name, max_steps=1).failed()
+    assert failed.error == "ZeroDivisionError: division by zero"
+    assert failed.log.rstrip().endswith("ZeroDivisionError: division by zero")
+    assert "defect" in failed.hint
+
+
+def test_a_missing_model_is_told_without_one(workspace: Workspace, name: str, tmp_path: Path) -> None:
+    failed = train_here(workspace, name, model_name_or_path=str(tmp_path / "none")).failed()
+    assert failed.error.startswith("no model ")
+    assert failed.log == ""
