@@ -2,15 +2,29 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from core.errors import Problem
+from core.runs.plan import (
+    DiskEstimate,
+    LeftOutRow,
+    MemoryEstimate,
+    Plan,
+    Planning,
+    PlanRecord,
+    Refused,
+    TokenReport,
+)
 from core.workspace import Workspace
 from hostile import CORPUS, dangers
 from tui.__main__ import main
+from tui.cli import data_tokens
 
 ALPACA = {"columns": {"prompt": "instruction", "query": "input", "response": "output"}}
 
@@ -235,6 +249,71 @@ def test_more_than_a_hundred_problems_are_counted(finetui: Any, workspace: Works
     lines = finetui("check", "x").out.splitlines()
     assert len(lines) == 102
     assert lines[-2:] == ["and 1,051 more", "1150 rows, 1151 problems, 0 warnings, 1150 rows cannot be used"]
+
+
+def test_with_a_model_the_engine_counts_the_tokens(
+    finetui: Any, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(workspace, x=[row("q", "a"), row("p", ""), row("r", "b")])
+    asked: list[Any] = []
+
+    def ask_engine(text: str, *_arguments: Any, **options: Any) -> Iterator[PlanRecord]:
+        asked.append((json.loads(text), options))
+        reasons = {"untrained": 1, "unreadable": 1}
+        first = (LeftOutRow("data/x.jsonl:2", "unreadable", "…"), LeftOutRow("data/x.jsonl:3", "untrained"))
+        tokens = TokenReport(rows=1, cut_rows=1, first_cut=("data/x.jsonl:1",), left_out=2, left_out_reasons=reasons)
+        yield Planning(0.5)
+        yield plan_of(dataclasses.replace(tokens, first_left_out=first))
+
+    monkeypatch.setattr(data_tokens, "ask_engine", ask_engine)
+    run = finetui("check", "x", "--model", "tiny", "--cutoff_len", "64")
+    assert run.out.splitlines() == [
+        "data/x.jsonl:2: the answer 'output' is empty: "
+        "write one, or take the row out: the model would learn to say nothing",
+        "data/x.jsonl:3: no token of the row bears loss: shorten it, take it out, or raise cutoff_len",
+        "data/x.jsonl:1: the row is longer than 64 tokens and is cut: shorten it, or raise cutoff_len (warning)",
+        "3 rows, 2 problems, 1 warning, 2 rows cannot be used",
+    ]
+    assert asked == [
+        (
+            {
+                "dataset_dir": "data",
+                "cutoff_len": 64,
+                "template": "auto",
+                "model_name_or_path": "tiny",
+                "dataset": ["x"],
+                "on_bad_rows": "skip",
+            },
+            {"dry": False},
+        )
+    ]
+
+
+def test_a_model_that_cannot_be_used_is_told(
+    finetui: Any, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(workspace, x=[row("q", "a")])
+    refused = Refused((Problem("model_name_or_path", "no model tiny", "take another"),), 1)
+    monkeypatch.setattr(data_tokens, "ask_engine", lambda *_arguments, **_options: iter([refused]))
+    run = finetui("check", "x", "--model", "tiny")
+    assert run.code == 2
+    assert run.err.splitlines()[-2:] == ["error: model_name_or_path: no model tiny", "hint: take another"]
+
+
+def plan_of(tokens: TokenReport) -> Plan:
+    memory = MemoryEstimate(0, 0, 0, 0, 0, 0, 0, 0, "cpu")
+    names = "rows eval_rows rows_per_update micro_batches_per_epoch updates_per_epoch total_steps packs checkpoints"
+    counts = dict.fromkeys((*names.split(), "points", "evaluations", "parameters", "trainable"), 0)
+    return Plan(
+        "lora",
+        "tiny",
+        tokens,
+        epochs=1.0,
+        memory=memory,
+        gradient_checkpointing=False,
+        disk=DiskEstimate(0, 0, 0),
+        **counts,
+    )
 
 
 # --- split and stats ---------------------------------------------------------------------------------------------

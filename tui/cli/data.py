@@ -38,6 +38,7 @@ from tui.cli.data_tables import (
     statistics_record,
     subset_line,
 )
+from tui.cli.data_tokens import with_tokens
 from tui.cli.model_tables import lines, table
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
@@ -224,17 +225,29 @@ def check(
     against: Annotated[
         str, typer.Option(metavar="NAME,…", help=_("Test sets, none of whose questions may stand in the others."))
     ] = "",
+    model: Annotated[
+        str, typer.Option(metavar="MODEL", help=_("Also count tokens with this model: cut rows, rows without loss."))
+    ] = "",
+    cutoff_len: Annotated[
+        int, typer.Option("--cutoff_len", metavar="N", min=8, help=_("The longest row, in tokens."))
+    ] = 2048,
+    template: Annotated[
+        str, typer.Option(metavar="NAME", help=_("With --model: another template than its own."))
+    ] = "auto",
     dataset_dir: Folder = "data",
     as_json: Json = False,
 ) -> None:
-    progress = Progress()
+    progress, workspace = Progress(), find_workspace()
     report = check_data(
         names,
         AllRows(dataset_dir=dataset_dir),
-        find_workspace(),
+        workspace,
         against=tuple(filter(None, against.split(","))),
         on_progress=lambda done, total: progress.show(_("looking at the rows"), f"{done:,} / {total:,}"),
     )
+    if model and not report.stops("skip"):
+        options: dict[str, str | int] = {"dataset_dir": dataset_dir, "cutoff_len": cutoff_len, "template": template}
+        report = with_tokens(report, names, model, options, workspace, progress)
     progress.clear()
     for problem in report.problems:
         if as_json:

@@ -20,8 +20,12 @@ from core.records import from_record, to_record
 from core.runs.plan import PLAN_RECORDS, DryStep, Plan, Planning, PlanRecord, Refused
 from core.runs.told import clock
 from core.untrusted import inert, inert_line
+from core.workspace import Workspace
 from tui.cli.console import Progress, note, print_json
 from tui.cli.model_tables import lines
+
+_LABELS = 13
+"""Cells of the longest label, so that what comes later stands below it."""
 
 
 def show_plan(prepared: Prepared, *, as_json: bool = False) -> int:
@@ -33,7 +37,7 @@ def show_plan(prepared: Prepared, *, as_json: bool = False) -> int:
     """
     progress, planned = Progress(), False
     progress.show(_("planning"))
-    for record in _asked(prepared):
+    for record in ask_engine(prepared.config, prepared.workspace, dry=True):
         match record:
             case Planning(fraction=fraction):
                 progress.show(_("rows become tokens"), f"{fraction:.0%}")
@@ -44,7 +48,8 @@ def show_plan(prepared: Prepared, *, as_json: bool = False) -> int:
                 progress.clear()
                 planned = True
                 _print(record, prepared, as_json)
-                progress.show(_("trying the longest batch"))
+                if isinstance(record, Plan):
+                    progress.show(_("trying the longest batch"))
     progress.clear()
     return 0 if planned else 1
 
@@ -53,13 +58,21 @@ def _print(record: Plan | DryStep, prepared: Prepared, as_json: bool) -> None:
     if as_json:
         print_json(to_record(record))
         return
-    for line in lines(list(plan_pairs(record) if isinstance(record, Plan) else dry_pairs(record))):
+    for line in lines(list(plan_pairs(record) if isinstance(record, Plan) else dry_pairs(record)), _LABELS):
         print(line, flush=True)
     if isinstance(record, Plan):
-        told = [(caution.message, caution.hint) for caution in prepared.cautions]
-        told += [(f"{found.where}: {found.what}", found.hint) for found in record.warnings]
-        for message, hint in told:
+        for message, hint in _warnings(record, prepared):
             note(_("warning: {text}").format(text=inert_line(f"{message} ({hint})" if hint else message)))
+
+
+def _warnings(plan: Plan, prepared: Prepared) -> Iterator[tuple[str, str]]:
+    """What is to be said aloud; about one option the plan knows more than what was said before it."""
+    planned = {found.where for found in plan.warnings}
+    for caution in prepared.cautions:
+        if caution.message.partition(" ")[0].rstrip(":") not in planned:
+            yield caution.message, caution.hint
+    for found in plan.warnings:
+        yield f"{found.where}: {found.what}", found.hint
 
 
 def plan_pairs(plan: Plan) -> Iterator[tuple[str, str]]:
@@ -135,13 +148,17 @@ def dry_pairs(dry: DryStep) -> Iterator[tuple[str, str]]:
     yield _("time"), _("about {time} for the whole training").format(time=clock(dry.estimated_seconds))
 
 
-def _asked(prepared: Prepared) -> Iterator[PlanRecord]:
-    """What the engine answers; it is ended when the caller no longer listens."""
+def ask_engine(text: str, workspace: Workspace, *, dry: bool) -> Iterator[PlanRecord]:
+    """What the engine says of a configuration; it is ended when the caller no longer listens.
+
+    Raises:
+        RunError: the engine ended without a word.
+    """
     with tempfile.TemporaryDirectory(prefix="finetui-plan-") as folder:
         config, errors = Path(folder) / "config.yaml", Path(folder) / "errors.log"
-        config.write_text(prepared.config, encoding="utf-8")
-        environment = {**os.environ, **ENVIRONMENT, "FINETUI_WORKSPACE": str(prepared.workspace.root)}
-        command = [sys.executable, "-P", "-m", "core.engine.plan", str(config), "--dry"]
+        config.write_text(text, encoding="utf-8")
+        environment = {**os.environ, **ENVIRONMENT, "FINETUI_WORKSPACE": str(workspace.root)}
+        command = [sys.executable, "-P", "-m", "core.engine.plan", str(config), *(["--dry"] if dry else [])]
         with errors.open("wb") as stderr:
             child = subprocess.Popen(
                 command,
@@ -157,8 +174,8 @@ def _asked(prepared: Prepared) -> Iterator[PlanRecord]:
                 known = True
                 yield record
             if child.wait() and not known:
-                text = errors.read_text(errors="replace").strip().splitlines()
-                raise RunError(_("the engine ended without a plan"), inert("\n".join(text[-5:])))
+                told = errors.read_text(errors="replace").strip().splitlines()
+                raise RunError(_("the engine ended without a plan"), inert("\n".join(told[-5:])))
         finally:
             child.kill()
             child.wait()
