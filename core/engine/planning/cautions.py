@@ -54,6 +54,14 @@ def of_steps(settings: Settings, updates: Updates, counts: Counts) -> Iterator[P
         yield Problem("warmup_steps", what.format(warmup=options.warmup_steps, total=counts.total_steps))
 
 
+def of_sets(options: DataOptions) -> Iterator[Problem]:
+    """About data sets that are named twice over."""
+    for name in options.eval_dataset:
+        if name in options.dataset:
+            what = _("{name} is trained on too: its loss says nothing about new rows").format(name=inert_line(name))
+            yield Problem("eval_dataset", what, _("take another set, or val_size"))
+
+
 def _fifth(steps: int) -> int:
     return max(1, steps // 5)
 

@@ -90,6 +90,7 @@ class Draft:
             *cautions.of_steps(settings, updates, counts),
             *cautions.of_model(settings, self.model, self.recipe.chosen_template, self.encoded.report),
             *cautions.of_packing(settings, updates),
+            *cautions.of_sets(settings[DataOptions]),
             *cautions.of_room(settings, self.memory, disk, self.checkpointing),
             *_of_data(self.found),
         )

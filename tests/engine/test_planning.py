@@ -1,0 +1,382 @@
+"""The plan of a training against the training itself: what it counts is what will be."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from core.config.finetuning import FinetuningOptions
+from core.config.load import Settings, load
+from core.config.model import BaseModelOptions
+from core.config.optimization import OptimizationOptions
+from core.config.training import TRAINING
+from core.data.checks import BadData
+from core.engine.planning import memory as memory_plan
+from core.engine.planning.anatomy import read_anatomy
+from core.engine.planning.draft import Draft, draft
+from core.engine.planning.dry import dry_step
+from core.engine.planning.memory import Place, Size, estimate_memory, is_short, needs_checkpointing
+from core.engine.planning.trainable import trainable_parameters
+from core.errors import ConfigError, FinetuiError, ModelError, UsageError
+from core.hardware import Accelerator, Memory
+from core.records import from_record
+from core.runs.plan import PLAN_RECORDS, Plan, Planning, Refused
+from core.workspace import Workspace
+
+GIB = 1 << 30
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Workspace:
+    data = tmp_path / "data"
+    data.mkdir()
+    write_rows(data / "few.jsonl", 24)
+    write_rows(data / "test.jsonl", 5, first=100)
+    return Workspace(tmp_path)
+
+
+def write_rows(path: Path, count: int, first: int = 0) -> None:
+    rows = [{"instruction": f"What is {first + n}?" + " Say." * (n % 3), "output": f"It is {n}."} for n in range(count)]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+
+@pytest.fixture
+def planned(workspace: Workspace, model_folder: Callable[[str], Path]) -> Callable[..., Draft]:
+    def make(**options: Any) -> Draft:
+        values = {"model_name_or_path": str(model_folder("llama")), "dataset": "few.jsonl", **options}
+        return draft(load(TRAINING, values=values), workspace, lambda planning: None)
+
+    return make
+
+
+def warnings(plan: Plan) -> dict[str, str]:
+    return {problem.where: f"{problem.what} ({problem.hint})" for problem in plan.warnings}
+
+
+# --- what is counted ----------------------------------------------------------------------------------------------
+
+
+def test_steps_points_and_checkpoints_of_a_usual_run(planned: Callable[..., Draft]) -> None:
+    plan = planned(
+        per_device_train_batch_size=2,
+        gradient_accumulation_steps=2,
+        num_train_epochs=5,
+        logging_steps=4,
+        save_steps=12,
+        eval_dataset="test.jsonl",
+    ).plan
+    assert (plan.rows, plan.eval_rows, plan.rows_per_update) == (24, 5, 4)
+    assert (plan.micro_batches_per_epoch, plan.updates_per_epoch) == (12, 6)
+    assert (plan.total_steps, plan.epochs) == (30, 5.0)
+    assert (plan.points, plan.checkpoints, plan.evaluations) == (8, 3, 3)
+    assert plan.report.tokens > plan.report.trained_tokens > 0
+    assert plan.warnings == ()
+    assert plan.method == "lora"
+
+
+def test_rows_are_kept_out_and_packed(planned: Callable[..., Draft]) -> None:
+    plan = planned(val_size=4, packing=True, cutoff_len=256, per_device_train_batch_size=2).plan
+    assert (plan.rows, plan.eval_rows) == (20, 4)
+    assert 1 < plan.packs < 10
+    assert plan.updates_per_epoch == -(-plan.packs // 2)
+
+
+def test_processes_share_an_update(planned: Callable[..., Draft]) -> None:
+    plan = planned(nproc_per_node=2, per_device_train_batch_size=3).plan
+    assert (plan.rows_per_update, plan.updates_per_epoch) == (6, 4)
+
+
+METHODS: list[dict[str, Any]] = [
+    {},
+    {"lora_rank": 3, "lora_target": "q_proj,down_proj"},
+    {"lora_target": "query_key_value"},
+    {"use_dora": True},
+    {"additional_target": "lm_head,embed_tokens"},
+    {"finetuning_type": "p_tuning", "pre_seq_len": 5},
+    {"finetuning_type": "p_tuning", "pre_seq_len": 5, "prefix_projection": True},
+    {"finetuning_type": "full"},
+    {"finetuning_type": "freeze"},
+    {"finetuning_type": "freeze", "freeze_trainable_layers": -1, "freeze_trainable_modules": "mlp"},
+    {"finetuning_type": "freeze", "freeze_trainable_layers": 1, "freeze_extra_modules": "norm"},
+]
+
+
+@pytest.mark.parametrize("kind", ["llama", "gemma3"])
+@pytest.mark.parametrize("options", METHODS, ids=lambda options: "-".join(map(str, options.values())) or "lora")
+def test_what_headers_promise_is_what_is_trained(
+    kind: str, options: dict[str, Any], model_folder: Callable[[str], Path], planned: Callable[..., Draft]
+) -> None:
+    if kind == "gemma3" and "additional_target" in options:
+        pytest.skip("its head is its embedding: PEFT saves one of the two")
+    made = planned(model_name_or_path=str(model_folder(kind)), **options)
+    counted = counted_parameters(made)
+    assert (made.plan.trainable, made.plan.parameters) == counted
+
+
+def counted_parameters(made: Draft) -> tuple[int, int]:
+    from core.engine.tuning.prepare import describe_base, load_for_training, prepare
+
+    settings = made.settings
+    options = settings[BaseModelOptions].model_copy(update={"model_name_or_path": str(made.model.path)})
+    base = load_for_training(options, settings[FinetuningOptions], settings[OptimizationOptions])
+    notes = describe_base(base, made.recipe.data)
+    tunable = prepare(base, settings[FinetuningOptions], settings[OptimizationOptions], [], notes)
+    return sum(one.numel() for one in tunable.trained.values()), tunable.parameters
+
+
+def test_a_target_that_is_not_there_is_told_before_anything_is_loaded(planned: Callable[..., Draft]) -> None:
+    with pytest.raises(ModelError, match="no linear layer 'q_porj'") as caught:
+        print(planned(lora_target="q_porj").plan)
+    assert "did you mean 'q_proj'?" in caught.value.hint
+
+
+# --- memory and disk ----------------------------------------------------------------------------------------------
+
+
+def settings(**options: Any) -> Settings:
+    return load(TRAINING, values={"dataset": "few", **options})
+
+
+def estimate(folder: Path, size: Size, place: Place, **options: Any) -> Any:
+    chosen, anatomy = settings(**options), read_anatomy(folder)
+    trainable = trainable_parameters(anatomy, chosen[FinetuningOptions])
+    return estimate_memory(chosen, anatomy, trainable, size, place)
+
+
+CPU, CUDA = Place("cpu", "cpu", 16 * GIB), Place("cuda", "GPU", 16 * GIB)
+SIZE = Size(tokens=1000, targets=100)
+
+
+def test_memory_goes_with_batch_method_and_number_format(model_folder: Callable[[str], Path]) -> None:
+    folder = model_folder("qwen3")
+    parameters = read_anatomy(folder).parameters
+    plain = estimate(folder, SIZE, CPU)
+    assert plain.weights > 4 * parameters
+    assert plain.optimizer == 2 * plain.gradients
+    assert estimate(folder, Size(2000, 100), CPU).activations == 2 * plain.activations
+    assert estimate(folder, Size(1000, 200), CPU).logits == 2 * plain.logits
+    full = estimate(folder, SIZE, CPU, finetuning_type="full")
+    assert (full.weights, full.gradients, full.optimizer) == (4 * parameters, 4 * parameters, 8 * parameters)
+    assert estimate(folder, SIZE, CPU, finetuning_type="full", optim="sgd").optimizer == 0
+    half = estimate(folder, SIZE, CUDA, bf16=True)
+    assert half.activations == plain.activations // 2
+    assert half.weights < 0.6 * plain.weights
+    assert estimate(folder, SIZE, CUDA, quantization_bit=4).weights < half.weights
+    assert plain.checkpointed_total < plain.total
+
+
+def test_checkpointing_is_switched_on_by_the_estimate_alone(
+    planned: Callable[..., Draft], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = planned()
+    plenty = made.memory
+    arguments = (made.settings, made.model.path, made.updates, made.targets, "cpu")
+    for free, expected in ((plenty.total * 2, False), (plenty.total, True), (0, False)):
+        monkeypatch.setattr(memory_plan, "memory", lambda free=free: Memory(free, free))
+        assert needs_checkpointing(*arguments) is expected
+        again = planned()
+        assert (again.plan.gradient_checkpointing, is_short(again.memory)) == (expected, expected)
+        assert planned(gradient_checkpointing="true").plan.gradient_checkpointing
+        assert not planned(gradient_checkpointing="false").plan.gradient_checkpointing
+    assert not needs_checkpointing(*arguments[:-1])
+
+
+def test_memory_is_that_of_the_device_that_was_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    devices = (Accelerator(0, "A", "cuda", GIB, 1), Accelerator(1, "B", "cuda", GIB, 2))
+    monkeypatch.setattr(memory_plan, "accelerators", lambda: devices)
+    assert memory_plan.place_of(settings()) == Place("cuda", "A", 1)
+    assert memory_plan.place_of(settings(device="cuda:1")) == Place("cuda", "B", 2)
+    monkeypatch.setattr(memory_plan, "memory", lambda: Memory(100, 90))
+    assert memory_plan.place_of(settings(device="cpu", nproc_per_node=3)) == Place("cpu", "cpu", 30)
+
+
+def test_disk_holds_the_checkpoints_that_are_kept(planned: Callable[..., Draft]) -> None:
+    options = {"per_device_train_batch_size": 1, "num_train_epochs": 1, "save_steps": 6}
+    disk = planned(**options).plan.disk
+    plan = planned(**options, save_total_limit=2).plan
+    assert plan.checkpoints == 4
+    assert disk.checkpoint == plan.trainable * 16  # weights twice, and Adam's two moments
+    assert disk.total - plan.disk.total == 2 * disk.checkpoint
+    assert planned(**options, save_only_model=True).plan.disk.checkpoint == plan.trainable * 4
+
+
+# --- what is warned of --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("options", "where", "expected"),
+    [
+        ({"learning_rate": 2e-2}, "learning_rate", "0.02 makes most models forget everything (1e-4 is usual"),
+        ({"num_train_epochs": 60}, "num_train_epochs", "60 passes over 24 rows learn them by heart"),
+        ({"max_steps": 600}, "max_steps", "200 passes over 24 rows"),
+        (
+            {"gradient_accumulation_steps": 16, "per_device_train_batch_size": 4},
+            "gradient_accumulation_steps",
+            "16 batches for an update, and an epoch has only 6: every update is one whole epoch "
+            "(an update takes 24 rows, not 64)",
+        ),
+        (
+            {"save_steps": 1000},
+            "save_steps",
+            "1000 is more than all 9 steps: nothing is saved on the way, only the end",
+        ),
+        ({"logging_steps": 5}, "logging_steps", "the curve will have 2 points"),
+        ({"warmup_steps": 9}, "warmup_steps", "9 steps of warm-up, and 9 in all"),
+        ({"cutoff_len": 40}, "cutoff_len", "20 rows are too long and are cut: 83.3 % of them, "),
+        ({"cutoff_len": 45, "on_long_rows": "drop"}, "on_long_rows", "13 rows are left out"),
+        ({"template": "chatml"}, "template", "has a chat template of its own, and chatml is used"),
+        ({"template": "llama3"}, "template", "<|eot_id|>, is no token that this tokenizer knows"),
+        ({"packing": True}, "packing", "24 rows make 1 packs: 1 updates an epoch"),
+        ({"eval_dataset": "few.jsonl"}, "eval_dataset", "few.jsonl is trained on too"),
+        ({"eval_dataset": "part.jsonl"}, "dataset", "part.jsonl"),
+    ],
+)
+def test_settings_that_cost_people_their_runs_are_told(
+    planned: Callable[..., Draft], workspace: Workspace, options: dict[str, Any], where: str, expected: str
+) -> None:
+    calm = {"save_steps": 9, "logging_steps": 1}
+    write_rows(workspace.data / "part.jsonl", 3)
+    told = warnings(planned(**calm | options).plan)
+    assert expected in told[where]
+
+
+def test_a_base_without_a_template_is_told_what_it_gets(planned: Callable[..., Draft], tmp_path: Path) -> None:
+    from tiny_models import make_model
+
+    bare = make_model(tmp_path / "bare", "llama", chat_template=None)
+    assert (
+        "bare has no chat template: default is used" in warnings(planned(model_name_or_path=str(bare)).plan)["template"]
+    )
+
+
+def test_rows_beyond_the_models_context_are_told(planned: Callable[..., Draft], workspace: Workspace) -> None:
+    row = {"instruction": "long " * 150, "output": "yes"}
+    (workspace.data / "few.jsonl").write_text(json.dumps(row) + "\n")
+    told = warnings(planned().plan)["cutoff_len"]
+    assert "tokens, the model was made for 512 (lower it to 512)" in told
+
+
+def test_too_little_memory_and_disk_are_told(planned: Callable[..., Draft], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory_plan, "memory", lambda: Memory(GIB // 2, GIB // 2))
+    monkeypatch.setattr("core.engine.planning.counts.shutil.disk_usage", lambda path: type("U", (), {"free": 1000})())
+    told = warnings(planned().plan)
+    assert "are needed, cpu has 537 MB free (lower it and raise" in told["per_device_train_batch_size"]
+    assert "the disk has 1 kB free" in told["save_total_limit"]
+
+
+# --- what is refused ----------------------------------------------------------------------------------------------
+
+
+def test_all_mistakes_of_the_data_are_told_before_tokens_are_made(
+    planned: Callable[..., Draft], workspace: Workspace
+) -> None:
+    (workspace.data / "few.jsonl").write_text('{"instruction": "?", "output": ""}\n{broken\n')
+    with pytest.raises(BadData) as caught:
+        planned()
+    places = [problem.where.rpartition("/")[2] for problem in caught.value.report.problems]
+    assert places[:2] == ["few.jsonl:1", "few.jsonl:2"]
+
+
+def test_rows_without_loss_are_mistakes_unless_they_may_be_left_out(
+    planned: Callable[..., Draft], workspace: Workspace
+) -> None:
+    long = json.dumps({"instruction": "?", "output": "yes", "system": "s" * 100})
+    with (workspace.data / "few.jsonl").open("a") as file:
+        file.write(long + "\n")
+    with pytest.raises(ConfigError) as caught:
+        planned(cutoff_len=64)
+    (problem,) = caught.value.problems
+    assert problem.where.endswith("few.jsonl:25")
+    assert problem.what == "the system prompt and the template's markers leave no room within cutoff_len"
+    plan = planned(cutoff_len=64, on_bad_rows="skip").plan
+    assert plan.rows == 24
+    assert "1 row is left out" in warnings(plan)["on_bad_rows"]
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        ({"packing": True, "finetuning_type": "p_tuning"}, UsageError, "packing and p_tuning do not go together"),
+        ({"packing": True, "neftune_noise_alpha": 5}, UsageError, "packing and neftune_noise_alpha"),
+        ({"val_size": 24}, ConfigError, "val_size: leaves none of the 24 rows to train on"),
+        ({"dataset": "none"}, FinetuiError, "none"),
+    ],
+)
+def test_what_cannot_be_trained_has_no_plan(
+    planned: Callable[..., Draft], options: dict[str, Any], error: type[Exception], message: str
+) -> None:
+    with pytest.raises(error, match=message):
+        print(planned(**options).plan)
+
+
+# --- the dry step and the program ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("options", [{}, {"finetuning_type": "p_tuning", "pre_seq_len": 4}])
+def test_a_dry_step_measures_the_longest_batch(planned: Callable[..., Draft], options: dict[str, Any]) -> None:
+    made = planned(per_device_train_batch_size=4, device="cpu", **options)
+    dry = dry_step(made)
+    assert dry.tokens == int(np.sort(made.updates.lengths)[-4:].sum())
+    assert dry.trainable == made.plan.trainable
+    assert dry.micro_batch == 4
+    assert dry.seconds > 0
+    assert dry.estimated_seconds > dry.seconds
+    assert dry.peak_memory > GIB // 8
+
+
+def test_a_dry_step_halves_the_batch_when_memory_is_short(
+    planned: Callable[..., Draft], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from core.engine.forward.choose import Forward
+
+    real = Forward.loss
+
+    def loss(self: Forward, batch: Any) -> Any:
+        if len(batch.rows) > 2:
+            raise RuntimeError("not enough memory: you tried to allocate")
+        return real(self, batch)
+
+    monkeypatch.setattr(Forward, "loss", loss)
+    assert dry_step(planned(per_device_train_batch_size=8)).micro_batch == 2
+
+
+def run(config: Path, workspace: Workspace, *arguments: str) -> tuple[int, list[Any]]:
+    program = (
+        "import sys; from core.engine.plan import main; code = main(sys.argv[1:]);"
+        "assert 'torch' not in sys.modules; sys.exit(code)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", program, str(config), *arguments],
+        env={**os.environ, "FINETUI_WORKSPACE": str(workspace.root)},
+        capture_output=True,
+    )
+    return done.returncode, [from_record(PLAN_RECORDS, json.loads(line)) for line in done.stdout.splitlines()]
+
+
+def test_the_program_plans_without_torch_and_says_why_it_cannot(
+    workspace: Workspace, model_folder: Callable[[str], Path]
+) -> None:
+    config = workspace.root / "run.yaml"
+    config.write_text(json.dumps({"model_name_or_path": str(model_folder("llama")), "dataset": "few.jsonl"}))
+    code, records = run(config, workspace)
+    plans = [record for record in records if not isinstance(record, Planning)]
+    assert code == 0
+    assert [type(record) for record in plans] == [Plan]
+    assert plans[0].total_steps == 9
+    config.write_text(json.dumps({"model_name_or_path": "x", "lora_rnak": 3, "learning_rate": -1}))
+    code, (refused,) = run(config, workspace)
+    assert code == 1
+    assert isinstance(refused, Refused)
+    assert [problem.where.rpartition("/")[2].split(": ")[-1] for problem in refused.problems] == [
+        "lora_rnak",
+        "learning_rate",
+    ]
+    assert refused.total == 2
