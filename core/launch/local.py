@@ -7,6 +7,7 @@ run's folder alone.
 from __future__ import annotations
 
 import dataclasses
+import json
 import os
 import subprocess
 import sys
@@ -35,10 +36,16 @@ ENVIRONMENT = {
 }
 _RESUME = "--resume"
 
+COMMAND_VARIABLE = "FINETUI_TRAINER_COMMAND"
+"""A JSON list in the environment that is started instead of the trainer, before the run's folder: for tests."""
+
 
 def train_command(run: RunDirectory, processes: int = 1, checkpoint: str = "") -> tuple[str, ...]:
     """The words that train what a run's `config.yaml` says, on this machine, from a checkpoint where one is named."""
-    module = ("core.engine.train", str(run.path), *((_RESUME, checkpoint) if checkpoint else ()))
+    words = (str(run.path), *((_RESUME, checkpoint) if checkpoint else ()))
+    if given := os.environ.get(COMMAND_VARIABLE):
+        return (*json.loads(given), *words)
+    module = ("core.engine.train", *words)
     if processes == 1:
         return (sys.executable, "-P", "-m", *module)
     # Workers get less time to save than torchrun itself has before it is killed. PYTHONSAFEPATH reaches them too.

@@ -240,7 +240,7 @@ class _Preparation:
         return run
 
     def _checkpoint(self, run: RunDirectory, wanted: str | None) -> str:
-        if not wanted:
+        if not wanted or self._settings.values()["output_dir"] is None:
             return ""
         typed = typed_path(wanted)
         if len(typed.parts) > 1 and typed.absolute().parent.resolve() != run.checkpoints.resolve():

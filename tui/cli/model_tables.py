@@ -55,9 +55,9 @@ def table(rows: Iterator[Row]) -> Iterator[str]:
         yield "  ".join(cells).rstrip()
 
 
-def lines(pairs: Sequence[tuple[str, str]]) -> Iterator[str]:
-    """Facts, a line each."""
-    width = max(cell_len(label) for label, _value in pairs)
+def lines(pairs: Sequence[tuple[str, str]], least: int = 0) -> Iterator[str]:
+    """Facts, a line each; labels take at least so many cells."""
+    width = max(least, *(cell_len(label) for label, _value in pairs))
     for label, value in pairs:
         yield f"{label}{' ' * (width - cell_len(label))}  {value}"
 
