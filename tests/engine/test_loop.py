@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 import torch
-from training_runs import make_workspace, train_here
 
 from core.engine.forward.choose import BatchLoss, Forward
 from core.engine.training.control import Control
 from core.runs.events import CheckpointRemoved, CheckpointSaved, DataReady, ModelReady, RunFinished, Sample, Step
 from core.workspace import Workspace
+from training_runs import make_workspace, train_here
 
 
 @pytest.fixture(scope="module")
@@ -333,6 +333,14 @@ def test_fp16_without_a_gpu_is_float32_with_a_warning_or_refused(workspace: Work
     assert train_here(workspace, f"{name}-strict", max_steps=2, fp16=True, strict=True).failed().error == (
         "fp16 needs a GPU"
     )
+
+
+def test_bf16_computes_in_it_and_keeps_float32(workspace: Workspace, name: str) -> None:
+    plain = train_here(workspace, f"{name}-plain", max_steps=3)
+    trained = train_here(workspace, name, max_steps=3, bf16=True)
+    assert trained.losses == pytest.approx(plain.losses, rel=0.02)
+    assert trained.losses != plain.losses
+    assert {weight.dtype for weight in trained.weights().values()} == {torch.float32}
 
 
 @pytest.fixture(autouse=True)

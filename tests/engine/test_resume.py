@@ -19,7 +19,6 @@ from typing import Any
 
 import pytest
 import torch
-from training_runs import Trained, ended, forked, killed_when, make_workspace, new_run, train_here
 
 from core.engine.train import main
 from core.engine.training import checkpoint
@@ -27,6 +26,7 @@ from core.engine.training.shelf import Shelf
 from core.runs.events import CheckpointSaved, ModelReady, Step
 from core.runs.rundir import RunDirectory
 from core.workspace import Workspace
+from training_runs import Trained, ended, forked, killed_when, make_workspace, new_run, train_here
 
 STEPS = 9
 OPTIONS: dict[str, Any] = {

@@ -6,11 +6,11 @@ import socket
 from pathlib import Path
 
 import pytest
-from training_runs import Trained, ended, forked, killed_when, make_workspace, new_run, train_here
 
 from core.engine.train import main
 from core.runs.events import ModelReady, Step
 from core.workspace import Workspace
+from training_runs import Trained, ended, forked, killed_when, make_workspace, new_run, train_here
 
 OPTIONS = {
     "max_steps": 7,

@@ -31,6 +31,8 @@ def finish(work: Work, shelf: Shelf, ending: Ending) -> None:
     train = train_metrics(progress, epoch, len(work.rows), flos)
     evaluation = evaluation_row(files.history, progress.standing.best_step if ending.is_best else None)
     everything = files.write_results(train, evaluation)
+    metrics = {name: float(value) for name, value in everything.items()}
+    work.tunable.write_card(work.run.path, metrics)
     files.history.append({**train, "step": progress.step})
     files.settings["total_flos"] = flos
     files.write_state(work.run.path, progress, shelf.best_folder(progress))
@@ -40,5 +42,4 @@ def finish(work: Work, shelf: Shelf, ending: Ending) -> None:
     if work.output.plot_loss:
         for path in write_plots(work.run.path, files.history):
             work.journal.say(_("picture saved: {path}").format(path=path))
-    metrics = {name: float(value) for name, value in everything.items()}
     work.journal.tell(RunFinished(time.time(), ending.reason, progress.step, metrics), durable=True)
