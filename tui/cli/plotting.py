@@ -42,7 +42,8 @@ def chart_lines(
         known = sorted({name for history in histories for name in history.curves})
         hint = did_you_mean(metric, known) or _("there are: {names}").format(names=", ".join(known) or _("none yet"))
         raise RunError(_("there is no curve {name}").format(name=inert_line(metric)), inert_line(hint))
-    view = View(min(point.first for point in points), max(point.last for point in points), log, smooth)
+    first, last = min(point.first for point in points), max(point.last for point in points)
+    view = View(first, max(last, first + 1), log, smooth)
     for row in draw(Chart(metric, traces), view, max(width, 20), max(height, 6)):
         yield inert_line("".join(row.characters)).rstrip()
     for number, history in enumerate(histories if len(histories) > 1 else ()):
