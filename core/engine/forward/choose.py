@@ -75,6 +75,8 @@ class Forward:
             self._model.set_attn_implementation(self._own_attention)
         if self._lean is not None:
             self._lean.restore()
+        if self._model.is_activation_checkpointing:
+            self._model.activation_checkpointing_disable()
 
     def _ragged_states(self, batch: Batch) -> tuple[Tensor, Tensor]:
         line = lay_out(batch, share=self._share, device=self._device)
@@ -111,7 +113,7 @@ def choose_forward(
     model = inner_model(tunable.network)
     ragged = goes_ragged(model) and not tunable.pads
     if checkpointing:
-        model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+        model.activation_checkpointing_enable({"use_reentrant": False})
     projection = projection_of(model, options.label_smoothing_factor)
     return Forward(
         tunable.network, ragged=ragged, share=ragged and tunable.exact_sharing, lean=True, projection=projection

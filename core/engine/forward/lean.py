@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import torch
 from peft.tuners.lora import LoraLayer
 from torch import Tensor, nn
 from transformers import activations
@@ -114,8 +115,11 @@ def _lora(layer: Module) -> Forwards:
         if layer.disable_adapters or layer.merged or layer.active_adapters != [name] or arguments or options:
             output: Tensor = original(x, *arguments, **options)
             return output
-        x = x.to(base.weight.dtype)
-        return linear_with_lora(x, base.weight, base.bias, down.weight, up.weight, layer.scaling[name])
+        weight, bias = base.weight, base.bias
+        if torch.is_autocast_enabled(x.device.type):
+            dtype = torch.get_autocast_dtype(x.device.type)
+            weight, bias = weight.to(dtype), None if bias is None else bias.to(dtype)
+        return linear_with_lora(x.to(weight.dtype), weight, bias, down.weight, up.weight, layer.scaling[name])
 
     return forward
 

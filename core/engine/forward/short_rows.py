@@ -34,7 +34,11 @@ def attend_short(
     Returns:
         [tokens, heads, size]
     """
-    output: Tensor = _ShortRows.apply(query, key, value, ragged, scaling, window)  # type: ignore[no-untyped-call]
+    device = query.device.type
+    if torch.is_autocast_enabled(device):
+        query, key, value = (x.to(torch.get_autocast_dtype(device)) for x in (query, key, value))
+    with torch.autocast(device, enabled=False):  # its backward would not know of it
+        output: Tensor = _ShortRows.apply(query, key, value, ragged, scaling, window)  # type: ignore[no-untyped-call]
     return output
 
 
@@ -49,11 +53,11 @@ class _ShortRows(torch.autograd.Function):
             rows = _below(query, group, key.shape[1])
             keys = _behind(first_key[:before], _below(key, group, key.shape[1]))
             values = _behind(first_value[:before], _below(value, group, key.shape[1]))
-            logits = torch.matmul(rows, keys.transpose(-1, -2)).mul_(scaling)
-            mask = ragged.mask(before, group.longest, window, query.dtype)
+            logits = _wide(torch.matmul(rows, keys.transpose(-1, -2))).mul_(scaling)
+            mask = ragged.mask(before, group.longest, window, logits.dtype)
             heads = query.shape[1] // key.shape[1]
             logits.view(*logits.shape[:2], heads, group.longest, -1).add_(mask)
-            weights = torch.softmax(logits, -1)
+            weights = torch.softmax(logits, -1).to(query.dtype)
             _write(torch.matmul(weights, values), group, output)
             saved += [rows, keys, values, weights]
         ctx.save_for_backward(*saved)
@@ -73,9 +77,9 @@ class _ShortRows(torch.autograd.Function):
             rows, keys, values, weights = saved[4 * number : 4 * number + 4]
             given = _below(gradient, group, key_shape[1], zero_padding=True)
             values_gradient = torch.matmul(weights.transpose(-1, -2), given)
-            logits_gradient = torch._softmax_backward_data(
-                torch.matmul(given, values.transpose(-1, -2)), weights, -1, weights.dtype
-            ).mul_(ctx.scaling)
+            weights_gradient = torch.matmul(given, values.transpose(-1, -2))
+            logits_gradient = torch._softmax_backward_data(weights_gradient, weights, -1, weights.dtype)
+            logits_gradient = logits_gradient.mul_(ctx.scaling)
             keys_gradient = torch.matmul(logits_gradient.transpose(-1, -2), rows)
             _write(torch.matmul(logits_gradient, keys), group, of_query)
             _write(keys_gradient[:, :, before:], group, of_key)
@@ -85,6 +89,10 @@ class _ShortRows(torch.autograd.Function):
         for number, part in enumerate(from_rows):
             (of_value if number % 2 else of_key)[: ragged.shared].add_(part.transpose(0, 1))
         return of_query, of_key, of_value, None, None, None
+
+
+def _wide(x: Tensor) -> Tensor:
+    return x.float() if x.dtype.itemsize < 4 else x
 
 
 def _parts(ragged: Ragged) -> list[tuple[int, Group]]:
