@@ -1,4 +1,5 @@
-"""A pull that runs beside the screens: one at a time, belonging to the app, so that leaving F6 does not end it."""
+"""A pull or an export that runs beside the screens: one at a time, belonging to the app, so that leaving F6 does not
+end it."""
 
 from __future__ import annotations
 
@@ -12,8 +13,9 @@ from textual.worker import get_current_worker
 
 from core.errors import FinetuiError
 from core.i18n import _
+from core.models.export import export
 from core.models.packaged import packaged_model
-from core.models.progress import Stage
+from core.models.progress import OnProgress, Stage
 from core.models.pull import PullProgress, pull
 from core.untrusted import inert, inert_line
 from core.workspace import Workspace
@@ -25,7 +27,7 @@ _running: weakref.WeakKeyDictionary[App[Any], Pulling] = weakref.WeakKeyDictiona
 
 
 def running_pull(app: App[Any]) -> Pulling | None:
-    """The pull that is under way in an app."""
+    """The pull or export that is under way in an app."""
     return _running.get(app)
 
 
@@ -66,8 +68,7 @@ class Pulling:
 
         error: FinetuiError | None = None
         try:
-            model = pull(self.name, self._workspace, note, self._cancelled, accept_license=self._accept_license)
-            self.name = model.name  # `default` is no name to tell
+            self._work(note)
         except FinetuiError as failed:
             error = failed
         finally:
@@ -76,8 +77,36 @@ class Pulling:
             with contextlib.suppress(RuntimeError):  # the app ended meanwhile
                 self._app.call_from_thread(self._tell, error)
 
+    def _work(self, note: OnProgress) -> None:
+        model = pull(self.name, self._workspace, note, self._cancelled, accept_license=self._accept_license)
+        self.name = model.name  # `default` is no name to tell
+
     def _tell(self, error: FinetuiError | None) -> None:
         if error is None:
-            self._app.notify(_("{name} is ready.").format(name=inert_line(self.name)), markup=False)
+            self._app.notify(self._told(), markup=False, timeout=20)
         else:
             self._app.notify(inert(error.hint), title=inert(error.message), severity="error", markup=False, timeout=20)
+
+    def _told(self) -> str:
+        return _("{name} is ready.").format(name=inert_line(self.name))
+
+
+class Exporting(Pulling):
+    """An adapter that is merged into its base."""
+
+    def _work(self, note: OnProgress) -> None:
+        def on_stage(stage: str) -> None:
+            note(PullProgress("converting", 0, 0, f"{self.name}: {stage}"))
+
+        self._exported = export([self.name], self._workspace, on_stage=on_stage, cancelled=self._cancelled)
+
+    def _told(self) -> str:
+        told = _(
+            "{name} is merged: {path}. Largest difference of logits: {merging:.2g} merged, {stored:.2g} as written."
+        )
+        return told.format(
+            name=inert_line(self.name),
+            path=inert_line(str(self._exported.path)),
+            merging=self._exported.merging.difference,
+            stored=self._exported.stored.difference,
+        )

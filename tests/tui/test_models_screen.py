@@ -15,6 +15,7 @@ from textual.pilot import Pilot
 from textual.widgets import Input, OptionList, Static
 
 from core.models import pull as pull_module
+from core.models.export import Difference, Exported
 from core.models.packaged import PACKAGED_MODELS
 from core.models.pull_packaged import pull_packaged
 from core.workspace import Workspace
@@ -381,3 +382,30 @@ async def test_an_adapter_that_is_called_like_a_model_does_not_take_the_model_al
         await models.until(lambda: models.toasts, "a refusal")
         assert (workspace.models / "other").is_dir()
         assert (workspace.runs / "other").is_dir()
+
+
+async def test_an_adapter_is_merged_into_its_model(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[object] = []
+
+    def exported(names: list[str], where: Workspace, *, on_stage: Callable[[str], None], **_options: Any) -> Exported:
+        asked.append((names, where))
+        on_stage("merging zh")
+        make_model(workspace.models / "zh-merged")
+        proof = Difference(9.7e-05, 39.8, 140, 140)
+        stored = Difference(0.512, 39.8, 140, 139)
+        return Exported(workspace.models / "zh-merged", "demo", ("zh",), "bfloat16", 4, proof, stored)
+
+    monkeypatch.setattr(pulling_module, "export", exported)
+    async with shown(workspace) as models:
+        await models.highlight("demo")
+        await models.pilot.press("e")
+        assert "Highlight an adapter: it is merged into the model that it was trained on." in models.toasts
+        await models.highlight("zh")
+        await models.pilot.press("e")
+        await models.until(lambda: isinstance(models.app.screen, Confirm), "the question")
+        await models.pilot.press("y")
+        await models.until(lambda: any("zh is merged" in toast for toast in models.toasts), "the end")
+        told = "Largest difference of logits: 9.7e-05 merged, 0.51 as written."
+        assert f"zh is merged: {workspace.models / 'zh-merged'}. {told}" in models.toasts
+        await models.until(lambda: "zh-merged" in models.lines(), "the new model")
+    assert asked == [(["zh"], workspace)]

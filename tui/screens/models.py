@@ -28,7 +28,7 @@ from core.models.pull import remove
 from core.untrusted import inert, inert_line
 from core.workspace import Workspace
 from tui.messages import ModelChosen
-from tui.pulling import Pulling, running_pull
+from tui.pulling import Exporting, Pulling, running_pull
 from tui.widgets.dialogs import AskText, Confirm
 from tui.widgets.inert_inputs import InertInput
 from tui.widgets.model_rows import AdapterRow, ModelRow, PackagedRow, Row, facts, heading, matching, row_content, rows
@@ -64,6 +64,7 @@ class ModelsScreen(Screen[None]):
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (_WIDE, "-wide")]  # noqa: RUF012  Textual declares no class variable
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("p", "pull", _("Pull"), show=False),
+        Binding("e", "export", _("Export"), show=False),
         Binding("d", "remove", _("Remove"), show=False),
         Binding("slash", "filter", _("Filter"), show=False),
         Binding("i", "facts", _("Facts"), show=False),
@@ -142,7 +143,8 @@ class ModelsScreen(Screen[None]):
                 max(1, self.size.width - 2), ellipsis=True
             )
         )
-        keys = [_("enter chat"), _("p pull"), _("d remove"), _("/ filter"), _("i facts"), _("r rescan"), _("esc back")]
+        does = [_("enter chat"), _("p pull"), _("e export"), _("d remove")]
+        keys = [*does, _("/ filter"), _("i facts"), _("r rescan"), _("esc back")]
         kept = Content("  ").join(map(Content, keys)).truncate(max(1, self.size.width - 2), ellipsis=True)
         self.query_one("#models-keys", Static).update(kept)
 
@@ -237,7 +239,7 @@ class ModelsScreen(Screen[None]):
     def action_pull(self) -> None:
         """Fetch the highlighted model of the catalogue; on any other row ask which."""
         if running_pull(self.app) is not None:
-            self.notify(_("One model at a time: esc ends the pull under way."), severity="warning")
+            self._tell_busy()
             return
         row = self.highlighted
         if isinstance(row, PackagedRow):
@@ -279,6 +281,30 @@ class ModelsScreen(Screen[None]):
             self._timer.stop()
             self._timer = None
         self.action_rescan()
+
+    def _tell_busy(self) -> None:
+        self.notify(_("One model at a time: esc ends what is under way."), severity="warning")
+
+    # --- export ---
+
+    def action_export(self) -> None:
+        """Merge the highlighted adapter into its base, as a new model beside it, after a question."""
+        row = self.highlighted
+        if not isinstance(row, AdapterRow):
+            self.notify(_("Highlight an adapter: it is merged into the model that it was trained on."))
+            return
+        if running_pull(self.app) is not None:
+            self._tell_busy()
+            return
+        name = row.adapter.name
+
+        def answered(confirmed: bool | None) -> None:
+            if confirmed:
+                Exporting(self.app, self.workspace, name).start()
+                self._watch_pull()
+
+        question = _("Merge {name} into its model, as a new model?").format(name=inert_line(name))
+        self.app.push_screen(Confirm(question, _("finetui export does the same.")), answered)
 
     # --- remove ---
 
