@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -18,6 +19,9 @@ from safetensors.torch import load_file, save_file
 from tuning_base import logits_of, loss_of, token_ids, train, tunable
 
 from core.chat.message import Message
+from core.config.optimization import OptimizationOptions
+from core.engine.batches.batch import Batch, EncodedRow
+from core.engine.forward.choose import choose_forward
 from core.engine.prefix import PrefixEncoder, prefix_shape, prefix_slot, read_prefix
 from core.errors import ModelError
 from core.models.notes import PREFIX_FILE, PrefixFacts, read_notes
@@ -313,3 +317,35 @@ def test_a_model_whose_attention_is_out_of_reach(tmp_path: Path) -> None:
     network.config.num_hidden_layers = 3
     with pytest.raises(ModelError, match="does not know how LlamaForCausalLM attends"):
         prefix_shape(network)
+
+
+@pytest.mark.parametrize("kind", ["llama", "gemma3"])
+@pytest.mark.parametrize("peft", [False, True])
+def test_rows_of_a_batch_learn_as_they_would_alone(
+    kind: str, peft: bool, model_folder: Callable[[str], Path], tmp_path: Path
+) -> None:
+    """Through the forward of a training, padded: same loss, same gradient; also where positions are PEFT's."""
+    adapters = [save_with_peft(model_folder(kind), tmp_path)] if peft else []
+    tuned = tunable(model_folder(kind), finetuning_type="p_tuning", pre_seq_len=6, adapters=adapters)
+    rows = [
+        EncodedRow(token_ids(length, seed=length).numpy().astype(np.int32), np.arange(length) >= 5)
+        for length in (9, 25, 14)
+    ]
+    (prefix,) = tuned.trained.values()
+    alone = torch.zeros(())
+    for row in rows:
+        ids = torch.from_numpy(row.ids).long()[None]
+        logits = tuned.network(input_ids=ids, use_cache=False).logits[0, 4:-1]
+        alone = alone + F.cross_entropy(logits, ids[0, 5:], reduction="sum")
+    alone.backward()
+    wanted, prefix.grad = prefix.grad, None
+    forward = choose_forward(tuned, options=OptimizationOptions())
+    forward.train()
+    loss = forward.loss(Batch(rows))
+    loss.sum.backward()
+    assert "rows padded" in forward.choices
+    assert loss.targets == 4 + 20 + 9
+    torch.testing.assert_close(loss.sum, alone, rtol=1e-5, atol=0)
+    assert wanted is not None
+    assert prefix.grad is not None
+    torch.testing.assert_close(prefix.grad, wanted, rtol=1e-3, atol=1e-6)
