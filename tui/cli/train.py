@@ -10,7 +10,7 @@ from pydantic import Field
 from core.config.fields import Section, Shown
 from core.config.load import Settings
 from core.config.save import as_yaml
-from core.config.sources import SourceOptions
+from core.config.sources import TrainingSourceOptions
 from core.config.training import TRAINING
 from core.errors import UsageError
 from core.i18n import _
@@ -96,6 +96,6 @@ def _save(settings: Settings, path: Path) -> int:
 
 train = OptionsVerb(
     _train,
-    (*TRAINING, TrainOptions, SourceOptions),
+    (*TRAINING, TrainOptions, TrainingSourceOptions),
     _("The run goes on when you leave: ctrl+c, a lost connection and the end of this command do not touch it."),
 )
