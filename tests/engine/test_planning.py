@@ -166,6 +166,9 @@ def test_memory_goes_with_batch_method_and_number_format(model_folder: Callable[
     full = estimate(folder, SIZE, CPU, finetuning_type="full")
     assert (full.weights, full.gradients, full.optimizer) == (4 * parameters, 4 * parameters, 8 * parameters)
     assert estimate(folder, SIZE, CPU, finetuning_type="full", optim="sgd").optimizer == 0
+    last = estimate(folder, SIZE, CPU, finetuning_type="freeze", freeze_trainable_layers=1)
+    first = estimate(folder, SIZE, CPU, finetuning_type="freeze", freeze_trainable_layers=-1)
+    assert last.activations < 0.6 * first.activations == 0.6 * plain.activations
     half = estimate(folder, SIZE, CUDA, bf16=True)
     assert half.activations == plain.activations // 2
     assert half.weights < 0.6 * plain.weights
