@@ -143,9 +143,11 @@ class DryStep:
 
 @dataclass(frozen=True, slots=True)
 class Planning:
-    """Rows become tokens."""
+    """What it is busy with, where that takes a while."""
 
     fraction: float
+    stage: Literal["checking", "tokens"] = "tokens"
+    """Rows are read and checked, then they become tokens."""
 
 
 @dataclass(frozen=True, slots=True)

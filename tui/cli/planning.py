@@ -39,8 +39,8 @@ def show_plan(prepared: Prepared, *, as_json: bool = False) -> int:
     progress.show(_("planning"))
     for record in ask_engine(prepared.config, prepared.workspace, dry=True):
         match record:
-            case Planning(fraction=fraction):
-                progress.show(_("rows become tokens"), f"{fraction:.0%}")
+            case Planning(fraction=fraction, stage=stage):
+                progress.show(_("rows become tokens") if stage == "tokens" else _("checking"), f"{fraction:.0%}")
             case Refused(problems=problems):
                 progress.clear()
                 raise ConfigError(problems)

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -132,10 +133,17 @@ def draft(settings: Settings, workspace: Workspace, tell: Callable[[Planning], N
     """
     options = settings[DataOptions]
     model = _usable_model(settings, workspace)
-    found = check(options.dataset, options, workspace, against=options.eval_dataset)
+    told = _now_and_then(tell)
+    found = check(
+        options.dataset,
+        options,
+        workspace,
+        against=options.eval_dataset,
+        on_progress=lambda done, total: told(done / max(total, 1), "checking"),
+    )
     found.raise_if_it_stops(options.on_bad_rows)
     recipe = recipe_for(settings, options.dataset, model.path, workspace)
-    encoded = token_set(recipe, _now_and_then(tell))
+    encoded = token_set(recipe, lambda fraction: told(fraction, "tokens"))
     wrong = mistakes(encoded.report, options)
     if wrong or not len(encoded):
         raise ConfigError(wrong or [Problem("dataset", _("there is no row to train on"))])
@@ -157,14 +165,14 @@ def _usable_model(settings: Settings, workspace: Workspace) -> ModelInfo:
     return model
 
 
-def _now_and_then(tell: Callable[[Planning], None]) -> Callable[[float], None]:
+def _now_and_then(tell: Callable[[Planning], None]) -> Callable[[float, Literal["checking", "tokens"]], None]:
     last = time.monotonic()
 
-    def told(fraction: float) -> None:
+    def told(fraction: float, stage: Literal["checking", "tokens"]) -> None:
         nonlocal last
         if time.monotonic() - last >= _SECONDS_BETWEEN_WORDS:
             last = time.monotonic()
-            tell(Planning(round(fraction, 3)))
+            tell(Planning(round(fraction, 3), stage))
 
     return told
 
