@@ -1,7 +1,7 @@
 """Everything that is wrong with some data sets, told at once, before a model is loaded.
 
 Each row is read as a training would read it. Two rows are the same when their messages are, whatever their columns are
-called. What is remembered of a row is a hash of its question, so a million rows take some hundred megabytes at most.
+called. What is remembered of a row is two hashes, so a million rows take a hundred megabytes at most.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from bisect import bisect_right
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import repeat
+from itertools import pairwise, repeat
 from typing import Any, TypeAlias
 
 from core.data.catalog import read_catalog
@@ -31,6 +31,7 @@ OnProgress: TypeAlias = Callable[[int, int], None]
 
 KEPT = 100
 _TOLD_EVERY = 20_000
+_NO_HASH = 0
 # Columns that mean something in some format: one of these that is not read may have been forgotten.
 _SPEAKING = ("instruction", "input", "output", "system", "history", "prompt", "query", "response", "question", "answer")
 _WHOLE_SET = ("entry", "file", "empty_set")
@@ -125,6 +126,7 @@ def check(
         for _row in the_check.rows(entry, rows, entry.name in tests):
             if on_progress is not None and the_check.looked_at % _TOLD_EVERY == 0:
                 on_progress(the_check.looked_at, total)
+    the_check.compare()
     return the_check.findings.report(tuple(dict.fromkeys((*names, *against))), the_check.looked_at)
 
 
@@ -182,7 +184,8 @@ class _Check:
         shape = shape_of(entry, self._options)
         columns = _Columns(entry, shape)
         usable = 0
-        self._seen.begin(rows)
+        if not test:
+            self._seen.begin(rows)
         for number in range(len(rows)):
             self.looked_at += 1
             try:
@@ -211,14 +214,18 @@ class _Check:
         question = hash(texts[: -2 if shape.ranking else -1])
         if test:
             self._test_questions.setdefault(question, place)
-        elif question in self._test_questions:
+            return True
+        self._seen.remember(number, question, texts)
+        if question in self._test_questions:
             what = _("the question stands in the test set too: {place}").format(place=self._test_questions[question])
             hint = _("take it out of one of them: the evaluation would measure memory")
             self.findings.add(place, Fault("leak", what, hint))
-        repeated = None if test else self._seen.again(question, texts, number)
-        if repeated is not None:
-            self.findings.add(place, repeated)
         return True
+
+    def compare(self) -> None:
+        """Look for rows that are there twice, when all have been looked at."""
+        for place, fault in self._seen.faults():
+            self.findings.add(place, fault)
 
     def _add_bad(self, place: Place, faults: Sequence[Fault]) -> None:
         self.findings.bad_rows += 1
@@ -227,34 +234,44 @@ class _Check:
 
 
 class _Seen:
-    """The questions of all rows, and the whole rows of questions that came twice; rows are counted over all sets."""
+    """Which rows are the same: hashes of all questions and of all whole rows, counted over all sets."""
 
     def __init__(self) -> None:
         self._sets: list[Rows] = []
-        self._begins: list[int] = []
-        self._wholes = array("q")
-        self._first = dict[int, int]()
-        self._again = dict[int, int]()
+        self._begins = [0]
+        self._questions, self._wholes = array("q"), array("q")
 
     def begin(self, rows: Rows) -> None:
         """Another set follows."""
-        self._begins.append(self._begins[-1] + len(self._sets[-1]) if self._sets else 0)
         self._sets.append(rows)
-        self._wholes.extend(repeat(0, len(rows)))
+        self._begins.append(self._begins[-1] + len(rows))
+        for hashes in (self._questions, self._wholes):
+            hashes.extend(repeat(_NO_HASH, len(rows)))
 
-    def again(self, question: int, texts: tuple[str, ...], number: int) -> Fault | None:
-        """What to say of a row whose question was there before."""
-        number, whole = self._begins[-1] + number, hash(texts)
-        self._wholes[number] = whole
-        first = self._first.setdefault(question, number)
-        if first == number:
-            return None
-        same = first if self._wholes[first] == whole else self._again.get(whole)
-        self._again.setdefault(whole, number)
+    def remember(self, number: int, question: int, texts: tuple[str, ...]) -> None:
+        """Note a row of the set that came last."""
+        number += self._begins[-2]
+        self._questions[number], self._wholes[number] = question, hash(texts)
+
+    def faults(self) -> Iterator[tuple[Place, Fault]]:
+        """Rows whose question was there before, in their order.
+
+        Only what comes twice is looked up: a table of all questions would take as much memory as a training may.
+        """
+        twice = {one for one, other in pairwise(sorted(self._questions)) if one == other} - {_NO_HASH}
+        first, again = dict[int, int](), dict[int, int]()
+        for number, question in enumerate(self._questions) if twice else ():
+            if question in twice and first.setdefault(question, number) != number:
+                whole, before = self._wholes[number], first[question]
+                same = before if self._wholes[before] == whole else again.get(whole)
+                again.setdefault(whole, number)
+                yield self._place(number), self._repeated(before, same)
+
+    def _repeated(self, before: int, same: int | None) -> Fault:
         if same is not None:
             what = _("the same row as {place}").format(place=self._place(same))
             return Fault("duplicate", what, _("take one of them out, unless it is meant to weigh more"))
-        what = _("the same question as {place}, with another answer").format(place=self._place(first))
+        what = _("the same question as {place}, with another answer").format(place=self._place(before))
         return Fault("contradiction", what, _("keep the right one, unless both are"))
 
     def _place(self, number: int) -> Place:

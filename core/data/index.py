@@ -12,10 +12,11 @@ import json
 import mmap
 import os
 import tempfile
-from collections.abc import Sequence
+from array import array
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from core.data.encoding import BOM, Encoding, encoding_of
 from core.data.problems import Fault
@@ -44,9 +45,10 @@ class FileFacts:
 
 @dataclass(frozen=True, slots=True)
 class FileIndex:
-    """The rows of a file: row i is `data[starts[i]:starts[i + 1]]`, and begins in line `lines[i]`."""
+    """The rows of a file: row i is its bytes from `starts[i]` to `starts[i + 1]`, and begins in line `lines[i]`."""
 
-    data: Bytes
+    read: Callable[[int, int], bytes]
+    """The bytes from an offset up to another; fewer when the file has been cut off meanwhile."""
     facts: FileFacts
     starts: Sequence[int]
     lines: Sequence[int]
@@ -59,9 +61,9 @@ def open_index(path: Path, layout: Layout | None = None, delimiter: bytes = b","
         DataError: the file cannot be read.
     """
     try:
-        with path.open("rb") as file:
-            status = os.fstat(file.fileno())
-            data: Bytes = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) if status.st_size else b""
+        file = path.open("rb")
+        status = os.fstat(file.fileno())
+        data: Bytes = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) if status.st_size else b""
     except OSError as error:
         raise DataError(
             _("{path} cannot be read: {reason}").format(path=path, reason=error.strerror),
@@ -71,21 +73,32 @@ def open_index(path: Path, layout: Layout | None = None, delimiter: bytes = b","
     kept = _kept(key) if status.st_size >= _WORTH_KEEPING else None
     if kept is not None:
         facts, starts, lines = kept
-        return FileIndex(_readable(data, facts.encoding, facts.layout), facts, starts, lines)
-    index = _make(data, layout, delimiter)
-    if status.st_size >= _WORTH_KEEPING:
-        _keep(key, index)
-    return index
+        readable = _readable(data, facts.encoding, facts.layout)
+    else:
+        readable, facts, starts, lines = _make(data, layout, delimiter)
+        if status.st_size >= _WORTH_KEEPING:
+            _keep(key, facts, starts, lines)
+    # The map is for finding the rows alone: reading from it would end the process when another one cuts the file off.
+    read = _reader_of_file(file) if readable is data else _reader_of_bytes(readable[:])
+    return FileIndex(read, facts, starts, lines)
 
 
-def _make(data: Bytes, layout: Layout | None, delimiter: bytes) -> FileIndex:
+def _reader_of_file(file: BinaryIO) -> Callable[[int, int], bytes]:
+    return lambda begin, end: os.pread(file.fileno(), end - begin, begin)
+
+
+def _reader_of_bytes(data: bytes) -> Callable[[int, int], bytes]:
+    return lambda begin, end: data[begin:end]
+
+
+def _make(data: Bytes, layout: Layout | None, delimiter: bytes) -> tuple[Bytes, FileFacts, array[int], array[int]]:
     encoding = _encoding(data)
     found_layout = layout or _layout(_readable(data, encoding, "array") if encoding == "utf-16" else data)
     readable = _readable(data, encoding, found_layout)
     found = scan(readable, found_layout, delimiter)
     marked = data[: len(BOM)] == BOM
     facts = FileFacts(found_layout, encoding, marked, found.crlf, found.lf, found.fault, found.fault_line)
-    return FileIndex(readable, facts, found.starts, found.lines)
+    return readable, facts, found.starts, found.lines
 
 
 def _encoding(data: Bytes) -> Encoding:
@@ -146,9 +159,9 @@ def _kept(key: dict[str, Any]) -> tuple[FileFacts, Sequence[int], Sequence[int]]
         return None
 
 
-def _keep(key: dict[str, Any], index: FileIndex) -> None:
+def _keep(key: dict[str, Any], facts: FileFacts, starts: array[int], lines: array[int]) -> None:
     """Write the index beside those of other files, or go without: a full disk or a missing right costs time only."""
-    header = {"key": key, "rows": len(index.lines), "facts": asdict(index.facts)}
+    header = {"key": key, "rows": len(lines), "facts": asdict(facts)}
     head = _MAGIC + json.dumps(header).encode() + b"\n"
     path = _file_of(key)
     with contextlib.suppress(OSError):
@@ -157,8 +170,8 @@ def _keep(key: dict[str, Any], index: FileIndex) -> None:
         with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".", delete=False) as file:
             try:
                 file.write(head + bytes(-len(head) % 8))
-                file.write(memoryview(index.starts))  # type: ignore[arg-type]
-                file.write(memoryview(index.lines))  # type: ignore[arg-type]
+                file.write(memoryview(starts))
+                file.write(memoryview(lines))
                 file.close()
                 Path(file.name).replace(path)
             except BaseException:

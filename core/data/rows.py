@@ -145,7 +145,7 @@ class IndexedRows:
         """What stands before the rows, and has to stand before a part of them too."""
         starts = self._index.starts
         return tuple(
-            self._own(self._index.data[starts[at] : starts[at + 1]]) for at in range(min(self.first, len(starts) - 1))
+            self._own(self._index.read(starts[at], starts[at + 1])) for at in range(min(self.first, len(starts) - 1))
         )
 
     def _own(self, data: bytes) -> bytes:
@@ -153,8 +153,12 @@ class IndexedRows:
         return data.rstrip(b" \t\r\n," if self.facts.layout == "array" else b"\r\n")
 
     def _bytes(self, number: int) -> bytes:
-        number += self.first
-        return self._index.data[self._index.starts[number] : self._index.starts[number + 1]]
+        begin, end = self._index.starts[number + self.first], self._index.starts[number + self.first + 1]
+        data = self._index.read(begin, end)
+        if len(data) < end - begin:
+            fault = Fault("file", _("the file has been changed since it was opened"), _("open it again"))
+            raise RowProblem(self.place(number), fault)
+        return data
 
 
 class JoinedRows:
@@ -201,6 +205,9 @@ class _WrongCells(Exception):
     """A CSV record has another number of cells than the header."""
 
 
+_decoded = json.JSONDecoder().decode  # json.loads without its questions, which cost as much as a short row
+
+
 def _open_json(path: Path) -> Rows:
     index = open_index(path)
     encoding = "utf-8" if index.facts.layout == "array" else _line_encoding(index)
@@ -208,7 +215,7 @@ def _open_json(path: Path) -> Rows:
     def parse(data: bytes) -> Json:
         if index.facts.layout == "array":
             data = data.rstrip(b" \t\r\n,")
-        row = json.loads(data.decode(encoding))
+        row = _decoded(data.decode(encoding))
         if not isinstance(row, dict):
             what = _("expected an object with columns, not {kind}").format(kind=kind_of(row))
             raise _WrongCells(Fault("wrong_type", what, _('write {"instruction": …, "output": …}')))
@@ -221,7 +228,7 @@ def _open_csv(path: Path) -> Rows:
     delimiter = "\t" if path.suffix.lower() == ".tsv" else ","
     index = open_index(path, "csv", delimiter.encode())
     encoding = _line_encoding(index)
-    data = index.data[index.starts[0] : index.starts[1]] if len(index.lines) else b""
+    data = index.read(index.starts[0], index.starts[1]) if len(index.lines) else b""
     header = next(csv.reader([data.decode(encoding, errors="replace")], delimiter=delimiter), [])
 
     def parse(data: bytes) -> Json:

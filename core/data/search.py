@@ -12,6 +12,8 @@ from core.data.index import FileIndex
 from core.data.problems import RowProblem
 from core.data.rows import IndexedRows, JoinedRows, Rows
 
+_CHUNK = 1 << 23
+
 
 def search(rows: Rows, text: str, start: int = 0) -> Iterator[int]:
     """Numbers of the rows with the text in one of their values, letters' case aside, from `start` on."""
@@ -42,22 +44,25 @@ def _matches(index: FileIndex, text: str, start: int) -> Iterator[int]:
     forms = {text, json.dumps(text)[1:-1], json.dumps(text, ensure_ascii=False)[1:-1], text.replace('"', '""')}
     found = b"|".join(re.escape(form.encode(errors="replace")) for form in sorted(forms, key=len, reverse=True))
     pattern = re.compile(found, re.IGNORECASE)
-    number, count = start, len(index.lines)
+    number, count, starts = start, len(index.lines), index.starts
     while number < count:
-        match = pattern.search(index.data, index.starts[number])
-        if match is None:
-            return
-        number = bisect_right(index.starts, match.start()) - 1
-        if number >= count:
-            return
-        yield number
-        number += 1
+        end = min(max(bisect_right(starts, starts[number] + _CHUNK) - 1, number + 1), count)
+        begin = starts[number]
+        data = index.read(begin, starts[end])
+        at = 0
+        while match := pattern.search(data, at):
+            found_row = bisect_right(starts, begin + match.start()) - 1
+            yield found_row
+            at = starts[found_row + 1] - begin
+        number = end
 
 
 def _holds(rows: Rows, number: int, folded: str) -> bool:
     try:
         row, _place = rows[number]
-    except RowProblem:
+    except RowProblem as problem:
+        if problem.fault.kind == "file":  # it has been cut off: there are no bytes either
+            return False
         return folded in rows.raw(number).decode(errors="replace").casefold()
     return any(folded in text.casefold() for text in _texts(row))
 

@@ -15,6 +15,7 @@ import pyarrow.parquet as parquet
 import pytest
 
 from core.data import index as index_module
+from core.data import search as search_module
 from core.data.catalog import read_catalog
 from core.data.entry import DatasetEntry
 from core.data.index import cache_folder, open_index
@@ -305,3 +306,25 @@ def test_what_a_hub_cannot_give_is_told(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.setitem(sys.modules, "datasets", SimpleNamespace(load_dataset=load_dataset))
     with pytest.raises(DataError, match=r"^x: org/name cannot be fetched: no network: look at the name"):
         open_rows(hub(tmp_path))
+
+
+def test_a_file_that_is_cut_off_while_it_is_open_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    path = write(tmp_path / "x.jsonl", '{"n": 1}\n' * 3)
+    rows = open_file(path)
+    with path.open("r+b") as file:
+        file.truncate(12)
+    assert rows[0][0] == {"n": 1}
+    with pytest.raises(RowProblem) as caught:
+        rows[2]
+    assert str(caught.value) == "x.jsonl:3: the file has been changed since it was opened: open it again"
+    assert list(search(rows, "1")) == [0]
+
+
+def test_search_goes_through_a_large_file_in_pieces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(search_module, "_CHUNK", 30)
+    path = write(
+        tmp_path / "x.jsonl", "".join(json.dumps({"n": "x" * (number % 7 * 20)}) + "\n" for number in range(30))
+    )
+    assert list(search(open_file(path), "x" * 120)) == [6, 13, 20, 27]
+    assert list(search(open_file(path), "x", start=26)) == [26, 27, 29]

@@ -38,7 +38,6 @@ from tui.cli.data_tables import (
     statistics_record,
     subset_line,
 )
-from tui.cli.data_tokens import with_tokens
 from tui.cli.model_tables import lines, table
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
@@ -246,6 +245,8 @@ def check(
         on_progress=lambda done, total: progress.show(_("looking at the rows"), f"{done:,} / {total:,}"),
     )
     if model and not report.stops("skip"):
+        from tui.cli.data_tokens import with_tokens  # 150 ms, options and launching with it: for --model alone
+
         options: dict[str, str | int] = {"dataset_dir": dataset_dir, "cutoff_len": cutoff_len, "template": template}
         report = with_tokens(report, names, model, options, workspace, progress)
     progress.clear()
