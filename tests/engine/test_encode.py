@@ -14,6 +14,7 @@ from core.data.example import Example
 from core.engine.batches.cut import Cut, without_middle
 from core.engine.batches.encode import Encoded, LeftOut, encode
 from core.engine.batches.tally import Tally, joined
+from core.engine.manner import Manner
 from core.engine.template import Template, choose_template, prepared
 from core.engine.tokenizer import load_tokenizer
 from tiny_models import CHATML, save_tokenizer
@@ -61,6 +62,8 @@ def test_what_is_trained_begins_with_the_very_ids_that_a_chat_asks_with(chatml: 
         assert tuple(result.row.ids[: len(asked)]) == asked
         assert not result.row.trained[len(asked) - 1]
         assert result.row.trained[len(asked)]
+        chat = Manner(template, "Be brief.", "Q: ").prompt(TALK.messages[:-1], 4096, 16, None)
+        assert tuple(chat.ids) == asked
 
 
 def test_loss_lies_on_the_answers_and_what_ends_them(chatml: Template) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -383,3 +384,16 @@ def test_the_program_plans_without_torch_and_says_why_it_cannot(
         "learning_rate",
     ]
     assert refused.total == 2
+
+
+def test_a_model_of_pickles_is_planned_as_far_as_it_can_be(
+    planned: Callable[..., Draft], model_folder: Callable[[str], Path], tmp_path: Path
+) -> None:
+    folder = tmp_path / "pickled"
+    shutil.copytree(model_folder("llama"), folder, ignore=shutil.ignore_patterns("*.safetensors"))
+    (folder / "pytorch_model.bin").touch()
+    with pytest.raises(ConfigError, match=r"model_name_or_path: only pickled weights \(pytorch_model.bin\)"):
+        planned(model_name_or_path=str(folder))
+    made = planned(model_name_or_path=str(folder), allow_pickle=True, lora_target="q_proj")
+    assert (made.plan.total_steps, made.plan.trainable) == (9, 0)
+    assert not needs_checkpointing(made.settings, folder, made.updates, made.targets)

@@ -49,6 +49,17 @@ class Anatomy:
             if name.endswith(".weight") and len(header.shape) == 2 and layer_of(name) is not None
         }
 
+    @property
+    def vocabularies(self) -> dict[str, tuple[int, int]]:
+        """The same of embedding and output head; a head that is the embedding has no weights of its own."""
+        found = {
+            name.removesuffix(".weight"): (header.shape[1], header.shape[0])
+            for name, header in self.weights.items()
+            if name.endswith(".weight") and len(header.shape) == 2 and layer_of(name) is None
+        }
+        embedding = next(iter(found.values()), (0, 0))
+        return found | {"lm_head": embedding} if self.is_tied else found
+
 
 def layer_of(name: str) -> int | None:
     """The number of the layer that a weight is in."""

@@ -67,7 +67,8 @@ class Draft:
     def trainable(self) -> int:
         options = self.settings[FinetuningOptions]
         adapters = [resolve_adapter(name, self.workspace) for name in options.adapter_name_or_path]
-        return trainable_parameters(read_anatomy(self.model.path), options, adapters)
+        anatomy = read_anatomy(self.model.path)
+        return trainable_parameters(anatomy, options, adapters) if anatomy.weights else 0  # pickles tell no shapes
 
     @cached_property
     def memory(self) -> MemoryEstimate:

@@ -21,6 +21,7 @@ from core.config.output import LaunchOptions
 from core.engine.batches.order import Updates
 from core.engine.planning.anatomy import Anatomy, read_anatomy
 from core.engine.planning.trainable import trainable_parameters
+from core.errors import ModelError
 from core.hardware import accelerators, memory
 from core.runs.plan import MemoryEstimate
 
@@ -69,7 +70,12 @@ def needs_checkpointing(
     if options.gradient_checkpointing != "auto":
         return options.gradient_checkpointing == "true"
     model = read_anatomy(folder)
-    trainable = trainable_parameters(model, settings[FinetuningOptions])
+    if not model.weights:  # pickles, whose shapes nobody tells before they are loaded
+        return False
+    try:
+        trainable = trainable_parameters(model, settings[FinetuningOptions])
+    except ModelError:  # names that the loaded model may know; if not, it says so better
+        trainable = 0
     place = place_of(settings, device)
     return is_short(estimate_memory(settings, model, trainable, longest(settings, updates, targets), place))
 

@@ -39,9 +39,9 @@ def trainable_parameters(model: Anatomy, options: FinetuningOptions, adapters: I
 
 
 def _factors(model: Anatomy, options: FinetuningOptions) -> int:
-    linear = model.linear
-    targets, _told = resolve_names(list(linear), options.lora_target)
-    chosen = {name: shape for name, shape in linear.items() if any(ends_with(name, end) for end in targets)}
+    targets, _told = resolve_names(list(model.linear), options.lora_target, list(model.vocabularies))
+    layers = model.linear | model.vocabularies
+    chosen = {name: shape for name, shape in layers.items() if any(ends_with(name, end) for end in targets)}
     factors = sum(options.lora_rank * (inputs + outputs) for inputs, outputs in chosen.values())
     magnitudes = sum(outputs for _inputs, outputs in chosen.values()) if options.use_dora else 0
     return factors + magnitudes + _of_modules(model, options.additional_target)
