@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
+import time
 from pathlib import Path
 
 import numpy as np
@@ -148,6 +150,20 @@ def test_an_end_on_the_way_leaves_nothing_behind(recipe: Recipe, kept: None) -> 
         with pytest.raises(KeyboardInterrupt):
             token_set(fresh(recipe, preprocessing_num_workers=processes), stop)
         assert folders(recipe) == []
+
+
+def test_what_killed_processes_left_unfinished_goes_away_and_what_is_being_made_stays(
+    recipe: Recipe, kept: None
+) -> None:
+    tokens = recipe.workspace / ".finetui" / "cache" / "tokens"
+    for name in ("dead", "alive", "young"):
+        (tokens / f".unfinished-{name}").mkdir(parents=True)
+    (tokens / "forgotten").mkdir()
+    for name, age in ((".unfinished-dead", 60), (".unfinished-alive", 60), ("forgotten", 31 * 86400)):
+        os.utime(tokens / name, (time.time() - age,) * 2)
+    with cache._held(tokens / ".unfinished-alive"):
+        token_set(recipe)
+    assert folders(recipe) == [".unfinished-alive", ".unfinished-young", recipe.key]
 
 
 def test_rows_that_cannot_be_read_stop_the_work_or_are_left_out_by_choice(recipe: Recipe) -> None:

@@ -7,11 +7,13 @@ something new comes. A workspace that takes no files gets its rows in memory.
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import os
 import shutil
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -32,6 +34,9 @@ WORTH_KEEPING = 2000
 _ROWS_PER_PROCESS = 4000
 """A process starts in half a second, in which another one makes about as many rows."""
 _KEPT_SECONDS = 30 * 86400
+_UNFINISHED = ".unfinished-"
+_LOCKED_AFTER_SECONDS = 10.0
+"""Its maker has its lock by then."""
 
 
 def token_set(recipe: Recipe, on_progress: Told = lambda fraction: None) -> EncodedSet:
@@ -53,20 +58,20 @@ def token_set(recipe: Recipe, on_progress: Told = lambda fraction: None) -> Enco
     if not recipe.data.overwrite_cache and (kept := _kept(folder)) is not None:
         on_progress(1.0)
         return kept
-    temporary = _temporary_folder(recipe, cache)
-    if temporary is None:
-        return _in_memory(recipe, on_progress)
-    try:
-        _fill(temporary, recipe, processes, on_progress)
-        _put_in_place(temporary, folder)
-        return read_set(folder)
-    except OSError as error:
-        raise WorkspaceError(
-            _("{path}: the tokens cannot be written: {reason}").format(path=cache, reason=error.strerror or str(error)),
-            _("free some space; they need about 6 bytes for each token"),
-        ) from error
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+    with _temporary_folder(recipe, cache) as temporary:
+        if temporary is None:
+            return _in_memory(recipe, on_progress)
+        try:
+            _fill(temporary, recipe, processes, on_progress)
+            _put_in_place(temporary, folder)
+            return read_set(folder)
+        except OSError as error:
+            raise WorkspaceError(
+                _("{path}: the tokens cannot be written: {reason}").format(
+                    path=cache, reason=error.strerror or str(error)
+                ),
+                _("free some space; they need about 4 bytes for each token, and as much again on the way"),
+            ) from error
 
 
 def _processes(recipe: Recipe, count: int) -> int:
@@ -90,22 +95,49 @@ def _kept(folder: Path) -> EncodedSet | None:
     return found
 
 
-def _temporary_folder(recipe: Recipe, cache: Path) -> Path | None:
-    """A folder beside the ones that are kept; none where nothing can be written."""
+@contextlib.contextmanager
+def _temporary_folder(recipe: Recipe, cache: Path) -> Iterator[Path | None]:
+    """A folder beside the ones that are kept, held by a lock until it is renamed or removed; none without the right."""
     try:
         Workspace(recipe.workspace).make_state_folder()
         cache.mkdir(parents=True, exist_ok=True)
         _remove_old(cache)
-        return Path(tempfile.mkdtemp(prefix=".", dir=cache))
+        folder = Path(tempfile.mkdtemp(prefix=_UNFINISHED, dir=cache))
     except (OSError, WorkspaceError):
-        return None
+        yield None
+        return
+    try:
+        with _held(folder):
+            yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _held(folder: Path) -> Iterator[None]:
+    """Hold a folder's lock.
+
+    Raises:
+        OSError: somebody else holds it, or it is gone.
+    """
+    handle = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    finally:
+        os.close(handle)
 
 
 def _remove_old(cache: Path) -> None:
-    old = time.time() - _KEPT_SECONDS
+    """What nobody has asked for in a month, and what killed processes have left unfinished."""
+    now = time.time()
     for folder in cache.iterdir():
-        if folder.stat().st_mtime < old:
+        age = now - folder.stat().st_mtime
+        if age > _KEPT_SECONDS:
             shutil.rmtree(folder, ignore_errors=True)
+        elif folder.name.startswith(_UNFINISHED) and age > _LOCKED_AFTER_SECONDS:
+            with contextlib.suppress(OSError), _held(folder):
+                shutil.rmtree(folder, ignore_errors=True)
 
 
 def _fill(folder: Path, recipe: Recipe, processes: int, on_progress: Told) -> None:
