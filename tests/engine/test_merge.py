@@ -94,16 +94,28 @@ def test_what_lies_below_an_adapter_is_merged_first(
     torch.testing.assert_close(there, logits_of(top.network, ids), rtol=0, atol=1e-4)
 
 
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"additional_target": ("embed_tokens",), "lora_target": ("q_proj",)},
+        {"additional_target": ("lm_head",), "lora_target": ("q_proj",)},
+        {"lora_target": ("q_proj", "embed_tokens")},
+        {"lora_target": ("q_proj", "lm_head")},
+    ],
+)
 def test_a_trained_embedding_of_a_tied_model_is_merged_at_both_ends(
-    model_folder: Callable[[str], Path], tmp_path: Path
+    options: dict[str, object], model_folder: Callable[[str], Path], tmp_path: Path
 ) -> None:
-    tuned = tunable(model_folder("llama"), additional_target=("embed_tokens",), lora_target=("q_proj",))
+    tuned = tunable(model_folder("llama"), **options)
     train(tuned, 5)
     (tmp_path / "adapter").mkdir()
     tuned.save(tmp_path / "adapter")
     merged(model_folder("llama"), tmp_path / "adapter", folder=tmp_path / "merged")
     config = json.loads((tmp_path / "merged" / "config.json").read_text())
-    assert config["tie_word_embeddings"] is True
+    has_head = "lm_head.weight" in load_file(tmp_path / "merged" / "model.safetensors")
+    assert config["tie_word_embeddings"] is not has_head
+    if "additional_target" in options:
+        assert not has_head  # still one matrix
     ids = token_ids(1, 20)
     there = logits_of(reference_model(tmp_path / "merged"), ids)
     torch.testing.assert_close(there, logits_of(tuned.network, ids), rtol=0, atol=1e-4)

@@ -39,6 +39,17 @@ def linear_layers(network: Any) -> dict[str, nn.Module]:
     }
 
 
+def adaptable_layers(network: Any) -> list[str]:
+    """The names of all layers that may be named as targets: linear ones, the output head and embeddings too."""
+    return [name for name, module in network.named_modules() if _is_linear(module) or isinstance(module, nn.Embedding)]
+
+
+def is_tied(network: Any) -> bool:
+    """Whether the output head is the embedding."""
+    head, embedding = network.get_output_embeddings(), network.get_input_embeddings()
+    return head is not None and embedding is not None and head.weight is embedding.weight
+
+
 def _is_linear(module: nn.Module) -> bool:
     return isinstance(module, (nn.Linear, Conv1D)) or type(module).__name__ in ("Linear4bit", "Linear8bitLt")
 

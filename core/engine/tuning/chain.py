@@ -11,7 +11,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
 from peft import PeftModel
+from peft.tuners.lora import LoraLayer
+from torch import nn
 
 from core.engine.adapters import AdapterFolder, below, check_fits, open_adapter
 from core.errors import ModelError
@@ -81,6 +84,7 @@ def merge_attached(model: Any, folder: AdapterFolder) -> None:
     Raises:
         ModelError: its numbers are not finite.
     """
+    was_tied = _set_apart(model.get_base_model())
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -90,6 +94,33 @@ def merge_attached(model: Any, folder: AdapterFolder) -> None:
             _("adapter {path} cannot be merged: {error}").format(path=folder.path, error=error),
             _("was its training stopped by NaN? take an earlier checkpoint"),
         ) from error
+    if was_tied:
+        _join(network)
     if hasattr(network, "peft_config"):
         del network.peft_config
     network.requires_grad_(False)
+
+
+def _set_apart(network: Any) -> bool:
+    """Give a tied output head weights of its own where factors lie over it or the embedding; whether that was so.
+
+    Both would be merged into the one matrix, or one of them would change both ends.
+    """
+    ends = (network.get_input_embeddings(), network.get_output_embeddings())
+    if not any(isinstance(end, LoraLayer) for end in ends):
+        return False
+    embedding, head = (getattr(end, "base_layer", end) for end in ends)
+    if head.weight is not embedding.weight:
+        return False
+    head.weight = nn.Parameter(head.weight.detach().clone(), requires_grad=False)
+    return True
+
+
+def _join(network: Any) -> None:
+    """Tie head and embedding again where they came out equal; else the configuration has to say that they are two."""
+    embedding, head = network.get_input_embeddings(), network.get_output_embeddings()
+    is_one = torch.allclose(head.weight, embedding.weight, rtol=0, atol=1e-6)
+    if is_one:
+        head.weight = embedding.weight
+    for config in (network.config, network.config.get_text_config()):
+        config.tie_word_embeddings = is_one

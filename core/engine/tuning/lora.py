@@ -17,7 +17,7 @@ from torch import nn
 from core.config.finetuning import FinetuningOptions
 from core.config.optimization import OptimizationOptions
 from core.engine.adapters import AdapterFolder
-from core.engine.tuning.anatomy import named_like
+from core.engine.tuning.anatomy import ends_with, is_tied, named_like
 from core.engine.tuning.base import TrainingBase
 from core.engine.tuning.chain import attach, chained, merge_into, merged_facts
 from core.engine.tuning.targets import resolve_targets
@@ -129,13 +129,22 @@ def _new(base: TrainingBase, options: FinetuningOptions) -> tuple[PeftModel, lis
         use_rslora=options.use_rslora,
         use_dora=options.use_dora,
         modules_to_save=whole or None,
-        ensure_weight_tying=bool(whole) and is_tied(base.network),
+        ensure_weight_tying=_touches_tied(base.network, [*targets, *whole]),
     )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         model = get_peft_model(base.network, config)
     model.peft_config["default"].base_model_name_or_path = base.recorded_name
     return model, told
+
+
+def _touches_tied(network: Any, names: Iterable[str]) -> bool:
+    """Whether embedding or head are changed where they are one matrix; PEFT would make two of it in silence."""
+    if not is_tied(network):
+        return False
+    ends = (network.get_input_embeddings(), network.get_output_embeddings())
+    tied = [full for full, module in network.named_modules() if any(module is end for end in ends)]
+    return any(ends_with(full, name) for full in tied for name in names)
 
 
 def _continued(base: TrainingBase, folder: AdapterFolder, options: FinetuningOptions) -> tuple[PeftModel, list[str]]:
@@ -177,9 +186,3 @@ def _known_module(network: Any, name: str) -> str:
         _("additional_target: the model has no module {name!r}").format(name=name),
         did_you_mean(name, known) or _("such as embed_tokens or lm_head"),
     )
-
-
-def is_tied(network: Any) -> bool:
-    """Whether the output head is the embedding."""
-    head, embedding = network.get_output_embeddings(), network.get_input_embeddings()
-    return head is not None and embedding is not None and head.weight is embedding.weight

@@ -50,12 +50,15 @@ _PURPOSES: dict[str, tuple[str, ...]] = {
 """What a layer of that name is for, in the families that use the name."""
 
 
-def resolve_names(names: Sequence[str], typed: Sequence[str]) -> tuple[list[str], list[str]]:
+def resolve_names(
+    names: Sequence[str], typed: Sequence[str], besides: Sequence[str] = ()
+) -> tuple[list[str], list[str]]:
     """The ends of names that are meant, and what should be said about them.
 
     Args:
         names: whole names of the model's linear layers.
         typed: `lora_target`.
+        besides: of layers that `all` does not mean but that may be named: embeddings, the output head.
 
     Raises:
         ModelError: a name fits no linear layer; the error lists those that there are.
@@ -65,7 +68,7 @@ def resolve_names(names: Sequence[str], typed: Sequence[str]) -> tuple[list[str]
     chosen: list[str] = []
     told: list[str] = []
     for name in typed:
-        here = [name] if any(ends_with(full, name) for full in names) else _same_purpose(name, names)
+        here = [name] if any(ends_with(full, name) for full in (*names, *besides)) else _same_purpose(name, names)
         if not here:
             raise _unknown(name, names)
         if here != [name]:

@@ -50,8 +50,10 @@ def save_model(network: Any, base: TrainingBase, folder: Path, dtype: torch.dtyp
 
 def _untied(network: Any) -> dict[str, torch.Tensor]:
     """The weights, each once: tied ones would be two tensors as soon as their format changes."""
-    tied = set(getattr(network, "all_tied_weights_keys", None) or {})
-    return {name: tensor for name, tensor in network.state_dict().items() if name not in tied}
+    weights: dict[str, torch.Tensor] = network.state_dict()
+    tied = getattr(network, "all_tied_weights_keys", None) or {}
+    same = {name for name, source in tied.items() if weights[name].data_ptr() == weights[source].data_ptr()}
+    return {name: tensor for name, tensor in weights.items() if name not in same}
 
 
 def stored_dtype(folder: Path) -> torch.dtype | None:
