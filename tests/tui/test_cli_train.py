@@ -152,7 +152,7 @@ def test_json_follows_with_the_events_themselves(finetui: Any) -> None:
 @pytest.mark.parametrize(
     ("end", "code", "said"),
     [
-        ("fail", 1, "error: the loss is no number\nhint: lower the learning_rate\nloss: nan\n"),
+        ("fail", 1, "loss: nan\nerror: the loss is no number\nhint: lower the learning_rate\n"),
         ("kill", 1, "error: killed by signal 9: most likely out of memory\nhint: take a smaller"),
     ],
 )

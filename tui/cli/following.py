@@ -26,6 +26,7 @@ from tui.cli.console import note, print_error, print_json, takes_codes
 from tui.cli.run_lines import Teller, failure_text, stage_line, state_word
 
 _LOOK_SECONDS = 0.25
+_LOG_LINES = 15
 INTERRUPTED = 130
 
 
@@ -86,9 +87,9 @@ def _say_end(history: History) -> None:
     told = _("{state} at step {step}; everything is in {folder}")
     step = history.finished.step if history.finished else history.step.step if history.step else 0
     if history.failed is not None:
-        print_error(RunError(history.failed.error, history.failed.hint))
         if log := failure_text(history.failed):
-            note(log)
+            note("\n".join(log.splitlines()[-_LOG_LINES:]))
+        print_error(RunError(history.failed.error, history.failed.hint))
     if history.state == "lost":
         print_error(RunError(_("the run was lost: its supervisor is gone and said no last word"), resume_hint(history)))
     print(told.format(state=state_word(history.state), step=step, folder=folder), flush=True)
