@@ -2,4 +2,36 @@
 
 `core` outside `core.engine` is light: no torch, no textual. `core.engine` is heavy and always runs in a process of
 its own, reached over a pipe (`core.serve`) or through a run directory.
+
+    from core import follow, train
+
+    run = train("lora.yaml", lora_rank=16)      # detached: a run's folder
+    for event in follow(run):
+        print(event)
+
+Names are resolved when they are first used: importing `core` costs nothing.
 """
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from core.launch.training import train
+    from core.runs.rundir import RunDirectory
+    from core.runs.watch import follow
+
+__all__ = ["RunDirectory", "follow", "train"]
+
+_HOMES = {
+    "RunDirectory": "core.runs.rundir",
+    "follow": "core.runs.watch",
+    "train": "core.launch.training",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'core' has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOMES[name]), name)

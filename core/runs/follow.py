@@ -9,14 +9,12 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import time
 from collections import Counter
-from collections.abc import Callable, Iterator
 from typing import cast
 
 from core.errors import RecordError
 from core.records import from_record
-from core.runs.events import EVENTS, Event, RunFailed, RunFinished
+from core.runs.events import EVENTS, Event
 from core.runs.rundir import RunDirectory
 
 MOST_BYTES = 256 << 10
@@ -76,22 +74,3 @@ def parse(line: bytes) -> tuple[Event | None, str]:
         name = str(record.get("type", "")) if isinstance(record, dict) else ""
         return cast(Event, from_record(EVENTS, record)), name
     return None, name
-
-
-def follow(run: RunDirectory, *, alive: Callable[[], bool] | None = None, seconds: float = 0.25) -> Iterator[Event]:
-    """Yield a run's events from its beginning until its end.
-
-    Args:
-        alive: asked while nothing comes; False ends it, for runs that were lost.
-        seconds: between two looks.
-    """
-    follower = Follower(run)
-    while True:
-        asked = alive is None or alive()  # before the poll: what came just before the end is not missed
-        events = follower.poll_all()
-        yield from events
-        if events and isinstance(events[-1], (RunFinished, RunFailed)):
-            return
-        if not events and not asked:
-            return
-        time.sleep(seconds)

@@ -32,13 +32,14 @@ from core.runs.events import (
     Step,
     Warned,
 )
-from core.runs.follow import MOST_BYTES, Follower, follow
+from core.runs.follow import MOST_BYTES, Follower
 from core.runs.history import read_history
 from core.runs.launch_file import Launch, read_launch, write_launch
 from core.runs.rundir import RunDirectory
 from core.runs.state import state_of
 from core.runs.summary import summarise
 from core.runs.told import clock, log_line, metrics_blocks
+from core.runs.watch import follow
 from core.workspace import Workspace
 
 DEAD = 2**22 + 1  # above the largest pid there can be
@@ -111,10 +112,11 @@ def test_a_folder_that_is_used_again_is_read_from_its_start(run: RunDirectory) -
 
 
 def test_following_ends_with_the_last_word_or_with_nobody_left_to_say_it(run: RunDirectory) -> None:
-    tell(run, started(), step(1))
-    assert list(follow(run, alive=lambda: False, seconds=0.01)) == [started(), step(1)]
+    lost = started(pid=DEAD)
+    tell(run, lost, step(1))
+    assert list(follow(run)) == [lost, step(1)]
     tell(run, RunFinished(9.0, "completed", 1))
-    assert list(follow(run))[-1] == RunFinished(9.0, "completed", 1)
+    assert list(follow(run)) == [lost, step(1), RunFinished(9.0, "completed", 1)]
 
 
 # --- states -----------------------------------------------------------------------------------------------------

@@ -21,7 +21,7 @@ from core.serve.client import WorkerClient
 
 ROOT = Path(__file__).parents[2]
 HEAVY = ("torch", "transformers", "peft", "accelerate", "numpy", "jieba", "nltk", "matplotlib", "safetensors")
-OPTIONS = ("core.config", "core.launch.prepare", "core.launch.machine")
+OPTIONS = ("core.config", "core.launch.machine", "core.launch.prepare", "core.launch.training")
 """Where options are declared or looked at; whoever imports these waits for pydantic."""
 CONFIG = {"pydantic", "pydantic_core", "annotated_types", "typing_extensions", "typing_inspection", "yaml", "_yaml"}
 
