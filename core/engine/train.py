@@ -107,6 +107,10 @@ def _failed(error: Exception, told: str) -> RunFailed:
             _("take a smaller per_device_train_batch_size or cutoff_len, or quantization_bit 4"),
             told[-_LOG_TAIL:],
         )
+    if "Connection closed by peer" in str(error):  # gloo, where another process is gone
+        return RunFailed(
+            time.time(), _("another process of this run has ended"), _("the log has its trace"), told[-_LOG_TAIL:]
+        )
     message = f"{type(error).__name__}: {error}"
     return RunFailed(time.time(), message, _("this is a defect of finetui; the log has its trace"), told[-_LOG_TAIL:])
 

@@ -13,7 +13,17 @@ import torch
 
 from core.engine.forward.choose import BatchLoss, Forward
 from core.engine.training.control import Control
-from core.runs.events import CheckpointRemoved, CheckpointSaved, DataReady, ModelReady, RunFinished, Sample, Step
+from core.engine.training.loop import Loop
+from core.runs.events import (
+    CheckpointRemoved,
+    CheckpointSaved,
+    DataReady,
+    ModelReady,
+    RunFinished,
+    Sample,
+    StageChanged,
+    Step,
+)
 from core.workspace import Workspace
 from training_runs import make_workspace, train_here
 
@@ -110,6 +120,27 @@ def test_with_one_row_checkpointing_comes_next_and_then_the_end(
     assert trained.failed().error == "cpu: out of memory with one row and gradient checkpointing"
     assert "cutoff_len" in trained.failed().hint
     assert made[0] is not made[-1]
+
+
+def test_on_an_accelerator_the_longest_batch_is_tried_first(
+    workspace: Workspace, name: str, monkeypatch: pytest.MonkeyPatch, forward_that: Callable[..., None]
+) -> None:
+    options = {"max_steps": 2, "per_device_train_batch_size": 4, "lora_dropout": 0.3}
+    plain = train_here(workspace, f"{name}-plain", **options)
+    begin, seen = Loop._begin, list[int]()
+
+    def with_a_trial(loop: Loop) -> None:
+        begin(loop)
+        loop._try_longest()
+        seen.append(-1)
+
+    monkeypatch.setattr(Loop, "_begin", with_a_trial)
+    forward_that(lambda _forward, batch: seen.append(sum(len(row.ids) for row in batch.rows)))
+    trained = train_here(workspace, name, **options)
+    assert seen[1] == -1
+    assert all(tokens <= seen[0] for tokens in seen)
+    assert any(stage.stage == "trying" for stage in trained.all(StageChanged))
+    assert trained.losses == plain.losses  # it leaves no gradient, and takes no number from the generators
 
 
 # --- nonsense -----------------------------------------------------------------------------------------------------

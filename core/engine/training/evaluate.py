@@ -12,7 +12,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from core.engine.batches.batch import Batch, EncodedRow
@@ -24,6 +26,10 @@ from core.runs.events import Evaluation
 
 class Rows(Protocol):
     """Rows of tokens, by number."""
+
+    lengths: NDArray[np.int32]
+    targets: NDArray[np.int32]
+    """Tokens with loss."""
 
     def __len__(self) -> int: ...
 
@@ -85,8 +91,8 @@ def evaluate(
 
 def _sums(forward: Forward, rows: Rows, processes: Processes, batch_rows: int) -> tuple[Tensor, int]:
     """Summed loss, targets and right guesses of all processes; and in how many batches."""
-    every = sorted(range(len(rows)), key=lambda index: -len(rows.row(index).ids))
-    mine = every[processes.rank :: processes.world]
+    longest_first: list[int] = np.argsort(-rows.lengths, kind="stable").tolist()
+    mine = longest_first[processes.rank :: processes.world]
     sums = torch.zeros(3, dtype=torch.float64)
     parts = list(_parts(mine, batch_rows))
     for part in parts:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import torch
@@ -79,6 +80,8 @@ class Loop:
             seed_all(work.optimization.seed + work.processes.rank)  # no process draws the others' dropout
         self.forward.train(True)
         work.control.training()
+        if work.processes.device.type != "cpu":  # where a CPU is short of memory, the system ends the process
+            self._try_longest()
         if self.progress.step == 0:
             self._answer_probes()
         work.journal.stage("training")
@@ -96,18 +99,16 @@ class Loop:
 
     def _update(self) -> None:
         work, began = self.work, time.perf_counter()
-        numbers = self.updates.rows_of_update(self.progress.step).tolist()
-        rows = [work.rows.row(number) for number in numbers]
-        targets = sum(row.targets for row in rows)
-        loss, norm = self._gradients(targets)
+        numbers = self.updates.rows_of_update(self.progress.step)
+        loss, norm = self._gradients(int(work.rows.targets[numbers].sum()))
         self._refuse_nonsense(loss, norm)
         self._rate: float = work.optimizer.param_groups[0]["lr"]
         if work.processes.step(work.optimizer):
             work.schedule.step()
         work.optimizer.zero_grad(set_to_none=True)
         seconds = time.perf_counter() - began
-        tokens = sum(len(row.ids) for row in rows)
-        self.progress.count(loss=loss, grad_norm=norm, rows=len(rows), tokens=tokens, seconds=seconds)
+        tokens = int(work.rows.lengths[numbers].sum())
+        self.progress.count(loss=loss, grad_norm=norm, rows=len(numbers), tokens=tokens, seconds=seconds)
 
     def _gradients(self, targets: int) -> tuple[float, float]:
         """Fill the gradients of an update; its loss, and the gradients' length before they are shortened."""
@@ -123,10 +124,22 @@ class Loop:
 
     def _summed_loss(self, targets: int) -> Tensor:
         """Forward and backward through this process's micro-batches, in smaller ones when memory is short."""
+        return self._fitted(lambda: self._try_batches(self.updates.update(self.progress.step), targets))
+
+    def _try_longest(self) -> None:
+        """Meet a shortage of memory now, not in the middle of the night: on the longest batch that will come."""
+        work = self.work
+        work.journal.stage("trying")
+        with undisturbed(work.processes.device):
+            self._fitted(lambda: self._try_batches([self.updates.longest_batch()], 1))
+        work.optimizer.zero_grad(set_to_none=True)
+
+    def _fitted(self, attempt: Callable[[], Tensor | None]) -> Tensor:
+        """Attempt something with less and less at once, until it fits."""
         work = self.work
         while True:
             before = random_state(work.processes.device)
-            loss = self._try_batches(targets)
+            loss = attempt()
             (is_short,) = work.processes.agree(loss is None)
             if loss is not None and not is_short:
                 return loss
@@ -135,13 +148,13 @@ class Loop:
             set_random_state(before, work.processes.device)
             self._take_less()
 
-    def _try_batches(self, targets: int) -> Tensor | None:
-        """The summed loss, or None when memory was too short for it."""
+    def _try_batches(self, batches: list[list[int]], targets: int) -> Tensor | None:
+        """The summed loss of batches, whose rows have so many targets; None when memory was too short for it."""
         work = self.work
         scaler = work.processes.scaler
         total = torch.zeros((), device=work.processes.device)
         try:
-            for numbers in self.updates.update(self.progress.step):
+            for numbers in batches:
                 with work.processes.autocast():
                     loss = self.forward.loss(Batch([work.rows.row(number) for number in numbers])).sum
                 share = loss / targets

@@ -151,7 +151,7 @@ class Shelf:
         work = self._work
         if work.processes.is_main:
             began = time.perf_counter()
-            folder = work.run.path / "model"
+            folder = work.run.path / ".model"  # a name that no folder of the user has
             size = write_whole(folder, work.tunable.save)
             for path in sorted(folder.iterdir()):
                 path.replace(work.run.path / path.name)
