@@ -8,6 +8,7 @@ earlier, so that one bad line never hides the others.
 from __future__ import annotations
 
 import csv
+import io
 import json
 from bisect import bisect_right
 from collections.abc import Callable, Mapping, Sequence
@@ -201,8 +202,11 @@ class JoinedRows:
 # --- formats of files --------------------------------------------------------------------------------------------
 
 
+csv.field_size_limit(1 << 30)  # of one cell; the module's own limit refuses long documents
+
+
 class _WrongCells(Exception):
-    """A CSV record has another number of cells than the header."""
+    """A row that can be decoded is none: its argument says why."""
 
 
 _decoded = json.JSONDecoder().decode  # json.loads without its questions, which cost as much as a short row
@@ -229,16 +233,28 @@ def _open_csv(path: Path) -> Rows:
     index = open_index(path, "csv", delimiter.encode())
     encoding = _line_encoding(index)
     data = index.read(index.starts[0], index.starts[1]) if len(index.lines) else b""
-    header = next(csv.reader([data.decode(encoding, errors="replace")], delimiter=delimiter), [])
+    try:
+        header = _cells(data.decode(encoding, errors="replace"), delimiter)
+    except _WrongCells as error:
+        raise DataError(f"{shown_path(path)}:1: {error.args[0].what}", error.args[0].hint) from None
 
     def parse(data: bytes) -> Json:
-        cells = next(csv.reader(data.decode(encoding).splitlines(keepends=True), delimiter=delimiter), [])
+        cells = _cells(data.decode(encoding), delimiter)
         if len(cells) != len(header):
             what = _("{count} cells where the header has {expected}").format(count=len(cells), expected=len(header))
             raise _WrongCells(Fault("broken_cells", what, _("put cells with commas or newlines in quotes")))
         return dict(zip(header, cells, strict=True))
 
     return IndexedRows(path, index, parse, first=1)
+
+
+def _cells(record: str, delimiter: str) -> list[str]:
+    """The cells of the first record in a text; blank lines may follow it."""
+    try:
+        return next(csv.reader(io.StringIO(record, newline=""), delimiter=delimiter), [])
+    except csv.Error as error:
+        what = _("broken cells: {problem}").format(problem=error)
+        raise _WrongCells(Fault("broken_cells", what, _("mend the record or take it out"))) from None
 
 
 def _open_text(path: Path) -> Rows:

@@ -328,3 +328,9 @@ def test_search_goes_through_a_large_file_in_pieces(tmp_path: Path, monkeypatch:
     )
     assert list(search(open_file(path), "x" * 120)) == [6, 13, 20, 27]
     assert list(search(open_file(path), "x", start=26)) == [26, 27, 29]
+
+
+def test_csv_cells_may_be_long_and_hold_what_only_text_calls_a_line(tmp_path: Path) -> None:
+    long = "长" * 200_000
+    path = write(tmp_path / "x.csv", f"q,a\n\r\n{long},one\u2028two\x0bthree\n")
+    assert everything(path) == [({"q": long, "a": "one\u2028two\x0bthree"}, 3)]
