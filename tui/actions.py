@@ -14,8 +14,9 @@ from textual.binding import Binding, BindingType
 
 from core.i18n import _
 
-Scope: TypeAlias = Literal["app", "chat", "message"]
-"""app: everywhere; chat: the chat screen; message: on the message that the transcript's cursor is at."""
+Scope: TypeAlias = Literal["app", "chat", "message", "data"]
+"""app: everywhere; chat: the chat screen; message: on the message that the transcript's cursor is at; data: the
+Data screen."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,6 +177,7 @@ ACTIONS: tuple[Action, ...] = (
     Action("thinking", _("Thinking"), _("unfold or fold the model's thinking"), slash="thinking"),
     # --- the app ---
     Action("mode('chat')", _("Chat"), _("go to the chat"), "app", "f2"),
+    Action("mode('data')", _("Data"), _("data sets: look into them, check, search, split them"), "app", "f5", "data"),
     Action("mode('models')", _("Models"), _("models and adapters: list, fetch, remove"), "app", "f6", "models"),
     Action("theme", _("Light or dark"), _("switch between the light and the dark theme"), "app", "", "theme"),
     Action("help", _("Help"), _("keys, slash commands, how things work"), "app", "f1", "help"),
@@ -196,6 +198,20 @@ ACTIONS: tuple[Action, ...] = (
     Action("thinking_here", _("Thinking"), _("unfold or fold the thinking"), "message", "t"),
     *_keep_actions("chat", "alt+{n}"),
     *_keep_actions("message", "{n}"),
+    # --- the Data screen ---
+    Action("page('text')", _("Text"), _("the row as text: who says what"), "data", "1"),
+    Action("page('prompt')", _("Prompt"), _("the row as the chat's model gets it in a training"), "data", "2"),
+    Action("page('tokens')", _("Tokens"), _("the row's tokens; those that are trained are underlined"), "data", "3"),
+    Action("page('lengths')", _("Lengths"), _("how long questions and answers are"), "data", "4"),
+    Action("page('classes')", _("Classes"), _("the answers that repeat, and how often"), "data", "5"),
+    Action("page('problems')", _("Problems"), _("everything that is wrong with the set"), "data", "6"),
+    Action("search", _("Search"), _("find the rows with a text"), "data", "slash"),
+    Action("next_match(1)", _("Next"), _("the next row that was found"), "data", "n"),
+    Action("next_match(-1)", _("Previous"), _("the row found before"), "data", "N"),
+    Action("check", _("Check"), _("look for problems in all rows again"), "data", "c"),
+    Action("split", _("Split"), _("split a set into one to train on and one to test with"), "data", "s"),
+    Action("register", _("Enter"), _("enter a file (marked +) in dataset_info.json, as it was guessed"), "data", "a"),
+    Action("rescan", _("Look again"), _("look at the folder again"), "data", "r"),
 )
 
 

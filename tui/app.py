@@ -224,6 +224,10 @@ class FinetuiApp(App[None]):
             from tui.screens.models import ModelsScreen  # not before it is wanted, for the first frame's sake
 
             self.push_screen(ModelsScreen(self.workspace))
+        elif mode == "data":
+            from tui.screens.data import DataScreen
+
+            self.push_screen(DataScreen(self.workspace))
 
     def action_chord(self) -> None:
         """ctrl+o, then a letter: the screens where function keys do not arrive."""

@@ -20,6 +20,7 @@ _TITLES: dict[Scope, str] = {
     "app": _("Everywhere"),
     "chat": _("In the chat"),
     "message": _("On a message (ctrl+up goes there, esc comes back)"),
+    "data": _("On the Data screen"),
 }
 _KEYS_WIDTH = 30
 
@@ -32,7 +33,7 @@ _TYPING = (
     ("esc", _("stop the answer; from a panel or message: back to the input")),
     ("ctrl+c", _("copy a selection; else stop the answer")),
     ("shift+tab", _("go round: input, messages, panels")),
-    ("ctrl+o", _("then c chat, m models: where function keys do not arrive")),
+    ("ctrl+o", _("then c chat, d data, m models: where function keys do not arrive")),
     ("ctrl+p", _("command palette")),
 )
 
