@@ -19,7 +19,7 @@ TEST_ENV := OMP_NUM_THREADS=1 HF_HUB_OFFLINE=1
 TEST_PROCESSES ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help run model setup test check lint bench constraints clean
+.PHONY: help run demo model setup test check lint bench constraints clean
 
 help: ## what can be made
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | while IFS="$$(printf '\t')" read -r name text; do \
@@ -27,6 +27,9 @@ help: ## what can be made
 
 run: model ## set up what is missing, fetch the default model where there is none, open the app
 	@$(BIN)/finetui
+
+demo: model ## ask a model its name, teach it another, ask again: a training from beginning to end
+	@FINETUI=$(BIN)/finetui examples/demo.sh
 
 # A machine without a network still gets the app; its welcome says what is missing and offers the same again.
 model: $(RUN_STAMP)
