@@ -19,7 +19,7 @@ from core.data.entry import DatasetEntry, read_entry
 from core.data.guess import Guess, guess
 from core.data.hub import open_hub_rows
 from core.data.problems import DataProblem, shown_path
-from core.data.rows import is_data_file, open_file
+from core.data.rows import is_data_file, open_rows
 from core.errors import DataError, did_you_mean
 from core.i18n import _
 from core.jsonl import Json
@@ -59,7 +59,10 @@ class Catalog:
             return next(same, None) or guess_entry(path, self.folder)
         if self.online:
             return _guessed_online(name, self.folder)
-        what = _("{info} has no data set {name!r}").format(info=shown_path(self.folder / INFO), name=name)
+        if Path(name).suffix or len(Path(name).parts) > 1:
+            what = _("there is no data set and no data file {name!r}").format(name=name)
+        else:
+            what = _("{info} has no data set {name!r}").format(info=shown_path(self.folder / INFO), name=name)
         raise DataError(what, self._advice(name))
 
     def unregistered(self) -> list[Path]:
@@ -77,8 +80,11 @@ class Catalog:
 
     def _file(self, name: str) -> Path | None:
         typed = typed_path(name)
-        candidates = [typed, self.folder / typed, *(self.folder / f"{name}{suffix}" for suffix in (".jsonl", ".json"))]
-        return next((path.absolute() for path in candidates if is_data_file(path) and path.is_file()), None)
+        candidates = [typed, self.folder / typed]
+        found = next((path for path in candidates if path.is_file() or (len(typed.parts) > 1 and path.is_dir())), None)
+        guessed = (self.folder / f"{name}{suffix}" for suffix in (".jsonl", ".json"))
+        path = found or next((path for path in guessed if path.is_file()), None)
+        return path.absolute() if path is not None else None
 
 
 def read_catalog(data_dir: Path | str) -> Catalog:
@@ -106,14 +112,15 @@ def read_catalog(data_dir: Path | str) -> Catalog:
 
 
 def guess_entry(path: Path, data_dir: Path) -> DatasetEntry:
-    """A file as a data set that is named after it; the file's name counts from `data_dir` where it lies below."""
-    try:
-        guessed = guess(open_file(path))
-    except DataError as error:
-        raise DataError(f"{shown_path(path)}: {error.message}", error.hint) from error
+    """A file, or a folder of files, as a data set of its name; the path counts from `data_dir` where it lies below."""
     below = path.is_relative_to(data_dir.absolute())
     file_name = path.relative_to(data_dir.absolute()).as_posix() if below else str(path)
-    return _with(DatasetEntry(path.stem, data_dir, file_name, registered=False), guessed)
+    entry = DatasetEntry(path.stem, data_dir, file_name, registered=False)
+    rows = open_rows(entry)
+    try:
+        return _with(entry, guess(rows))
+    except DataError as error:
+        raise DataError(f"{shown_path(path)}: {error.message}", error.hint) from error
 
 
 def register(data_dir: Path, entry: DatasetEntry) -> DatasetEntry:

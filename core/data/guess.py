@@ -56,15 +56,18 @@ def guess(rows: Rows) -> Guess:
     Raises:
         DataError: they say too little; the message names them.
     """
-    sample = _sample(rows)
+    sample, problem = _sample(rows)
     names = list(dict.fromkeys(name for row in sample for name in row))
     first = {name: next((row[name] for row in sample if row.get(name) not in (None, "")), None) for name in names}
     for finder in (_ranking_of_messages, _messages, _ranking, _pair, _two_texts):
         found = finder(first)
         if found is not None:
             return found
+    if problem is not None and not sample:
+        what = _("no row can be read, the first because of this: {problem}").format(problem=problem.fault.what)
+        raise DataError(what, problem.hint)
     if not names:
-        raise DataError(_("no row can be read, so the format cannot be guessed"), _("look at the file's first lines"))
+        raise DataError(_("there are no columns, so the format cannot be guessed"), _("look at the file's first lines"))
     raise DataError(
         _("the columns {names} do not tell which is the question and which the answer").format(
             names=", ".join(map(repr, names))
@@ -73,14 +76,15 @@ def guess(rows: Rows) -> Guess:
     )
 
 
-def _sample(rows: Rows) -> list[Json]:
-    sample = []
+def _sample(rows: Rows) -> tuple[list[Json], RowProblem | None]:
+    """The first rows that can be read, and what is wrong with the first that cannot."""
+    sample, first = [], None
     for number in range(min(len(rows), _LOOKED_AT)):
         try:
             sample.append(rows[number][0])
-        except RowProblem:  # the checks tell of it
-            continue
-    return sample
+        except RowProblem as problem:  # the checks tell of all
+            first = first or problem
+    return sample, first
 
 
 def _messages(first: Mapping[str, Any]) -> Guess | None:

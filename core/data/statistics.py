@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol, TypeAlias
 
-from core.data.example import Example
+from core.data.example import Comparison, Example
 from core.data.problems import RowProblem
 
 ClassesBy: TypeAlias = Literal["answer", "beginning", "none"]
@@ -24,7 +24,7 @@ class Examples(Protocol):
 
     def __len__(self) -> int: ...
 
-    def __getitem__(self, number: int, /) -> Example: ...
+    def __getitem__(self, number: int, /) -> Example | Comparison: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +74,7 @@ class Statistics:
 
 
 def statistics(examples: Examples, on_progress: Callable[[int, int], None] | None = None) -> Statistics:
-    """Count everything, in one pass."""
+    """Count everything, in one pass; the answer of a ranking's row is the better one."""
     questions, answers, seen = array("I"), array("I"), set[int]()
     names: Counter[str] = Counter()
     bad = turns = 0
@@ -82,17 +82,21 @@ def statistics(examples: Examples, on_progress: Callable[[int, int], None] | Non
         if on_progress is not None and number % 20_000 == 0:
             on_progress(number, len(examples))
         try:
-            *before, answer = examples[number].messages
+            example = examples[number]
         except RowProblem:
             bad += 1
             continue
+        if isinstance(example, Comparison):
+            before, answer = example.messages, example.chosen
+        else:
+            before, answer = example.messages[:-1], example.messages[-1].content
         texts = tuple(message.content for message in before)
         seen.add(hash(texts))
         questions.append(sum(map(len, texts)))
-        answers.append(len(answer.content))
+        answers.append(len(answer))
         turns += sum(message.role == "user" for message in before)
         if len(names) < _MANY:
-            names[answer.content] += 1
+            names[answer] += 1
     return Statistics(
         rows=len(examples),
         bad_rows=bad,

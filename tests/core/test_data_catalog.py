@@ -239,7 +239,7 @@ def test_a_files_columns_are_guessed_entered_and_read_back(folder: Path, name: s
             "data/mine.jsonl: the columns 'a', 'b', 'c' do not tell which is the question and which the answer: "
             "enter the set with --prompt COLUMN --response COLUMN, or describe it in dataset_info.json",
         ),
-        ({}, "data/mine.jsonl: no row can be read, so the format cannot be guessed: look at the file's first lines"),
+        ({}, "data/mine.jsonl: there are no columns, so the format cannot be guessed: look at the file's first lines"),
     ],
 )
 def test_columns_that_say_nothing_are_not_guessed(folder: Path, row: dict[str, str], told: str) -> None:
@@ -258,6 +258,37 @@ def test_a_file_anywhere_is_a_set_and_that_of_an_entry_is_the_entry(folder: Path
     assert catalog.entry("x.jsonl").name == "mine"
     assert catalog.entry(str(folder / "x.jsonl")).name == "mine"
     assert len(open_rows(catalog.entry("outside.jsonl"))) == 1
+
+
+def test_what_is_no_data_file(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "notes.md").write_text("# notes")
+    (folder / "broken.jsonl").write_text("{broken\n")
+    catalog = read_catalog(folder)
+    for name, told in (
+        (
+            "notes.md",
+            "notes.md: the format is not known: finetui reads .json, .jsonl, .csv, .tsv, .txt, .parquet, .arrow",
+        ),
+        ("zzz.json", "there is no data set and no data file 'zzz.json': there are: none"),
+        (
+            "broken.jsonl",
+            "data/broken.jsonl: no row can be read, the first because of this: broken JSON: "
+            "Expecting property name enclosed in double quotes, at character 2: mend the line or take it out",
+        ),
+    ):
+        with pytest.raises(DataError) as caught:
+            catalog.entry(name)
+        assert str(caught.value) == told
+
+
+def test_a_folder_of_files_is_a_set_without_an_entry(folder: Path, tmp_path: Path) -> None:
+    (folder / "many").mkdir()
+    for name in ("a", "b"):
+        rows(folder / "many" / f"{name}.jsonl", {"question": name, "answer": "x"})
+    entry = read_catalog(folder).entry("data/many")
+    assert (entry.name, entry.file_name) == ("many", "many")
+    examples = open_examples(["data/many"], None, Workspace(tmp_path))
+    assert [examples[number].messages[0].content for number in range(len(examples))] == ["a", "b"]
 
 
 def test_files_that_no_entry_names(folder: Path) -> None:

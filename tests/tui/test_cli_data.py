@@ -162,6 +162,7 @@ def test_a_ranking_shows_both_answers(finetui: Any, workspace: Workspace) -> Non
     assert finetui("show", "r.json").out.splitlines()[-3:] == ["  user: q", "  better: good", "  worse: bad"]
     record = finetui("show", "r.json", "--json").records[1]
     assert (record["chosen"], record["rejected"]) == ("good", "bad")
+    assert finetui("stats", "r.json", "--json").records[0]["answers"]["longest"] == len("good")
 
 
 @pytest.mark.parametrize("verb", ["list", "show", "check", "stats"])

@@ -303,7 +303,8 @@ def split(
 @app.command(**_help(_("Count: rows, lengths, the classes of answers that repeat, questions that come twice.")))
 def stats(name: Name, dataset_dir: Folder = "data", as_json: Json = False) -> None:
     progress = Progress()
-    examples = open_examples([name], AllRows(dataset_dir=dataset_dir), find_workspace())
+    workspace = find_workspace()
+    examples = _examples(_catalog(dataset_dir, workspace).entry(name), name, dataset_dir, workspace)
     figures = statistics(examples, lambda done, total: progress.show(_("counting"), f"{done:,} / {total:,}"))
     progress.clear()
     if as_json:
