@@ -137,7 +137,7 @@ class Template:
         """Text, ids and, if asked for, the loss mask.
 
         Raises:
-            ModelError: see `text`; with `loss_mask` also when a turn's rendering is no beginning of the whole.
+            ModelError: see `text`; with `loss_mask` also where it cannot be told which part of the text is an answer.
         """
         text = self.text(messages, add_generation_prompt=add_generation_prompt, enable_thinking=enable_thinking)
         answers, cuts = self._answers_and_cuts(messages, text, add_generation_prompt, enable_thinking, loss_mask)
@@ -244,7 +244,7 @@ class Template:
                 )
             if not contents or index == len(messages) - 1:
                 raise ModelError(
-                    _("the chat template {name} renders message {index} otherwise once more follows").format(
+                    _("the chat template {name} does not begin message {index} with the prompt before it").format(
                         name=self.name, index=index + 1
                     ),
                     _("no loss mask can be told from it; choose a bundled template"),

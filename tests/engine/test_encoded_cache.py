@@ -16,6 +16,7 @@ from core.engine.batches import cache
 from core.engine.batches.cache import token_set
 from core.engine.batches.encoded_set import IDS, EncodedSet
 from core.engine.batches.recipe import Recipe
+from core.engine.batches.verdict import refuse_mistakes
 from core.errors import DataError
 from tiny_models import CHATML, save_tokenizer
 
@@ -166,16 +167,30 @@ def test_what_killed_processes_left_unfinished_goes_away_and_what_is_being_made_
     assert folders(recipe) == [".unfinished-alive", ".unfinished-young", recipe.key]
 
 
-def test_rows_that_cannot_be_read_stop_the_work_or_are_left_out_by_choice(recipe: Recipe) -> None:
+def test_rows_that_cannot_be_read_are_told_together_and_left_out_by_choice(recipe: Recipe) -> None:
     write_rows(recipe.workspace / "data" / "rows.jsonl", 40, broken=(3, 39))
     for processes in (0, 2):
-        with pytest.raises(DataError, match=r"rows\.jsonl:4"):
-            token_set(fresh(recipe, preprocessing_num_workers=processes))
-        rows = token_set(fresh(recipe, preprocessing_num_workers=processes, on_bad_rows="skip"))
+        rows = token_set(fresh(recipe, preprocessing_num_workers=processes))
+        with pytest.raises(DataError, match="2 rows cannot be trained on") as caught:
+            refuse_mistakes(rows.report, DataOptions())
+        told = [line.rpartition("/")[2] for line in caught.value.message.splitlines()[1:]]
+        assert told[0].startswith("rows.jsonl:4: broken JSON: ")
+        assert told[1].startswith("rows.jsonl:40: broken JSON: ")
+        refuse_mistakes(rows.report, DataOptions(on_bad_rows="skip"))
         assert len(rows) == 38
         assert rows.report.left_out_reasons == {"unreadable": 2}
         assert [row.place.rpartition("/")[2] for row in rows.report.first_left_out] == ["rows.jsonl:4", "rows.jsonl:40"]
         assert rows.examples.tolist() == [n for n in range(40) if n not in (3, 39)]
+
+
+def test_a_process_that_cannot_do_its_part_says_why(recipe: Recipe) -> None:
+    several = fresh(recipe, preprocessing_num_workers=2)
+    assert several.key == recipe.key, "the tokenizer was there when it began"
+    (recipe.model / "tokenizer.json").unlink()
+    with pytest.raises(DataError, match="holds no tokenizer") as caught:
+        token_set(several)
+    assert caught.value.hint == "a model folder needs tokenizer.json (or tokenizer.model)"
+    assert folders(recipe) == []
 
 
 def test_a_workspace_that_takes_no_files_gets_its_rows_in_memory(recipe: Recipe, kept: None) -> None:

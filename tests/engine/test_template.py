@@ -124,9 +124,9 @@ def test_the_loss_lies_on_answers_and_their_end_only(tmp_path: Path) -> None:
     assert len(rendering.ids) == len(rendering.trained)
 
 
-def test_a_template_that_rewrites_earlier_turns_has_no_mask_and_says_so(tmp_path: Path) -> None:
+def test_a_template_whose_answers_do_not_continue_their_prompts_has_no_mask_and_says_so(tmp_path: Path) -> None:
     source = "{% for m in messages %}{{ loop.length ~ m.role ~ m.content }}{% endfor %}"
-    with pytest.raises(ModelError, match="renders message 3 otherwise once more follows"):
+    with pytest.raises(ModelError, match="does not begin message 3 with the prompt before it"):
         template(tmp_path, source=source).rendering(TALK[:3], loss_mask=True)
 
 

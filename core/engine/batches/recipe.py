@@ -30,6 +30,7 @@ _NOT_FELT = (
     "packing",
     "overwrite_cache",
     "preprocessing_num_workers",
+    "on_bad_rows",  # they are left out either way; a run stops at the report
     "ignore_pad_token_for_loss",
 )
 """Options that change nothing of a row's tokens."""
@@ -52,7 +53,7 @@ class Recipe:
 
     @functools.cached_property
     def examples(self) -> ExampleSet:
-        """The examples. Bad rows raise when they are asked for: to skip them, `tokenise` needs no pass of its own."""
+        """The examples. Bad rows raise when they are asked for: `tokenise` needs no pass of its own to skip them."""
         as_they_are = self.data.model_copy(update={"on_bad_rows": "stop"})
         return open_examples(self.names, as_they_are, Workspace(self.workspace), seed=self.seed)
 

@@ -78,9 +78,7 @@ def tokenise(
 def _encoded(examples: Examples, number: int, template: Template, options: DataOptions) -> Encoded | LeftOut:
     try:
         example = examples[number]
-    except RowProblem as error:
-        if options.on_bad_rows == "stop":
-            raise
+    except RowProblem as error:  # told with all the others, see `verdict`
         return LeftOut("unreadable", f"{error.fault.what}: {error.fault.hint}".rstrip(": "))
     return encode(template, example, options)
 
