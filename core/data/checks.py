@@ -102,11 +102,11 @@ def check(
     ranking: bool | None = None,
     on_progress: OnProgress | None = None,
 ) -> Report:
-    """Look at every row of some data sets.
+    """Look at every row of some data sets that a training may read.
 
     Args:
         names: sets of dataset_info.json, or files.
-        options: which columns are read; None reads the sets as they describe themselves.
+        options: which columns and how many rows are read; None reads all, as the sets describe themselves.
         against: test sets, which are looked at too; none of their questions may stand in the others.
         ranking: whether they have to hold rankings; None leaves it to their entries.
         on_progress: called now and then.
@@ -121,7 +121,7 @@ def check(
     checked = tests | {entry.name: entry for entry in entries}
     the_check = _Check(options, ranking)
     opened = [(entry, rows) for entry in checked.values() if (rows := the_check.open(entry)) is not None]
-    total = sum(len(rows) for _entry, rows in opened)
+    total = sum(the_check.count(entry, rows) for entry, rows in opened)
     for entry, rows in opened:
         for _row in the_check.rows(entry, rows, entry.name in tests):
             if on_progress is not None and the_check.looked_at % _TOLD_EVERY == 0:
@@ -179,14 +179,19 @@ class _Check:
             self.findings.add(entry.name, fault)
         return rows
 
+    def count(self, entry: DatasetEntry, rows: Rows) -> int:
+        """How many rows of a set are looked at: those that may be used."""
+        limit = self._options.max_samples if entry.num_samples is None else None
+        return len(rows) if limit is None else min(limit, len(rows))
+
     def rows(self, entry: DatasetEntry, rows: Rows, test: bool) -> Iterator[None]:
         """Look at a set's rows, one after another."""
         shape = shape_of(entry, self._options)
         columns = _Columns(entry, shape)
-        usable = 0
+        usable, count = 0, self.count(entry, rows)
         if not test:
             self._seen.begin(rows)
-        for number in range(len(rows)):
+        for number in range(count):
             self.looked_at += 1
             try:
                 row, place = rows[number]
@@ -196,10 +201,10 @@ class _Check:
                 usable += self._look_at(row, place, number, shape, test)
                 columns.look_at(row)
             yield
-        if len(rows) and not usable:
+        if count and not usable:
             hint = _("look at the first problems: the columns or the format may be named wrongly")
             self.findings.add(entry.name, Fault("empty_set", _("no row can be used"), hint))
-        for fault in columns.faults(len(rows)):
+        for fault in columns.faults(count):
             self.findings.add(entry.name, fault)
 
     def _look_at(self, row: Json, place: Place, number: int, shape: RowShape, test: bool) -> bool:

@@ -473,6 +473,12 @@ def test_chosen_columns_go_before_those_of_the_entry(workspace: Workspace) -> No
     ]
 
 
+def test_rows_beyond_max_samples_are_nobodys_concern(workspace: Workspace) -> None:
+    make(workspace, x=({}, jsonl(GOOD, {"instruction": "p", "output": ""})))
+    report = check(["x"], DataOptions(max_samples=1), workspace)
+    assert (report.rows, report.total) == (1, 0)
+
+
 def test_progress_is_told_by_rows(workspace: Workspace) -> None:
     make(workspace, x=({}, jsonl(*(GOOD | {"instruction": str(number)} for number in range(20_001)))))
     steps: list[tuple[int, int]] = []
