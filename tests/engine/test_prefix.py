@@ -349,3 +349,22 @@ def test_rows_of_a_batch_learn_as_they_would_alone(
     assert wanted is not None
     assert prefix.grad is not None
     torch.testing.assert_close(prefix.grad, wanted, rtol=1e-3, atol=1e-6)
+
+
+def test_a_new_prefix_begins_as_what_the_model_remembers_of_a_text(model_folder: Callable[[str], Path]) -> None:
+    tuned: Any = tunable(model_folder("qwen3"), finetuning_type="p_tuning", pre_seq_len=60)
+    layer = tuned.network.model.layers[0]
+    text = "You are a helpful assistant. Answer the question. " * 2
+    ids = torch.tensor(tuned.base.tokenizer.encode(text)[:60])
+    with torch.no_grad():
+        states = layer.input_layernorm(tuned.network.model.embed_tokens(ids))
+        keys = layer.self_attn.k_norm(layer.self_attn.k_proj(states).view(60, 2, 16)).transpose(0, 1)[None]
+        values = layer.self_attn.v_proj(states).view(60, 2, 16).transpose(0, 1)[None]
+    ours = tuned.encoder.keys_values(0)
+    torch.testing.assert_close(ours[0], keys, rtol=0, atol=1e-5)
+    torch.testing.assert_close(ours[1], values, rtol=0, atol=1e-5)
+    made: Any = tunable(
+        model_folder("qwen3"), finetuning_type="p_tuning", pre_seq_len=60, prefix_projection=True
+    ).encoder  # type: ignore[attr-defined]
+    spread = made.keys_values(0)[1] - values.mean(2, keepdim=True)
+    assert 0 < spread.std() < 0.2

@@ -17,9 +17,10 @@ from torch import nn
 from core.config.finetuning import FinetuningOptions
 from core.config.optimization import OptimizationOptions
 from core.engine.adapters import AdapterFolder
-from core.engine.tuning.anatomy import ends_with, is_tied, named_like
+from core.engine.tuning.anatomy import is_tied, named_like
 from core.engine.tuning.base import TrainingBase
 from core.engine.tuning.chain import attach, chained, merge_into, merged_facts
+from core.engine.tuning.purposes import ends_with
 from core.engine.tuning.targets import resolve_targets
 from core.engine.tuning.tunable import ParameterGroup
 from core.engine.tuning.tuned import Tuned, nonempty, trained_of, undecayed
