@@ -15,11 +15,11 @@ from pathlib import Path
 from core.data import dataset_file
 from core.data.dataset_file import INFO, check_name, locked, read_info
 from core.data.encoding import decode
-from core.data.entry import DatasetEntry, read_entry
+from core.data.entry import DatasetEntry, is_data_file, read_entry
 from core.data.guess import Guess, guess
 from core.data.hub import open_hub_rows
 from core.data.problems import DataProblem, shown_path
-from core.data.rows import is_data_file, open_rows
+from core.data.rows import open_rows
 from core.errors import DataError, did_you_mean
 from core.i18n import _
 from core.jsonl import Json

@@ -19,6 +19,8 @@ from core.jsonl import Json
 Formatting: TypeAlias = Literal["alpaca", "sharegpt", "openai"]
 FORMATTINGS: tuple[Formatting, ...] = get_args(Formatting)
 
+DATA_SUFFIXES = (".json", ".jsonl", ".csv", ".tsv", ".txt", ".parquet", ".arrow")
+
 COLUMNS = (
     *("prompt", "query", "response", "history", "messages", "system", "tools"),
     *("images", "videos", "audios", "chosen", "rejected", "kto_tag"),
@@ -109,11 +111,10 @@ class DatasetEntry:
             names = [found.name for found in _children(path.parent)]
             hint = did_you_mean(path.name, names) or _("put it there, or change file_name in dataset_info.json")
             raise DataError(_("{name}: {path} is missing").format(name=self.name, path=shown_path(path)), hint)
-        suffixes = (".json", ".jsonl", ".csv", ".tsv", ".txt", ".parquet", ".arrow")
-        files = tuple(file for file in _children(path) if file.suffix.lower() in suffixes and file.is_file())
+        files = tuple(file for file in _children(path) if is_data_file(file) and file.is_file())
         if not files:
             what = _("{name}: the folder {path} holds no data files").format(name=self.name, path=shown_path(path))
-            raise DataError(what, _("finetui reads {names}").format(names=", ".join(suffixes)))
+            raise DataError(what, _("finetui reads {names}").format(names=", ".join(DATA_SUFFIXES)))
         return files
 
     def as_json(self) -> Json:
@@ -129,6 +130,11 @@ class DatasetEntry:
             entry["tags"] = dict(self.tags)
         optional = {name: getattr(self, name) for name in ("subset", "split", "folder", "num_samples", "file_sha1")}
         return entry | {name: value for name, value in optional.items() if value is not None}
+
+
+def is_data_file(path: Path) -> bool:
+    """Whether a file's suffix is one of those that are read."""
+    return path.suffix.lower() in DATA_SUFFIXES
 
 
 def read_entry(name: str, entry: object, data_dir: Path) -> DatasetEntry:

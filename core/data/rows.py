@@ -18,7 +18,7 @@ from typing import Any, Protocol
 
 from core.data.cells import kind_of
 from core.data.columnar import ArrowRows, ParquetRows
-from core.data.entry import DatasetEntry
+from core.data.entry import DATA_SUFFIXES, DatasetEntry
 from core.data.hub import open_hub_rows
 from core.data.index import FileFacts, FileIndex, open_index
 from core.data.problems import DataProblem, Fault, Place, RowProblem, shown_path
@@ -72,14 +72,9 @@ def open_file(path: Path) -> Rows:
     """The rows of one file, by its suffix."""
     opener = _OPENERS.get(path.suffix.lower())
     if opener is None:
-        hint = _("finetui reads {names}").format(names=", ".join(_OPENERS))
+        hint = _("finetui reads {names}").format(names=", ".join(DATA_SUFFIXES))
         raise DataError(_("{path}: the format is not known").format(path=shown_path(path)), hint)
     return opener(path)
-
-
-def is_data_file(path: Path) -> bool:
-    """Whether a file's suffix is one of those that are read."""
-    return path.suffix.lower() in _OPENERS
 
 
 class IndexedRows:
@@ -129,7 +124,7 @@ class IndexedRows:
         except RecursionError:
             fault = Fault("broken_json", _("JSON that is nested too deeply"), _("take the row out"))
             raise RowProblem(place, fault) from None
-        except _WrongCells as error:
+        except _Unreadable as error:
             raise RowProblem(place, error.args[0]) from None
 
     def place(self, number: int) -> Place:
@@ -205,7 +200,7 @@ class JoinedRows:
 csv.field_size_limit(1 << 30)  # of one cell; the module's own limit refuses long documents
 
 
-class _WrongCells(Exception):
+class _Unreadable(Exception):
     """A row that can be decoded is none: its argument says why."""
 
 
@@ -222,7 +217,7 @@ def _open_json(path: Path) -> Rows:
         row = _decoded(data.decode(encoding))
         if not isinstance(row, dict):
             what = _("expected an object with columns, not {kind}").format(kind=kind_of(row))
-            raise _WrongCells(Fault("wrong_type", what, _('write {"instruction": …, "output": …}')))
+            raise _Unreadable(Fault("wrong_type", what, _('write {"instruction": …, "output": …}')))
         return row
 
     return IndexedRows(path, index, parse)
@@ -235,14 +230,14 @@ def _open_csv(path: Path) -> Rows:
     data = index.read(index.starts[0], index.starts[1]) if len(index.lines) else b""
     try:
         header = _cells(data.decode(encoding, errors="replace"), delimiter)
-    except _WrongCells as error:
+    except _Unreadable as error:
         raise DataError(f"{shown_path(path)}:1: {error.args[0].what}", error.args[0].hint) from None
 
     def parse(data: bytes) -> Json:
         cells = _cells(data.decode(encoding), delimiter)
         if len(cells) != len(header):
             what = _("{count} cells where the header has {expected}").format(count=len(cells), expected=len(header))
-            raise _WrongCells(Fault("broken_cells", what, _("put cells with commas or newlines in quotes")))
+            raise _Unreadable(Fault("broken_cells", what, _("put cells with commas or newlines in quotes")))
         return dict(zip(header, cells, strict=True))
 
     return IndexedRows(path, index, parse, first=1)
@@ -254,7 +249,7 @@ def _cells(record: str, delimiter: str) -> list[str]:
         return next(csv.reader(io.StringIO(record, newline=""), delimiter=delimiter), [])
     except csv.Error as error:
         what = _("broken cells: {problem}").format(problem=error)
-        raise _WrongCells(Fault("broken_cells", what, _("mend the record or take it out"))) from None
+        raise _Unreadable(Fault("broken_cells", what, _("mend the record or take it out"))) from None
 
 
 def _open_text(path: Path) -> Rows:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import pickle
@@ -17,7 +18,7 @@ import pytest
 from core.data import index as index_module
 from core.data import search as search_module
 from core.data.catalog import read_catalog
-from core.data.entry import DatasetEntry
+from core.data.entry import DATA_SUFFIXES, DatasetEntry
 from core.data.index import cache_folder, open_index
 from core.data.problems import RowProblem
 from core.data.rows import IndexedRows, open_file, open_rows
@@ -334,3 +335,9 @@ def test_csv_cells_may_be_long_and_hold_what_only_text_calls_a_line(tmp_path: Pa
     long = "长" * 200_000
     path = write(tmp_path / "x.csv", f"q,a\n\r\n{long},one\u2028two\x0bthree\n")
     assert everything(path) == [({"q": long, "a": "one\u2028two\x0bthree"}, 3)]
+
+
+def test_every_suffix_that_is_promised_is_read(tmp_path: Path) -> None:
+    for suffix in DATA_SUFFIXES:
+        with pytest.raises(DataError) if suffix in (".parquet", ".arrow") else contextlib.nullcontext():
+            assert len(open_file(write(tmp_path / f"x{suffix}", ""))) == 0
