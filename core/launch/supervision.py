@@ -22,6 +22,7 @@ from core.launch.family import Family
 from core.records import to_record
 from core.runs.events import Event, Queued, RunFailed, RunFinished, RunStarted, StageChanged, Step, Warned
 from core.runs.follow import Follower
+from core.runs.history import step_of
 from core.runs.launch_file import Launch, read_launch
 from core.runs.rundir import RunDirectory
 
@@ -143,6 +144,7 @@ class _Supervisor:
         for event in self._follower.poll_all():
             if isinstance(event, RunStarted):
                 self._mine = event.pid == os.getpid()
+                self._step = step_of(event.resumed_from)
             if not self._mine:
                 continue  # of an earlier segment, or of one that was started before this process was gone
             if isinstance(event, Step):

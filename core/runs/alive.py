@@ -7,7 +7,6 @@ started anew.
 from __future__ import annotations
 
 import os
-import subprocess
 import time
 from pathlib import Path
 
@@ -42,6 +41,8 @@ def _from_proc(pid: int) -> float | None:
 
 def _from_ps(pid: int) -> float | None:
     """Where there is no /proc: macOS, BSD."""
+    import subprocess  # 5 ms that a supervisor on Linux does not need before its first word
+
     command = ["ps", "-o", "stat=,lstart=", "-p", str(pid)]
     done = subprocess.run(command, capture_output=True, text=True, check=False, env={"LC_ALL": "C", **os.environ})
     state, _space, started = done.stdout.strip().partition(" ")

@@ -143,7 +143,7 @@ class History:
             self.began = event.time
         self.started, self.finished, self.failed, self.stage = event, None, None, None
         if event.segment > 1:
-            self._rewind(_step_of(event.resumed_from))
+            self._rewind(step_of(event.resumed_from))
 
     def _rewind(self, step: int) -> None:
         """Forget what was told about later steps: they are done again."""
@@ -181,7 +181,7 @@ def _step_values(event: Step) -> dict[str, float]:
     return {**{name: getattr(event, name) for name in _STEP_CURVES}, **event.metrics}
 
 
-def _step_of(checkpoint: str) -> int:
+def step_of(checkpoint: str) -> int:
     """`step-000200` → 200; 0 for anything else, from which a segment begins anew."""
     number = checkpoint.rpartition("-")[2]
     return int(number) if number.isdigit() else 0
