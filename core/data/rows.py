@@ -114,8 +114,9 @@ class IndexedRows:
         try:
             return self._parse(self._bytes(number)), place
         except json.JSONDecodeError as error:
-            what = _("broken JSON: {problem}, at character {at}").format(problem=error.msg, at=error.pos + 1)
-            raise RowProblem(place, Fault("broken_json", what, _("mend the line or take it out"))) from None
+            what = _("broken JSON: {problem}, at character {at}").format(problem=error.msg, at=error.colno)
+            there = Place(self._path, place.line + error.lineno - 1)  # a row of an array may have many lines
+            raise RowProblem(there, Fault("broken_json", what, _("mend the line or take it out"))) from None
         except UnicodeDecodeError as error:
             what = _("byte {value:#04x} at position {at} is no {encoding}").format(
                 value=error.object[error.start], at=error.start + 1, encoding=self.facts.encoding.upper()
@@ -209,12 +210,12 @@ _decoded = json.JSONDecoder().decode  # json.loads without its questions, which 
 
 def _open_json(path: Path) -> Rows:
     index = open_index(path)
-    encoding = "utf-8" if index.facts.layout == "array" else _line_encoding(index)
+    is_array = index.facts.layout == "array"
+    encoding = "utf-8" if is_array else _line_encoding(index)
+    between = b" \t\r\n," if is_array else b" \t\r\n"
 
     def parse(data: bytes) -> Json:
-        if index.facts.layout == "array":
-            data = data.rstrip(b" \t\r\n,")
-        row = _decoded(data.decode(encoding))
+        row = _decoded(data.rstrip(between).decode(encoding))
         if not isinstance(row, dict):
             what = _("expected an object with columns, not {kind}").format(kind=kind_of(row))
             raise _Unreadable(Fault("wrong_type", what, _('write {"instruction": …, "output": …}')))
@@ -278,8 +279,9 @@ def _file_problems(path: Path, index: FileIndex) -> list[DataProblem]:
     found = []
     if facts.encoding != "utf-8":
         name = {"gb18030": "GBK", "utf-16": "UTF-16"}[facts.encoding]
+        source = facts.encoding.upper()
         what = _("the file is in {name}, not in UTF-8").format(name=name)
-        hint = _("it is read all the same; other programs need: iconv -f {name} -t UTF-8").format(name=name)
+        hint = _("it is read all the same; other programs need: iconv -f {source} -t UTF-8").format(source=source)
         found.append(DataProblem(where, "encoding", what, hint))
     if facts.marked:
         hint = _("it is skipped here; save the file without it for other programs")

@@ -96,7 +96,7 @@ CORPUS: dict[str, tuple[dict[str, Any], bytes, list[str]]] = {
         '{"instruction": "问题", "output": "答案"}\n'.encode("gbk"),
         [
             "data/x.jsonl: the file is in GBK, not in UTF-8: "
-            "it is read all the same; other programs need: iconv -f GBK -t UTF-8"
+            "it is read all the same; other programs need: iconv -f GB18030 -t UTF-8"
         ],
     ),
     "byte order mark": (

@@ -96,6 +96,14 @@ def test_an_array_that_is_not_whole(
     assert [f"{found.where}: {found.what}" for found in opened.problems] == ([problem] if problem else [])
 
 
+def test_a_broken_element_is_told_by_its_own_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    rows = open_file(write(tmp_path / "x.json", '[\n{\n "a": 1\n},\n{\n "a": 2\n "b": 3\n}\n]'))
+    assert rows.place(1).line == 5
+    with pytest.raises(RowProblem, match=r"^x\.json:7: broken JSON: Expecting ',' delimiter, at character 2"):
+        rows[1]
+
+
 def test_csv_with_quotes_newlines_and_a_stray_quote(tmp_path: Path) -> None:
     path = write(tmp_path / "x.csv", 'q,a\r\n"one\ntwo","say ""hi"", twice"\r\n\r\n5" disk,答\r\n')
     assert everything(path) == [
