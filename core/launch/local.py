@@ -135,7 +135,8 @@ def find_checkpoint(run: RunDirectory, name: str | None = None) -> Path:
         config = inert_line(str(run.config))
         raise RunError(told, _("start it anew: finetui train {config} --overwrite_output_dir").format(config=config))
     if name in (None, "", "true"):
-        return saved[-1]
+        # The one written last: after a resume from an earlier one, later steps may be of a future that did not come.
+        return max(saved, key=lambda path: (path.stat().st_mtime, path.name))
     wanted = Path(str(name)).name
     for path in saved:
         if wanted in (path.name, path.name.partition("-")[2], path.name.partition("-")[2].lstrip("0")):
