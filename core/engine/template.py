@@ -57,10 +57,17 @@ class Rendering:
     ids: tuple[int, ...]
     offsets: tuple[tuple[int, int], ...]
     """For each id its range of characters in `text`."""
-    trained: tuple[bool, ...]
-    """The loss mask: which ids supervised training puts loss on. All False unless it was asked for."""
     answers: tuple[Range, ...] = ()
-    """With a loss mask: the characters of each answer with what ends it, in the order of the conversation."""
+    """If asked for: the characters of each answer with what ends it, in the order of the conversation."""
+
+    @functools.cached_property
+    def trained(self) -> tuple[bool, ...]:
+        """The loss mask: which ids supervised training puts loss on. All False unless answers were asked for."""
+        trained = [False] * len(self.ids)
+        for answer in self.answers:
+            tokens = self.tokens_of(answer)
+            trained[tokens] = [True] * (tokens.stop - tokens.start)
+        return tuple(trained)
 
     def tokens_of(self, characters: Range) -> slice:
         """The ids that begin in a range of characters."""
@@ -147,8 +154,7 @@ class Template:
             more, ranges = self.tokenizer.encode_with_offsets(text[start:end])
             ids += more
             offsets += [(start + first, start + last) for first, last in ranges] if start else ranges
-        rendering = Rendering(text, tuple(ids), tuple(offsets), (False,) * len(ids), tuple(answers))
-        return dataclasses.replace(rendering, trained=_mask(rendering)) if answers else rendering
+        return Rendering(text, tuple(ids), tuple(offsets), tuple(answers))
 
     def _answers_and_cuts(
         self,
@@ -327,14 +333,6 @@ def _is_plain(messages: Sequence[Message]) -> bool:
         message.content and "think>" not in message.content and message.content == message.content.strip()
         for message in messages
     )
-
-
-def _mask(rendering: Rendering) -> tuple[bool, ...]:
-    trained = [False] * len(rendering.ids)
-    for answer in rendering.answers:
-        tokens = rendering.tokens_of(answer)
-        trained[tokens] = [True] * (tokens.stop - tokens.start)
-    return tuple(trained)
 
 
 def without_reasoning(messages: Sequence[Message]) -> list[Message]:
