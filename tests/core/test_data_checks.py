@@ -88,7 +88,7 @@ CORPUS: dict[str, tuple[dict[str, Any], bytes, list[str]]] = {
     "broken line": (
         {},
         jsonl(GOOD, '{"instruction": "p", "output": "a"', {"instruction": "r", "output": "a"}),
-        ["data/x.jsonl:2: broken JSON: Expecting ',' delimiter, at character 36: mend the line or take it out"],
+        ["data/x.jsonl:2: broken JSON: Expecting ',' delimiter, at character 35: mend the line or take it out"],
     ),
     "empty file": ({}, b"", ["data/x.jsonl: the file has no rows: write rows into it, or leave it out"]),
     "GBK": (
