@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from core.i18n import _
 from core.models.info import AdapterInfo
+from core.models.notes import AdapterNotes
+from core.untrusted import inert_line
 
 
 def size_text(size: int) -> str:
@@ -25,3 +28,17 @@ def method_text(adapter: AdapterInfo) -> str:
     """`lora 8`, `p_tuning 128`: the method and, where it has one, its rank or length."""
     size = adapter.rank if adapter.rank is not None else adapter.prefix_length
     return adapter.method if size is None else f"{adapter.method} {size}"
+
+
+def trained_pairs(notes: AdapterNotes | None) -> list[tuple[str, str]]:
+    """How an adapter was trained and is therefore asked, label and value; nothing for those of others."""
+    if notes is None:
+        return []
+    pairs = [
+        (_("template"), notes.template),
+        (_("system prompt"), notes.default_system),
+        (_("source prefix"), notes.source_prefix),
+        (_("trained over"), ", ".join(lower.path for lower in notes.chain)),
+        (_("data"), ", ".join(notes.datasets)),
+    ]
+    return [(label, inert_line(text)) for label, text in pairs if text]

@@ -10,7 +10,7 @@ import pytest
 from core.errors import AdapterMismatch, ModelNotFound
 from core.models.adapters import check_adapter, find_adapters, resolve_adapter
 from core.models.catalog import adapters_without_base, list_models, resolve_model
-from core.models.figures import method_text
+from core.models.figures import method_text, trained_pairs
 from core.models.hub_cache import cache_folder
 from core.models.info import read_model
 from core.models.notes import AdapterNotes, MergedAdapter, PrefixFacts, write_notes
@@ -313,6 +313,8 @@ def test_a_prefix_of_ours_is_an_adapter_by_its_notes(workspace: Workspace) -> No
     (adapter,) = resolve_model("demo", workspace).adapters
     assert (adapter.method, adapter.prefix_length, adapter.parameters) == ("p_tuning", 16, 16 * 768)
     assert method_text(adapter) == "p_tuning 16"
+    assert trained_pairs(adapter.notes) == [("system prompt", "Be brief."), ("trained over", "/elsewhere/first")]
+    assert trained_pairs(None) == []
     assert adapter.notes == notes
     assert check_adapter(adapter, resolve_model("demo", workspace)) == ()
     make_weights(folder / "prefix_encoder.safetensors", {"embedding.weight": [16, 8], "trans.2.weight": [1024, 8]})

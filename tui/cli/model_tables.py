@@ -8,9 +8,8 @@ from typing import Any
 from rich.cells import cell_len
 
 from core.i18n import _
-from core.models.figures import count_text, method_text, size_text
+from core.models.figures import count_text, method_text, size_text, trained_pairs
 from core.models.info import AdapterInfo, ModelInfo
-from core.models.notes import AdapterNotes
 from core.untrusted import inert_line
 
 Row = tuple[str, ...]
@@ -89,20 +88,8 @@ def adapter_fact_pairs(adapter: AdapterInfo) -> list[tuple[str, str]]:
         (_("parameters"), f"{adapter.parameters:,}"),
         (_("trained on"), adapter.base_model or _("not stated")),
     ]
-    pairs += _asked_like(adapter.notes) if adapter.notes else []
+    pairs += trained_pairs(adapter.notes)
     return pairs + [(_("problem"), problem) for problem in adapter.problems]
-
-
-def _asked_like(notes: AdapterNotes) -> list[tuple[str, str]]:
-    """How a chat asks it, and over what it was trained."""
-    pairs = [
-        (_("template"), notes.template),
-        (_("system prompt"), notes.default_system),
-        (_("source prefix"), notes.source_prefix),
-        (_("trained over"), ", ".join(lower.path for lower in notes.chain)),
-        (_("data"), ", ".join(notes.datasets)),
-    ]
-    return [(label, inert_line(text)) for label, text in pairs if text]
 
 
 def model_record(model: ModelInfo) -> dict[str, Any]:

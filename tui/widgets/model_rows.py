@@ -13,7 +13,7 @@ from rich.cells import cell_len
 from textual.content import Content
 
 from core.i18n import _
-from core.models.figures import count_text, method_text, size_text
+from core.models.figures import count_text, method_text, size_text, trained_pairs
 from core.models.info import AdapterInfo, ModelInfo
 from core.models.packaged import PackagedModel
 from core.untrusted import inert_line
@@ -164,6 +164,7 @@ def _adapter_pairs(adapter: AdapterInfo) -> list[tuple[str, str]]:
         (_("method"), method_text(adapter) or "?"),
         (_("parameters"), f"{adapter.parameters:,}"),
         (_("trained on"), adapter.base_model or _("not stated")),
+        *trained_pairs(adapter.notes),
     ]
 
 
