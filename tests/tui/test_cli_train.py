@@ -13,16 +13,19 @@ import pytest
 import fake_trainer
 from core.config.load import load
 from core.config.training import TRAINING
+from core.errors import Problem
 from core.launch import prepare as prepare_module
 from core.launch.machine import Machine, locks_of
 from core.launch.stopping import kill, wait_ended
 from core.runs.catalog import list_runs
 from core.runs.launch_file import read_launch
+from core.runs.plan import DiskEstimate, DryStep, MemoryEstimate, Plan, Planning, PlanRecord, Refused, TokenReport
 from core.runs.rundir import RunDirectory
 from core.runs.state import is_active, state_of
 from core.workspace import Workspace
 from folders import make_adapter, make_model
 from tui.__main__ import main
+from tui.cli import planning
 
 BARE = Machine(accelerators=0)
 ROWS = [{"instruction": f"question {number}", "input": "", "output": f"answer {number}"} for number in range(12)]
@@ -293,3 +296,160 @@ def test_devices_have_one_name_for_all_processes(monkeypatch: pytest.MonkeyPatch
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
     assert locks_of("cuda:1", 1) == ("cuda-1",)
     assert locks_of("cpu", 4) == ("cpu",)
+
+
+# LLaMA-Factory 0.9.5's example of a LoRA, its keys and values; model and data are the workspace's.
+FACTORY_YAML = """
+### model
+model_name_or_path: demo
+trust_remote_code: true
+
+### method
+stage: sft
+do_train: true
+finetuning_type: lora
+lora_rank: 8
+lora_target: all
+
+### dataset
+dataset: intro
+template: llama3
+cutoff_len: 2048
+max_samples: 1000
+preprocessing_num_workers: 16
+dataloader_num_workers: 4
+
+### output
+output_dir: saves/llama3-8b/lora/sft
+logging_steps: 10
+save_steps: 500
+plot_loss: true
+overwrite_output_dir: true
+save_only_model: false
+report_to: none  # choices: [none, wandb, tensorboard, swanlab, mlflow]
+
+### train
+per_device_train_batch_size: 1
+gradient_accumulation_steps: 8
+learning_rate: 1.0e-4
+num_train_epochs: 3.0
+lr_scheduler_type: cosine
+warmup_ratio: 0.1
+bf16: true
+ddp_timeout: 180000000
+resume_from_checkpoint: null
+
+### eval
+val_size: 0.1
+per_device_eval_batch_size: 1
+eval_strategy: steps
+eval_steps: 500
+"""
+
+
+def test_an_example_of_llama_factory_runs_unchanged(finetui: Any, workspace: Workspace) -> None:
+    (workspace.root / "llama3_lora_sft.yaml").write_text(FACTORY_YAML)
+    done = finetui("train", "llama3_lora_sft.yaml")
+    assert done.code == 0, done.err
+    (run,) = list_runs(workspace)
+    assert run.path == workspace.root / "saves" / "llama3-8b" / "lora" / "sft"
+    values = load(TRAINING, file=run.config).values()
+    assert (values["learning_rate"], values["warmup_ratio"], values["val_size"]) == (1e-4, 0.1, 0.1)
+    assert values["bf16"] is False
+    assert "warning: bf16: there is no device here that computes in that format" in done.out
+    again = finetui("train", "llama3_lora_sft.yaml", "learning_rate=2e-4")  # overwrite_output_dir, and LF's key=value
+    assert again.code == 0
+    assert load(TRAINING, file=run.config).values()["learning_rate"] == 2e-4
+
+
+# --- planning ---------------------------------------------------------------------------------------------------
+
+REPORT = TokenReport(
+    rows=390,
+    tokens=48_844,
+    trained_tokens=6_078,
+    longest=173,
+    cut_rows=3,
+    cut_answers=3,
+    left_out=2,
+    left_out_reasons={"untrained": 2},
+)
+PLAN = Plan(
+    method="lora",
+    model="demo",
+    report=REPORT,
+    rows=390,
+    eval_rows=10,
+    rows_per_update=8,
+    micro_batches_per_epoch=49,
+    updates_per_epoch=49,
+    total_steps=147,
+    epochs=3.0,
+    packs=0,
+    checkpoints=0,
+    points=14,
+    evaluations=1,
+    parameters=137_000_000,
+    trainable=2_440_000,
+    memory=MemoryEstimate(10**8, 9 * 10**8, 10**8, 10**8, 2 * 10**9, 10**8, 10**8, 8 * 10**9, "cpu"),
+    gradient_checkpointing=False,
+    disk=DiskEstimate(10**7, 5 * 10**7, 10**10),
+    warnings=(Problem("learning_rate", "0.02 makes most models forget everything", "1e-4 is usual"),),
+)
+DRY = DryStep(
+    seconds=6.34, tokens=1363, peak_memory=2_850_000_000, estimated_seconds=682.0, trainable=2_442_240, micro_batch=8
+)
+
+
+def engine_answers(monkeypatch: pytest.MonkeyPatch, *records: PlanRecord) -> None:
+    monkeypatch.setattr(planning, "ask_engine", lambda *_asked, **_how: iter(records))
+
+
+def test_a_plan_is_a_table_with_its_warnings(
+    finetui: Any, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine_answers(monkeypatch, Planning(0.5), PLAN, DRY)
+    done = train(finetui, "--plan", "--learning_rate", "2e-2", "--fp16")
+    assert done.code == 0
+    assert done.out.splitlines() == [
+        "model          demo",
+        "trained        lora: 2.44M of 137M parameters (1.8 %)",
+        "rows           390 to train on, 48,844 tokens, 6,078 of them trained; the longest has 173",
+        "evaluated on   10 rows",
+        "cut rows       3: 0 lost turns, 0 a part of the question, 3 of the answer",
+        "left out       2 (untrained 2)",
+        "steps          147 in 3 epochs: 49 updates an epoch, 49 batches, 8 rows an update",
+        "on the way     14 points of the loss, 1 evaluations, 0 checkpoints",
+        "memory         3.3 GB of 8 GB free on cpu",
+        "disk           50 MB of 10 GB free",
+        "longest batch  6.34 s for 1363 tokens, 2.85 GB at most",
+        "time           about 00:11:22 for the whole training",
+    ]
+    warnings = [line for line in done.err.splitlines() if line.startswith("warning")]
+    assert len(warnings) == 2
+    assert warnings[0].startswith("warning: fp16: there is no device here")
+    assert warnings[1] == "warning: learning_rate: 0.02 makes most models forget everything (1e-4 is usual)"
+    assert list_runs(workspace) == []
+
+
+def test_a_plan_as_json(finetui: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    engine_answers(monkeypatch, Planning(0.5), PLAN, DRY)
+    records = train(finetui, "--plan", "--json").records
+    assert [record["type"] for record in records] == ["plan", "dry_step"]
+    assert records[0]["report"]["rows"] == 390
+
+
+def test_what_cannot_be_planned_is_told(finetui: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    engine_answers(monkeypatch, Refused((Problem("data/intro.jsonl:3", "the answer is empty", "write one"),)))
+    done = train(finetui, "--plan")
+    assert (done.code, done.err.splitlines()[-2:]) == (
+        2,
+        ["error: data/intro.jsonl:3: the answer is empty", "hint: write one"],
+    )
+
+
+def test_an_engine_that_dies_while_it_plans_is_told(finetui: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(planning, "_ENGINE", ("-c", "raise SystemExit('no engine here')"))
+    done = train(finetui, "--plan")
+    assert done.code == 2
+    assert done.err.splitlines()[-2:] == ["error: the engine ended without a plan", "hint: no engine here"]

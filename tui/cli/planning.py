@@ -24,6 +24,7 @@ from core.workspace import Workspace
 from tui.cli.console import Progress, note, print_json
 from tui.cli.model_tables import lines
 
+_ENGINE = ("-m", "core.engine.plan")
 _LABELS = 13
 """Cells of the longest label, so that what comes later stands below it."""
 
@@ -158,7 +159,7 @@ def ask_engine(text: str, workspace: Workspace, *, dry: bool) -> Iterator[PlanRe
         config, errors = Path(folder) / "config.yaml", Path(folder) / "errors.log"
         config.write_text(text, encoding="utf-8")
         environment = {**os.environ, **ENVIRONMENT, "FINETUI_WORKSPACE": str(workspace.root)}
-        command = [sys.executable, "-P", "-m", "core.engine.plan", str(config), *(["--dry"] if dry else [])]
+        command = [sys.executable, "-P", *_ENGINE, str(config), *(["--dry"] if dry else [])]
         with errors.open("wb") as stderr:
             child = subprocess.Popen(
                 command,
