@@ -18,7 +18,7 @@ from pathlib import Path
 from core.config.load import load
 from core.config.output import OutputOptions
 from core.config.training import TRAINING
-from core.engine.training.checkpoint import find_checkpoint
+from core.engine.training.checkpoint import find_checkpoint, read_state
 from core.engine.training.control import Control, StoppedEarly
 from core.engine.training.finish import finish
 from core.engine.training.journal import Journal
@@ -52,7 +52,7 @@ def train(run: RunDirectory, resume: str, journal: Journal, control: Control) ->
         _train(run, resume, journal, control)
     except StoppedEarly:
         control.granted(control.look())
-        journal.tell(RunFinished(time.time(), "stopped", 0), durable=True)
+        journal.tell(RunFinished(time.time(), "stopped", _step_before(run, resume)), durable=True)
     except FinetuiError as error:
         print(f"{error.message}\n{error.hint}", file=sys.stderr, flush=True)
         journal.tell(RunFailed(time.time(), error.message, error.hint), durable=True)
@@ -81,6 +81,11 @@ def _train(run: RunDirectory, resume: str, journal: Journal, control: Control) -
     journal.tell(model_ready(work, loop.forward, decided.folder.name))
     finish(work, loop.shelf, loop.run())
     work.processes.leave()
+
+
+def _step_before(run: RunDirectory, resume: str) -> int:
+    """The step that a run stands at before it begins."""
+    return read_state(find_checkpoint(run, resume)).progress.step if resume else 0
 
 
 def _nothing_left(run: RunDirectory, journal: Journal, steps: int) -> None:

@@ -33,6 +33,11 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     return make_workspace(tmp_path_factory.mktemp("workspace"))
 
 
+@pytest.fixture(scope="module")
+def plain_losses(workspace: Workspace) -> list[float]:
+    return train_here(workspace, "plain", max_steps=3, max_grad_norm=1e6).losses
+
+
 @pytest.fixture
 def name(request: pytest.FixtureRequest) -> str:
     return str(request.node.name).replace("[", "-").replace("]", "")
@@ -328,6 +333,59 @@ def test_the_learning_rate_rises_and_falls_as_transformers_has_it(workspace: Wor
 def test_every_optimiser_learns(workspace: Workspace, name: str, optim: str) -> None:
     rate = 0.5 if optim == "sgd" else 5e-3
     trained = train_here(workspace, name, max_steps=8, optim=optim, learning_rate=rate)
+    assert trained.losses[-1] < trained.losses[0]
+
+
+@pytest.mark.parametrize(
+    "option",
+    [
+        {"gradient_checkpointing": "true"},
+        {"dataloader_num_workers": 2},
+        {"max_grad_norm": 1e6},
+        {"max_grad_norm": 0},
+        {"loraplus_lr_ratio": 1.0},
+        {"logging_steps": 1, "data_seed": 42},
+    ],
+)
+def test_what_changes_nothing_of_the_numbers(
+    workspace: Workspace, plain_losses: list[float], name: str, option: dict[str, Any]
+) -> None:
+    trained = train_here(workspace, name, **{"max_steps": 3, "max_grad_norm": 1e6, **option})
+    assert trained.losses == pytest.approx(plain_losses, rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    "option",
+    [
+        {"seed": 7},
+        {"data_seed": 7},
+        {"shuffle": False},
+        {"label_smoothing_factor": 0.1},
+        {"neftune_noise_alpha": 5.0},
+        {"lora_dropout": 0.2},
+        {"max_grad_norm": 0.5},
+        {"loraplus_lr_ratio": 16.0},
+        {"weight_decay": 5.0},
+        {"adam_beta2": 0.9},
+        {"pure_bf16": True},
+        {"use_rslora": True},
+        {"train_on_prompt": True},
+    ],
+)
+def test_what_changes_the_numbers(
+    workspace: Workspace, plain_losses: list[float], name: str, option: dict[str, Any]
+) -> None:
+    options = {"max_steps": 3, "max_grad_norm": 1e6, **option}
+    trained = train_here(workspace, name, **options)
+    assert trained.finished().step == 3
+    assert trained.losses != plain_losses
+    if option.keys() & {"lora_dropout", "neftune_noise_alpha"}:  # the same seed draws the same again
+        assert train_here(workspace, f"{name}-again", **options).losses == trained.losses
+
+
+def test_eight_bit_adam_trains_or_tells_what_it_needs(workspace: Workspace, name: str) -> None:
+    trained = train_here(workspace, name, max_steps=4, optim="adamw_8bit")
+    assert trained.finished().step == 4
     assert trained.losses[-1] < trained.losses[0]
 
 

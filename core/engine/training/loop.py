@@ -304,7 +304,7 @@ class Loop:
         if work.prober is None or not work.processes.is_main:
             return
         work.journal.stage("evaluating")
-        with undisturbed(work.processes.device):
+        with undisturbed(work.processes.device), work.processes.autocast():
             for sample in work.prober.answer(self.progress.step):
                 work.journal.tell(sample)
 
