@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 
-ALL = ("commands", "listing", "data", "tokens", "first_frame", "idle", "transcript", "streaming", "decode")
+ALL = ("commands", "listing", "data", "tokens", "first_frame", "idle", "transcript", "streaming", "decode", "train")
 
 
 def main() -> None:

@@ -19,6 +19,7 @@ from core.engine.batches.batch import Batch, EncodedRow
 from core.engine.forward import attention
 from core.engine.forward.attention import IMPLEMENTATION, no_mask
 from core.engine.forward.choose import Forward, choose_forward
+from core.engine.forward.compiled import has_compiler
 from core.engine.forward.families import RAGGED_FAMILIES
 from core.engine.forward.projection import Projection
 from core.engine.forward.ragged import lay_out
@@ -152,9 +153,10 @@ def assert_same(ours: tuple[float, dict[str, Tensor]], theirs: tuple[float, dict
         assert difference <= 1e-5 * gradient.abs().max() + 1e-7, f"{name}: {difference}"
 
 
-def choose(network: Any, *, checkpointing: bool = False, smoothing: float = 0.0, **prepared: bool) -> Forward:
-    options = OptimizationOptions(label_smoothing_factor=smoothing)
-    return choose_forward(Prepared(network, **prepared), options=options, checkpointing=checkpointing)  # type: ignore[arg-type]
+def choose(network: Any, *, smoothing: float = 0.0, **wanted: bool) -> Forward:
+    made = {key: wanted.pop(key) for key in ("checkpointing", "compile") if key in wanted}
+    prepared: Any = Prepared(network, **wanted)
+    return choose_forward(prepared, options=OptimizationOptions(label_smoothing_factor=smoothing), **made)
 
 
 @pytest.fixture
@@ -326,3 +328,25 @@ def test_bfloat16_is_close_with_and_without_autocast() -> None:
         for name, gradient in expected[1].items():
             cosine = F.cosine_similarity(found[name].float().flatten(), gradient.flatten(), 0)
             assert cosine > 0.99, name
+
+
+@pytest.mark.skipif(not has_compiler(CPU), reason="no C++ compiler")
+def test_compiled_layers_are_like_plain_ones() -> None:
+    model = make_lora("qwen3", target_modules=["q_proj", "v_proj"])
+    batches = [make_rows(seed) for seed in (0, 1)]
+    expected = [plain(model, rows) for rows in batches]
+    forward = choose(model, compile=True)
+    assert "layers compiled" in forward.choices
+    for rows, theirs in zip(batches, expected, strict=True):
+        assert_same(fast(forward, rows), theirs)
+    forward.close()
+    assert not [name for name, module in model.named_modules() if "forward" in vars(module)]
+    assert_same(plain(model, batches[0]), expected[0])
+
+
+def test_what_cannot_be_compiled_says_so() -> None:
+    model, rows = make_lora("llama"), make_rows()
+    expected = plain(model, rows)
+    forward = choose(model, compile=True, checkpointing=True)
+    assert any("not compiled" in choice for choice in forward.choices)
+    assert_same(fast(forward, rows), expected)

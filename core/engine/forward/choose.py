@@ -15,6 +15,7 @@ from torch import Tensor
 from core.config.optimization import OptimizationOptions
 from core.engine.batches.batch import Batch
 from core.engine.forward.attention import IMPLEMENTATION, no_mask
+from core.engine.forward.compiled import CompiledLayers, has_compiler
 from core.engine.forward.families import goes_ragged, inner_model
 from core.engine.forward.lean import LeanModules
 from core.engine.forward.padded import pad
@@ -37,7 +38,17 @@ class BatchLoss:
 class Forward:
     """A network, ready to be trained on batches."""
 
-    def __init__(self, network: Any, *, ragged: bool, share: bool, lean: bool, projection: Projection) -> None:
+    def __init__(
+        self,
+        network: Any,
+        *,
+        ragged: bool,
+        share: bool,
+        lean: bool,
+        projection: Projection,
+        compiled: bool = False,
+        notes: tuple[str, ...] = (),
+    ) -> None:
         self.network = network
         self._model = inner_model(network)
         self._ragged, self._share = ragged, share
@@ -47,7 +58,9 @@ class Forward:
         self._own_attention = self._model.config._attn_implementation
         if ragged:
             self._model.set_attn_implementation(IMPLEMENTATION)
-        self._lean = LeanModules(self._model) if lean else None
+        self._lean = LeanModules(self._model, only_attention=compiled) if lean else None
+        self._compiled = CompiledLayers(self._model) if compiled else None
+        self._notes = notes
 
     @property
     def choices(self) -> tuple[str, ...]:
@@ -55,11 +68,14 @@ class Forward:
         rows = "rows end to end, no padding" if self._ragged else "rows padded"
         shared = ("shared tokens once",) if self._share else ()
         lean = ("lean arithmetic",) if self._lean else ()
-        return (rows, *shared, "logits at targets only", *lean)
+        compiled = ("layers compiled",) if self._compiled is not None else ()
+        return (rows, *shared, "logits at targets only", *lean, *compiled, *self._notes)
 
     def train(self, mode: bool = True) -> None:
         """Dropout and noise on, or off for an evaluation; between evaluations `loss` has a graph."""
         self.network.train(mode)
+        if self._compiled is not None:
+            self._compiled.use(mode)
 
     def loss(self, batch: Batch) -> BatchLoss:
         """The loss of a batch; with a graph of its gradient while training, without one in an evaluation."""
@@ -73,6 +89,8 @@ class Forward:
         """Give the network back as it was."""
         if self._ragged:
             self._model.set_attn_implementation(self._own_attention)
+        if self._compiled is not None:
+            self._compiled.restore()
         if self._lean is not None:
             self._lean.restore()
         if self._model.is_activation_checkpointing:
@@ -108,13 +126,29 @@ def choose_forward(
         tunable: the model with what is trained of it.
         options: precision and label smoothing.
         checkpointing: compute again in the backward pass instead of keeping.
-        compile: compile the layers.
+        compile: compile the layers, where it can be done; `choices` says where not.
     """
     model = inner_model(tunable.network)
     ragged = goes_ragged(model) and not tunable.pads
     if checkpointing:
         model.activation_checkpointing_enable({"use_reentrant": False})
     projection = projection_of(model, options.label_smoothing_factor)
+    hindrance = _hindrance(model, ragged, checkpointing) if compile else None
     return Forward(
-        tunable.network, ragged=ragged, share=ragged and tunable.exact_sharing, lean=True, projection=projection
+        tunable.network,
+        ragged=ragged,
+        share=ragged and tunable.exact_sharing,
+        lean=True,
+        projection=projection,
+        compiled=compile and hindrance is None,
+        notes=() if hindrance is None else (f"not compiled: {hindrance}",),
     )
+
+
+def _hindrance(model: Any, ragged: bool, checkpointing: bool) -> str | None:
+    """Why layers are not compiled, where it was asked for."""
+    if not has_compiler(next(model.parameters()).device):
+        return "no C++ compiler here"
+    if checkpointing:
+        return "does not go with gradient checkpointing"
+    return None if ragged else "for rows end to end only"

@@ -60,11 +60,11 @@ _ATTENTIONS = frozenset(
 class LeanModules:
     """What was replaced in a model; `restore` takes it back."""
 
-    def __init__(self, model: Module) -> None:
+    def __init__(self, model: Module, *, only_attention: bool = False) -> None:
         self._replaced: list[Module] = []
-        for module in model.modules():
+        for name, module in model.named_modules():
             forward = lean_forward(module)
-            if forward is not None:
+            if forward is not None and (not only_attention or ".self_attn" in name):
                 module.forward = forward
                 self._replaced.append(module)
 
