@@ -38,11 +38,13 @@ def make_folder(run: RunDirectory, workspace: Workspace, *, overwrite: bool) -> 
     Raises:
         RunError: there is something in it already, or it cannot be made.
     """
-    refuse_used(run, overwrite=overwrite)
     try:
-        if run.path.is_dir() and any(run.path.iterdir()):
+        run.path.parent.mkdir(parents=True, exist_ok=True)
+        run.path.mkdir()  # of two that are started at once under one name, one has it
+    except FileExistsError:
+        refuse_used(run, overwrite=overwrite)
+        if any(run.path.iterdir()):
             clear_folder(run, workspace)
-        run.path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise _unusable(run, error) from error
 

@@ -153,7 +153,7 @@ class _Preparation:
         return Prepared(
             run=run,
             workspace=self._workspace,
-            settings=replaced(settings, dict(self._names(run, model, adapters))),
+            settings=replaced(settings, dict(self._names(run, model, adapters, sets))),
             model=model,
             adapters=tuple(adapters),
             sets=tuple(sets),
@@ -253,7 +253,7 @@ class _Preparation:
         return found.name if found is not None else ""
 
     def _names(
-        self, run: RunDirectory, model: ModelInfo, adapters: list[AdapterInfo]
+        self, run: RunDirectory, model: ModelInfo, adapters: list[AdapterInfo], sets: list[DatasetEntry]
     ) -> Iterator[tuple[str, tuple[Any, str]]]:
         """Names that would mean something else, or nothing, when the file is used from another folder."""
         values, below = self._settings.values(), run.path.parent == self._workspace.runs
@@ -263,6 +263,9 @@ class _Preparation:
             yield "model_name_or_path", (str(model.path.absolute()), "")
         if adapters:
             yield "adapter_name_or_path", (tuple(str(adapter.path.absolute()) for adapter in adapters), "")
+        lasting = [entry.name if entry.registered or entry.hub_name else str(entry.path) for entry in sets]
+        yield "dataset", (tuple(lasting[: len(values["dataset"])]), "")
+        yield "eval_dataset", (tuple(lasting[len(values["dataset"]) :]), "")
         folder = data_folder(self._settings[DataOptions], self._workspace)
         if not folder.is_relative_to(self._workspace.root):
             yield "dataset_dir", (str(folder), "")

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import mmap
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeAlias
@@ -106,19 +105,20 @@ def read_marks(run: RunDirectory) -> Marks:
 
 def tail(run: RunDirectory) -> list[Event]:
     """The events at the end of the file, some hundreds at most."""
-    return [event for line in _last_lines(run.events) if (event := parse(line)[0]) is not None]
+    return [event for line in _last_lines(run.events, _TAIL_BYTES) if (event := parse(line)[0]) is not None]
 
 
-def _last_lines(path: Path) -> Iterator[bytes]:
+def _last_lines(path: Path, most: int) -> list[bytes]:
+    """The whole lines in so many bytes at the end of a file; in more where a line is longer than that."""
     try:
         with path.open("rb") as file:
             size = file.seek(0, 2)
-            file.seek(max(0, size - _TAIL_BYTES))
-            data = file.read(_TAIL_BYTES)
+            file.seek(max(0, size - most))
+            data = file.read(most)
     except OSError:
-        return
-    lines = data.split(b"\n")
-    yield from lines[1 if size > _TAIL_BYTES else 0 : -1]
+        return []
+    lines = data.split(b"\n")[1 if size > most else 0 : -1]
+    return lines or (_last_lines(path, 8 * most) if size > most else [])
 
 
 def _last_start(path: Path) -> RunStarted | None:

@@ -150,6 +150,11 @@ def test_the_supervisor_of_a_long_run_is_found_far_from_the_end(run: RunDirector
     assert state_of(run) == "running"
 
 
+def test_a_last_line_of_any_length_is_found(run: RunDirectory) -> None:
+    tell(run, started(), Sample(2.0, 0, "q", "long " * 100_000))
+    assert state_of(run) == "running"
+
+
 def test_a_run_on_another_machine_lives_while_its_files_change(run: RunDirectory) -> None:
     tell(run, started(host="elsewhere"), step(1))
     assert state_of(run) == "running"
