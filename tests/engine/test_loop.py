@@ -14,6 +14,7 @@ import torch
 from core.engine.forward.choose import BatchLoss, Forward
 from core.engine.training.control import Control
 from core.engine.training.loop import Loop
+from core.errors import DataError
 from core.runs.events import (
     CheckpointRemoved,
     CheckpointSaved,
@@ -381,6 +382,30 @@ def test_what_changes_the_numbers(
     assert trained.losses != plain_losses
     if option.keys() & {"lora_dropout", "neftune_noise_alpha"}:  # the same seed draws the same again
         assert train_here(workspace, f"{name}-again", **options).losses == trained.losses
+
+
+@pytest.mark.parametrize(
+    ("choice", "threads", "steps", "compiled"),
+    [("auto", 1, 9, False), ("auto", 1, 10**9, True), ("auto", 2, 10**9, False), ("true", 2, 9, True)],
+)
+def test_layers_are_compiled_where_it_pays(
+    workspace: Workspace,
+    name: str,
+    monkeypatch: pytest.MonkeyPatch,
+    choice: str,
+    threads: int,
+    steps: int,
+    compiled: bool,
+) -> None:
+    asked = []
+
+    def seen(*_: Any, compile: bool, **__: Any) -> Forward:
+        asked.append(compile)
+        raise DataError("enough")
+
+    monkeypatch.setattr("core.engine.training.setup.choose_forward", seen)
+    train_here(workspace, name, torch_compile=choice, threads=threads, max_steps=steps)
+    assert asked == [compiled]
 
 
 def test_eight_bit_adam_trains_or_tells_what_it_needs(workspace: Workspace, name: str) -> None:

@@ -304,9 +304,11 @@ class Loop:
         if work.prober is None or not work.processes.is_main:
             return
         work.journal.stage("evaluating")
+        self.forward.train(False)
         with undisturbed(work.processes.device), work.processes.autocast():
             for sample in work.prober.answer(self.progress.step):
                 work.journal.tell(sample)
+        self.forward.train(True)
 
     def _save(self) -> None:
         self.work.journal.stage("saving")
