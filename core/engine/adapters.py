@@ -44,6 +44,8 @@ _BASE_CHANGING_INITS = ("pissa", "corda", "olora", "loftq", "lora_ga")
 """Ways to begin a LoRA that subtract the beginning from the base; what was trained then fits that other base only."""
 _KEY = re.compile(r"^base_model\.model\.model\.layers\.(\d+)\.(.+)\.(lora_A|lora_B|lora_magnitude_vector)(\.weight)?$")
 
+_NEAR = 3
+"""Folders upward in which a moved adapter is looked for: from RUN/checkpoints/STEP to the folder of runs."""
 _FACTOR = re.compile(r"^base_model\.model\.(.+)\.lora_(A|B)\.weight$")
 
 
@@ -146,7 +148,7 @@ def below(folder: AdapterFolder) -> list[AdapterFolder]:
     """
     found = []
     for merged in folder.notes.chain if folder.notes is not None else ():
-        lower = Path(merged.path)
+        lower = _where(Path(merged.path), folder.path)
         if not lower.is_dir():
             raise ModelError(
                 _("{path} was trained over the adapter {lower}, which is not there").format(
@@ -164,6 +166,12 @@ def below(folder: AdapterFolder) -> list[AdapterFolder]:
             )
         found.append(opened)
     return found
+
+
+def _where(recorded: Path, beside: Path) -> Path:
+    """Where an adapter was; or, when all of it has moved, the folder of its name near the one that needs it."""
+    near = [parent / recorded.name for parent in list(beside.absolute().parents)[:_NEAR]]
+    return next((place for place in (recorded, *near) if place.is_dir()), recorded)
 
 
 def _refuse_other_base(folder: AdapterFolder) -> None:

@@ -29,7 +29,7 @@ def merged(model: Path, *adapters: Path, folder: Path, dtype: str = "auto") -> d
     return merge(MergeRequest(str(model), tuple(map(str, adapters)), str(folder), dtype, "cpu"), lambda _stage: None)
 
 
-@pytest.mark.parametrize("options", [{}, {"use_dora": True}, {"use_rslora": True, "lora_rank": 3}])
+@pytest.mark.parametrize("options", [{"use_dora": True}, {"use_rslora": True, "lora_rank": 3}])
 def test_a_merged_model_answers_like_base_and_adapter(
     options: dict[str, object], model_folder: Callable[[str], Path], tmp_path: Path
 ) -> None:

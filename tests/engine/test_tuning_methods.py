@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -369,6 +370,12 @@ def test_what_lies_below_has_to_be_there_and_unchanged(model_folder: Callable[[s
     low, top = train_adapter(model_folder("llama"), tmp_path / "low", steps=2), tmp_path / "top"
     top.mkdir()
     tunable(model_folder("llama"), adapters=[low], create_new_adapter=True, lora_rank=2).save(top)
+    for folder in (low, top):
+        shutil.copytree(folder, tmp_path / "workspace" / folder.name)
+    low.rename(tmp_path / "hidden")
+    model = load(model_folder("llama"))
+    assert model.load_adapter("moved", tmp_path / "workspace" / "top").parameters > 0
+    (tmp_path / "hidden").rename(low)
     train_adapter(model_folder("llama"), low, steps=1, seed=5)
     with pytest.raises(ModelError, match="which has changed since"):
         load(model_folder("llama")).load_adapter("c", top)
@@ -457,6 +464,14 @@ def test_a_quantised_base_learns_right_also_after_an_evaluation(bits: int, tmp_p
     notes = read_notes(tmp_path)
     assert notes is not None
     assert notes.quantization_bit == bits
+
+
+def test_a_prefix_before_a_quantised_base(model_folder: Callable[[str], Path]) -> None:
+    pytest.importorskip("bitsandbytes")
+    tuned = tunable(model_folder("llama"), finetuning_type="p_tuning", pre_seq_len=4, quantization_bit=4)
+    losses = train(tuned, 10)
+    assert losses[-1] < losses[0]
+    assert [one.dtype for one in tuned.trained.values()] == [torch.float32]
 
 
 def test_quantisation_without_bitsandbytes_or_under_merged_adapters(
