@@ -65,7 +65,7 @@ class DataScreen(DataActions):
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (_WIDE, "-wide")]  # noqa: RUF012  Textual declares no class variable
     DEFAULT_CSS = f"""
     DataScreen #data-body {{ height: 1fr; }}
-    DataScreen #data-list {{ width: {_LIST}; background: $surface; }}
+    DataScreen SetList {{ width: {_LIST}; background: $surface; }}
     DataScreen #data-set {{ width: 1fr; }}
     DataScreen ContentSwitcher {{ height: 1fr; }}
     DataScreen OptionList, DataScreen OptionList:focus {{
@@ -77,10 +77,10 @@ class DataScreen(DataActions):
     DataScreen #data-search {{ display: none; height: 1; border: none; padding: 0 1; background: $boost; }}
     DataScreen #data-none {{ display: none; height: 1fr; padding: 1 2; color: $text-muted; }}
     DataScreen #data-keys {{ background: $panel; color: $text-muted; }}
-    DataScreen.-narrow #data-list {{ width: 1fr; background: transparent; }}
+    DataScreen.-narrow SetList {{ width: 1fr; background: transparent; }}
     DataScreen.-narrow #data-set {{ display: none; }}
     DataScreen.-narrow.-inside #data-set {{ display: block; }}
-    DataScreen.-narrow.-inside #data-list {{ display: none; }}
+    DataScreen.-narrow.-inside SetList {{ display: none; }}
     """
 
     def __init__(self, workspace: Workspace) -> None:
@@ -95,7 +95,7 @@ class DataScreen(DataActions):
 
     def compose(self) -> ComposeResult:
         with Horizontal(id="data-body"):
-            yield SetList(str(self.workspace.data), id="data-list")
+            yield SetList(str(self.workspace.data), self._enter_set)
             with Vertical(id="data-set"):
                 yield FittedLine(id="data-head")
                 yield FittedLine(id="data-tabs")
@@ -201,10 +201,9 @@ class DataScreen(DataActions):
     def _highlighted(self) -> None:
         self._show_set()
 
-    @on(OptionList.OptionSelected, "SetList OptionList")
-    def _entered(self) -> None:
+    def _enter_set(self) -> None:
         self.add_class("-inside")
-        self.call_after_refresh(self._focus_page)
+        self._focus_page()
 
     # --- the set ---
 
@@ -265,8 +264,7 @@ class DataScreen(DataActions):
         inside = self.has_class("-narrow") or not self.list.options.has_focus
         self._go_to_page(page)
         if inside:
-            self.add_class("-inside")
-            self.call_after_refresh(self._focus_page)
+            self._enter_set()
 
     def _go_to_page(self, page: str) -> None:
         self._page = page
@@ -286,7 +284,11 @@ class DataScreen(DataActions):
 
     def _focus_page(self) -> None:
         pages = {"lengths": "LengthsPane", "classes": "ClassesPane OptionList", "problems": "ProblemsPane OptionList"}
-        self.query_one(pages.get(self._page, "RowsList")).focus()
+        page = self.query_one(pages.get(self._page, "RowsList"))
+        if page.region:
+            page.focus()
+        else:  # on its way into view
+            self.call_after_refresh(page.focus)
 
     async def _prompt_of(self, messages: Sequence[Message]) -> tuple[Rendered, str]:
         """What a training would see, by the tokenizer and template of the model that answers in the chat."""

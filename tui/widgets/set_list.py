@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from textual.app import ComposeResult
 from textual.containers import Vertical
@@ -15,23 +15,41 @@ from core.untrusted import inert_line
 from tui.widgets.set_rows import DataSet, heading, set_content
 
 
+class SetOptions(OptionList):
+    """The lines of the list. Entering a set is done at once: what is typed behind enter is meant for its rows."""
+
+    def __init__(self, enter: Callable[[], None]) -> None:
+        super().__init__(markup=False)
+        self._enter = enter
+
+    def action_select(self) -> None:
+        if self.highlighted is not None:
+            self._enter()
+
+
 class SetList(Vertical):
-    """Lists data sets; its `OptionList` tells which is highlighted or selected."""
+    """Lists data sets; its `OptionList` tells which is highlighted.
+
+    Args:
+        folder: where they are.
+        enter: called when one is chosen.
+    """
 
     DEFAULT_CSS = """
     SetList .title, SetList .heading { height: 1; padding: 0 1; }
     """
 
-    def __init__(self, folder: str, **options: str) -> None:
-        super().__init__(**options)  # type: ignore[arg-type]
+    def __init__(self, folder: str, enter: Callable[[], None]) -> None:
+        super().__init__()
         self._folder = folder
+        self._enter = enter
         self._sets: list[DataSet] = []
         self._width = 10
 
     def compose(self) -> ComposeResult:
         yield Static(Content(_("Data sets")), classes="title")
         yield Static(Content(""), classes="heading")
-        yield OptionList(markup=False)
+        yield SetOptions(self._enter)
 
     @property
     def options(self) -> OptionList:
