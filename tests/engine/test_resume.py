@@ -48,6 +48,12 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     return make_workspace(tmp_path_factory.mktemp("workspace"))
 
 
+@pytest.fixture(scope="module")
+def whole(workspace: Workspace) -> Trained:
+    """The run that nothing happened to."""
+    return train_here(workspace, "whole", **OPTIONS)
+
+
 @pytest.fixture
 def name(request: pytest.FixtureRequest) -> str:
     return str(request.node.name).replace("[", "-").replace("]", "")
@@ -95,7 +101,7 @@ METHODS: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("method", METHODS)
 def test_a_stopped_run_goes_on_exactly(workspace: Workspace, name: str, method: str) -> None:
-    options = {**OPTIONS, **METHODS[method]}
+    options = {**OPTIONS, **METHODS[method], "save_steps": 4}
     whole = train_here(workspace, f"{name}-whole", **options)
     broken = new_run(workspace, name, options)
     shutil.copytree(whole.run.checkpoint(4), broken.checkpoint(4))
@@ -117,8 +123,7 @@ def test_a_stopped_run_goes_on_exactly(workspace: Workspace, name: str, method: 
     )
 
 
-def test_what_is_killed_at_any_moment_goes_on_exactly(workspace: Workspace, name: str) -> None:
-    whole = train_here(workspace, f"{name}-whole", **OPTIONS)
+def test_what_is_killed_at_any_moment_goes_on_exactly(workspace: Workspace, whole: Trained, name: str) -> None:
     run = new_run(workspace, name, OPTIONS)
     pid = in_its_own_process(run, workspace)
     at = random.randint(3, STEPS - 2)
@@ -128,8 +133,7 @@ def test_what_is_killed_at_any_moment_goes_on_exactly(workspace: Workspace, name
     assert_same(Trained(run, 0), whole)
 
 
-def test_sigterm_saves_and_what_was_stopped_goes_on_exactly(workspace: Workspace, name: str) -> None:
-    whole = train_here(workspace, f"{name}-whole", **OPTIONS)
+def test_sigterm_saves_and_what_was_stopped_goes_on_exactly(workspace: Workspace, whole: Trained, name: str) -> None:
     run = new_run(workspace, name, OPTIONS)
     pid = in_its_own_process(run, workspace)
     assert killed_when(pid, lambda: run.checkpoint(2).is_dir(), signal.SIGTERM) == 0
@@ -148,9 +152,8 @@ def test_sigterm_saves_and_what_was_stopped_goes_on_exactly(workspace: Workspace
 
 
 def test_killed_while_a_checkpoint_is_written_the_one_before_counts(
-    workspace: Workspace, name: str, monkeypatch: pytest.MonkeyPatch
+    workspace: Workspace, whole: Trained, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole = train_here(workspace, f"{name}-whole", **OPTIONS)
     run = new_run(workspace, name, OPTIONS)
     real = checkpoint.write_trainer
 
@@ -174,9 +177,8 @@ def test_killed_while_a_checkpoint_is_written_the_one_before_counts(
 
 
 def test_a_disk_that_takes_no_more_costs_a_checkpoint_not_the_run(
-    workspace: Workspace, name: str, monkeypatch: pytest.MonkeyPatch
+    workspace: Workspace, whole: Trained, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole = train_here(workspace, f"{name}-whole", **OPTIONS)
     run = new_run(workspace, name, OPTIONS)
     real = Shelf.save
 
@@ -202,10 +204,10 @@ def test_a_disk_that_takes_no_more_costs_a_checkpoint_not_the_run(
 
 @contextlib.contextmanager
 def small_disk(folder: Path, size: str) -> Iterator[None]:
-    done = subprocess.run(
+    mounted = subprocess.run(
         ["mount", "-t", "tmpfs", "-o", f"size={size}", "none", str(folder)], capture_output=True, check=False
     )
-    if done.returncode:
+    if mounted.returncode:
         pytest.skip("no file system can be mounted here; the test above has a full disk by a limit on files")
     try:
         yield
@@ -237,53 +239,48 @@ def test_a_full_disk_loses_no_finished_checkpoint(workspace: Workspace, name: st
 # --- what is refused ----------------------------------------------------------------------------------------------
 
 
-@pytest.fixture(scope="module")
-def done(workspace: Workspace) -> Trained:
-    return train_here(workspace, "done", **OPTIONS)
-
-
-def test_a_finished_run_is_not_trained_a_step_further(workspace: Workspace, done: Trained) -> None:
-    steps, weights = len(done.losses), done.weights()
-    again = train_here(workspace, "done", resume="true")
+def test_a_finished_run_is_not_trained_a_step_further(workspace: Workspace, whole: Trained) -> None:
+    steps, weights = len(whole.losses), whole.weights()
+    again = train_here(workspace, "whole", resume="true")
     assert again.finished().step == STEPS
     assert again.warnings[-1] == f"there is nothing left to train: all {STEPS} steps are done"
     assert len(again.losses) == steps
     assert all(torch.equal(weights[key], again.weights()[key]) for key in weights)
-    assert again.finished().metrics["train_loss"] == done.finished().metrics["train_loss"]
+    assert again.finished().metrics["train_loss"] == whole.finished().metrics["train_loss"]
     assert len(again.all(ModelReady)) == 1  # nor was the model loaded
 
 
-def test_other_data_are_refused(workspace: Workspace, done: Trained, name: str) -> None:
+def test_other_data_are_refused(workspace: Workspace, whole: Trained, name: str) -> None:
     run = new_run(workspace, name, {**OPTIONS, "max_samples": 20})
-    shutil.copytree(done.run.checkpoint(4), run.checkpoint(4))
+    shutil.copytree(whole.run.checkpoint(4), run.checkpoint(4))
     failed = train_here(workspace, name, resume="true").failed()
     assert "was trained on other data: 22 rows" in failed.error
     assert "now 16" in failed.error
 
 
-def test_another_portion_is_refused(workspace: Workspace, done: Trained, name: str) -> None:
+def test_another_portion_is_refused(workspace: Workspace, whole: Trained, name: str) -> None:
     run = new_run(workspace, name, {**OPTIONS, "per_device_train_batch_size": 2})
-    shutil.copytree(done.run.checkpoint(4), run.checkpoint(4))
+    shutil.copytree(whole.run.checkpoint(4), run.checkpoint(4))
     failed = train_here(workspace, name, resume="4").failed()
     assert failed.error.endswith("was trained with 4 rows an update, now it would be 2")
 
 
-def test_another_rank_is_refused(workspace: Workspace, done: Trained, name: str) -> None:
+def test_another_rank_is_refused(workspace: Workspace, whole: Trained, name: str) -> None:
     run = new_run(workspace, name, {**OPTIONS, "lora_rank": 4})
-    shutil.copytree(done.run.checkpoint(4), run.checkpoint(4))
+    shutil.copytree(whole.run.checkpoint(4), run.checkpoint(4))
     assert "the stored state is of another training" in train_here(workspace, name, resume="4").failed().error
 
 
-def test_a_checkpoint_that_is_not_there_is_named(workspace: Workspace, done: Trained) -> None:
-    failed = train_here(workspace, "done", resume="step-000777").failed()
+def test_a_checkpoint_that_is_not_there_is_named(workspace: Workspace, whole: Trained) -> None:
+    failed = train_here(workspace, "whole", resume="step-000777").failed()
     assert failed.error.endswith("has no checkpoint 'step-000777'")
     assert failed.hint == "step-000002, step-000004, step-000006, step-000008, step-000009"
 
 
-def test_the_checkpoint_decides_what_the_last_bits_depend_on(workspace: Workspace, done: Trained, name: str) -> None:
+def test_the_checkpoint_decides_what_the_last_bits_depend_on(workspace: Workspace, whole: Trained, name: str) -> None:
     run = new_run(workspace, name, {**OPTIONS, "threads": 2})
-    shutil.copytree(done.run.checkpoint(8), run.checkpoint(8))
+    shutil.copytree(whole.run.checkpoint(8), run.checkpoint(8))
     trained = train_here(workspace, name, resume="true")
     (ready,) = trained.all(ModelReady)
     assert ready.threads == 1
-    assert trained.losses[-1] == done.losses[-1]
+    assert trained.losses[-1] == whole.losses[-1]
