@@ -31,8 +31,6 @@ from core.models.notes import PrefixFacts
 
 _IMPLEMENTATION = "finetui_prefix"
 _SLOT = "_finetui_prefix_slot"
-_SMALL = 0.1
-"""How far a projection's tokens begin from their mean, as a share of what torch would begin with."""
 _ORIGINAL = ("transformer.prefix_encoder.", "prefix_encoder.")
 """Before the names in checkpoints of THUDM's ptuning."""
 
@@ -90,19 +88,6 @@ class PrefixEncoder(nn.Module):
             both = F.linear(self.trans[:2](self.embedding.weight), last.weight[columns], last.bias[columns])
         both = both.view(-1, 2, self.shape.kv_heads, self.shape.head_dim).permute(1, 2, 0, 3)
         return both[:1], both[1:]
-
-    @torch.no_grad()
-    def begin_with(self, table: Tensor) -> None:
-        """Begin at keys and values that mean something to the model, [prefix length, width].
-
-        A projection begins around their mean; its table keeps apart what the tokens are.
-        """
-        if self.trans is None:
-            self.embedding.weight.copy_(table)
-        else:
-            last: Any = self.trans[2]
-            last.bias.copy_(table.mean(0))
-            last.weight.mul_(_SMALL)
 
     @torch.no_grad()
     def folded(self) -> PrefixEncoder:

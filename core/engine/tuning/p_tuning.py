@@ -2,7 +2,8 @@
 
 A new prefix begins as what the model itself remembers of a plain text. Random numbers, with which the original begins,
 disturb every layer first: on the default model and 16 tokens the loss begins at 7.7 instead of 3.8, and after 25
-updates of the same learning rate it is at 3.1 instead of 1.5.
+updates of the same learning rate it is at 3.1 instead of 1.5. A projection begins at random, which is small there: led
+to the text's mean it learnt more slowly.
 """
 
 from __future__ import annotations
@@ -67,7 +68,8 @@ def tune_prefix(
         encoder, told = _continued(adapters, options, shape)
     else:
         encoder = PrefixEncoder(shape, PrefixFacts(options.pre_seq_len, options.prefix_projection))
-        encoder.begin_with(_remembered(base, options.pre_seq_len))
+        if not options.prefix_projection:
+            encoder.embedding.weight.data.copy_(_remembered(base, options.pre_seq_len))
     encoder = encoder.to(network.device, torch.bfloat16 if optimization.pure_bf16 else torch.float32)
     prefix_slot(network).active = encoder
     return TunedPrefix(
