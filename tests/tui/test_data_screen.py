@@ -188,7 +188,7 @@ async def test_broken_dataset_info_is_told_with_its_line(start_data: Callable[..
 async def test_rows_are_shown_in_full_one_after_another(start_data: Callable[..., Any]) -> None:
     async with start_data() as data:
         data.screen.list.options.action_select()
-        assert data.rows.has_focus  # at once: what is typed right behind enter belongs to the rows
+        assert data.screen.focused is data.rows  # at once: what is typed right behind enter belongs to the rows
         await data.press("down", "down")
         assert "怎么取消套餐 2？" in data.row
         assert "取消方式_2" in data.row

@@ -286,7 +286,7 @@ class DataScreen(DataActions):
         pages = {"lengths": "LengthsPane", "classes": "ClassesPane OptionList", "problems": "ProblemsPane OptionList"}
         page = self.query_one(pages.get(self._page, "RowsList"))
         if page.region:
-            page.focus()
+            self.set_focus(page)  # now; a widget's own focus() comes later
         else:  # on its way into view
             self.call_after_refresh(page.focus)
 
