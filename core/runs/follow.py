@@ -48,6 +48,13 @@ class Follower:
         *lines, self._rest = (self._rest + data).split(b"\n")
         return [event for line in lines if line.strip() and (event := self._event(line)) is not None]
 
+    def unread(self) -> bool:
+        """Whether there is more than what was polled."""
+        try:
+            return self.run.events.stat().st_size > self._offset
+        except OSError:
+            return False
+
     def poll_all(self) -> list[Event]:
         """Like `poll`, however much there is."""
         events = self.poll()

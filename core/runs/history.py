@@ -78,7 +78,9 @@ class History:
         """As of now: a supervisor may have died since the last event."""
         if self._foreign_read:
             return "finished"
-        return derive(self.run, Marks(self.started, self.last))
+        state = derive(self.run, Marks(self.started, self.last))
+        # A process that is gone may have said its last word after the last update.
+        return "running" if state == "lost" and self.follower.unread() else state
 
     @property
     def total_steps(self) -> int:

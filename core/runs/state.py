@@ -40,7 +40,9 @@ def state_of(run: RunDirectory) -> RunState:
     """The state of a run by its folder; reads the end of its events alone."""
     if is_foreign_run(run.path):
         return "finished"
-    return derive(run, read_marks(run))
+    state = derive(run, read_marks(run))
+    # Between the look at its words and the look at its process it may have said its last word and ended.
+    return derive(run, read_marks(run)) if state == "lost" else state
 
 
 def derive(run: RunDirectory, marks: Marks) -> RunState:

@@ -150,6 +150,16 @@ def test_the_supervisor_of_a_long_run_is_found_far_from_the_end(run: RunDirector
     assert state_of(run) == "running"
 
 
+def test_a_last_word_that_was_not_read_yet_is_no_loss(run: RunDirectory) -> None:
+    tell(run, started(pid=DEAD), StageChanged(1.0, "training"))
+    history = read_history(run)
+    assert history.state == "lost"
+    tell(run, RunFinished(2.0, "stopped", 1))
+    assert history.state == "running"
+    history.update()
+    assert history.state == "stopped"
+
+
 def test_a_last_line_of_any_length_is_found(run: RunDirectory) -> None:
     tell(run, started(), Sample(2.0, 0, "q", "long " * 100_000))
     assert state_of(run) == "running"
