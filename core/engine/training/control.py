@@ -1,17 +1,21 @@
 """What others want of a running training: wishes in `control/`, and signals.
 
 The first SIGTERM (or Ctrl-C) means: save and end after this update. Before the first update there is nothing to save,
-so it ends at once; a second one ends at once in any case.
+so it ends at once; a second one, a while later, ends at once in any case. The same signal often comes twice, from the
+terminal and from torchrun.
 """
 
 from __future__ import annotations
 
 import os
 import signal
+import time
 from dataclasses import dataclass
 from types import FrameType
 
 from core.runs.rundir import RunDirectory
+
+_SAME_SIGNAL_SECONDS = 2.0
 
 
 class StoppedEarly(BaseException):
@@ -35,7 +39,7 @@ class Control:
         self._reads_wishes = reads_wishes  # the first process; the others are told
         self._owner = os.getpid()
         self._is_training = False
-        self._signalled = False
+        self._signalled, self._signalled_at = False, 0.0
 
     def listen(self) -> None:
         """Take over the signals that ask for an end."""
@@ -43,11 +47,14 @@ class Control:
             signal.signal(number, self._on_signal)
 
     def _on_signal(self, number: int, _frame: FrameType | None) -> None:
+        now = time.monotonic()
+        if self._signalled and now - self._signalled_at < _SAME_SIGNAL_SECONDS:
+            return
         if os.getpid() != self._owner or self._signalled:  # a forked helper inherits the handler, not the task
             signal.signal(number, signal.SIG_DFL)
             os.kill(os.getpid(), number)
             return
-        self._signalled = True
+        self._signalled, self._signalled_at = True, now
         if not self._is_training:
             raise StoppedEarly
 

@@ -20,6 +20,7 @@ from core.engine.batches.batch import Batch
 from core.engine.training.control import Wanted
 from core.engine.training.evaluate import evaluate
 from core.engine.training.memory import free_unused, held_memory, is_out_of_memory
+from core.engine.training.nonsense import refuse_nonsense
 from core.engine.training.progress import Progress, Window
 from core.engine.training.random_state import random_state, seed_all, set_random_state, undisturbed
 from core.engine.training.shelf import Shelf
@@ -101,7 +102,15 @@ class Loop:
         work, began = self.work, time.perf_counter()
         numbers = self.updates.rows_of_update(self.progress.step)
         loss, norm = self._gradients(int(work.rows.targets[numbers].sum()))
-        self._refuse_nonsense(loss, norm)
+        refuse_nonsense(
+            loss,
+            norm,
+            step=self.progress.step + 1,
+            may_overflow=work.processes.scaler is not None,
+            advice=_("lower learning_rate ({rate:g} now), add warmup_steps, or look at the rows; {kept}").format(
+                rate=work.optimization.learning_rate, kept=self.shelf.what_is_kept()
+            ),
+        )
         self._rate: float = work.optimizer.param_groups[0]["lr"]
         if work.processes.step(work.optimizer):
             work.schedule.step()
@@ -188,32 +197,6 @@ class Loop:
             raise TrainingError(
                 _("{device}: out of memory with one row and gradient checkpointing").format(device=device),
                 _("lower cutoff_len, take lora with quantization_bit 4, or a smaller model"),
-            )
-
-    def _refuse_nonsense(self, loss: float, norm: float) -> None:
-        """Stop before a broken update reaches the weights.
-
-        Raises:
-            TrainingError: the loss or the gradients are no numbers, or there is nothing to learn.
-        """
-        step = self.progress.step + 1
-        overflowed = self.work.processes.scaler is not None  # float16 leaves such updates out
-        if not math.isfinite(loss) or (not math.isfinite(norm) and not overflowed):
-            what = _("the loss") if not math.isfinite(loss) else _("the length of the gradients")
-            raise TrainingError(
-                _("{what} is {value} at step {step}: the training has diverged").format(
-                    what=what, value=loss if not math.isfinite(loss) else norm, step=step
-                ),
-                _("lower learning_rate ({rate:g} now), add warmup_steps, or look at the rows; {kept}").format(
-                    rate=self.work.optimization.learning_rate, kept=self.shelf.what_is_kept()
-                ),
-            )
-        if loss == 0.0:
-            raise TrainingError(
-                _("the loss is exactly 0 at step {step}: there is nothing left to learn").format(step=step),
-                _("fewer epochs are enough, or the answers are not what is trained; {kept}").format(
-                    kept=self.shelf.what_is_kept()
-                ),
             )
 
     # --- what happens between two updates -----------------------------------------------------------------------
