@@ -14,7 +14,7 @@ import pytest
 
 from core.errors import RunError
 from core.jsonl import append_lines
-from core.launch.device_lock import Ticket
+from core.launch.device_lock import Ticket, lock_folder
 from core.launch.folder import make_folder
 from core.launch.local import find_checkpoint, launch_run, remove, resume, without_resume
 from core.launch.stopping import kill, stop, terminate, wait_ended
@@ -253,6 +253,22 @@ def test_tickets_of_the_dead_hold_nobody_up(tmp_path: Path) -> None:
     two.release()
     assert three.ahead() is None
     three.release()
+
+
+def test_each_user_has_a_queue_of_their_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("FINETUI_LOCKS")
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    assert lock_folder() == tmp_path / "finetui"
+    monkeypatch.delenv("XDG_RUNTIME_DIR")
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    folder = lock_folder()
+    assert folder == tmp_path / f"finetui-{os.getuid()}"
+    assert folder.stat().st_mode & 0o777 == 0o700
+    other = os.getuid() + 1
+    folder.rename(tmp_path / f"finetui-{other}")
+    monkeypatch.setattr("os.getuid", lambda: other)
+    with pytest.raises(PermissionError, match="belongs to another user"):
+        lock_folder()
 
 
 # --- folders ----------------------------------------------------------------------------------------------------
