@@ -14,9 +14,9 @@ from textual.binding import Binding, BindingType
 
 from core.i18n import _
 
-Scope: TypeAlias = Literal["app", "chat", "message", "data"]
-"""app: everywhere; chat: the chat screen; message: on the message that the transcript's cursor is at; data: the
-Data screen."""
+Scope: TypeAlias = Literal["app", "chat", "message", "train", "curves", "form", "data"]
+"""app: everywhere; chat: the chat screen; message: on the message that the transcript's cursor is at; train: the Train
+screen; curves: where the keyboard is in its curves; form: the form of a training; data: the Data screen."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,6 +177,7 @@ ACTIONS: tuple[Action, ...] = (
     Action("thinking", _("Thinking"), _("unfold or fold the model's thinking"), slash="thinking"),
     # --- the app ---
     Action("mode('chat')", _("Chat"), _("go to the chat"), "app", "f2"),
+    Action("mode('train')", _("Train"), _("trainings: start them, watch them, use them"), "app", "f3", "train"),
     Action("mode('data')", _("Data"), _("data sets: look into them, check, search, split them"), "app", "f5", "data"),
     Action("mode('models')", _("Models"), _("models and adapters: list, fetch, remove"), "app", "f6", "models"),
     Action("theme", _("Light or dark"), _("switch between the light and the dark theme"), "app", "", "theme"),
@@ -212,14 +213,53 @@ ACTIONS: tuple[Action, ...] = (
     Action("split", _("Split"), _("split a set into one to train on and one to test with"), "data", "s"),
     Action("register", _("Enter"), _("enter a file (marked +) in dataset_info.json, as it was guessed"), "data", "a"),
     Action("rescan", _("Look again"), _("look at the folder again"), "data", "r"),
+    # --- the Train screen ---
+    Action("new_run", _("New run"), _("start a training: the form, with its presets and its plan"), "train", "n"),
+    Action("page('curves')", _("Curves"), _("the run's curves"), "train", "1"),
+    Action("page('log')", _("Log"), _("what the run writes"), "train", "2"),
+    Action("page('answers')", _("Answers"), _("the answers to the probe prompts, step by step"), "train", "3"),
+    Action("page('checkpoints')", _("Checkpoints"), _("the run's checkpoints, to use them"), "train", "4"),
+    Action("page('facts')", _("Facts"), _("everything known about the run"), "train", "5"),
+    Action("mark", _("Mark"), _("mark a run: its curves are laid over the others'"), "train", "space"),
+    Action("search", _("Search"), _("filter the runs; on the log page: search in it"), "train", "slash"),
+    Action("stop_run", _("Stop the run"), _("have the run save and stop"), "train", "x"),
+    Action("wish('save')", _("Save now"), _("have the run save a checkpoint now"), "train", "w"),
+    Action("wish('evaluate')", _("Evaluate now"), _("have the run look at its evaluation rows now"), "train", "v"),
+    Action("resume_run", _("Resume"), _("go on with a run that stopped, from a checkpoint"), "train", "r"),
+    Action("duplicate", _("Duplicate"), _("the form, filled in as this run was, to change something"), "train", "c"),
+    Action("chat_run", _("Open in chat"), _("the base and this checkpoint, side by side"), "train", "o"),
+    Action("delete", _("Delete"), _("delete a run, or on the checkpoints page a checkpoint"), "train", "d"),
+    Action("smooth", _("Smoothing"), _("draw the smoothed curve over the raw one"), "train", "s"),
+    Action("log_scale", _("Log scale"), _("a logarithmic y axis"), "train", "l"),
+    Action("metrics", _("Metrics"), _("choose which curves are shown"), "train", "m"),
+    Action("zoom(2)", _("Zoom in"), _("look at fewer steps"), "train", "plus,equals_sign"),
+    Action("zoom(0.5)", _("Zoom out"), _("look at more steps"), "train", "minus"),
+    Action("whole", _("Whole run"), _("look at all steps again"), "train", "0"),
+    Action("crosshair(-1)", _("Step before"), _("the values at an earlier step"), "curves", "left"),
+    Action("crosshair(1)", _("Step after"), _("the values at a later step"), "curves", "right"),
+    Action("pan(-1)", _("Earlier"), _("move what is looked at to earlier steps"), "curves", "shift+left"),
+    Action("pan(1)", _("Later"), _("move what is looked at to later steps"), "curves", "shift+right"),
+    Action("choose(-1)", _("Curve above"), _("the curve above"), "curves", "up"),
+    Action("choose(1)", _("Curve below"), _("the curve below"), "curves", "down"),
+    Action("alone", _("Alone"), _("this curve alone, or all again"), "curves", "f,enter"),
+    # --- the form of a training ---
+    Action("start_run", _("Start"), _("start the training"), "form", "ctrl+r"),
+    Action(
+        "save_yaml", _("Save as YAML"), _("write the options into a file, for finetui train FILE"), "form", "ctrl+s"
+    ),
+    Action("copy_command", _("Copy the command"), _("copy the command that trains the same"), "form", "ctrl+y"),
+    Action("try_batch", _("Try the longest batch"), _("measure time and memory of one real update"), "form", "ctrl+t"),
+    Action("unfold", _("All options"), _("show the options that are seldom said, or fold them"), "form", "ctrl+l"),
+    Action("plan", _("Plan"), _("go to the plan, to read on in it, and back"), "form", "ctrl+g"),
 )
 
 
 def bindings(scope: Scope) -> list[BindingType]:
-    """Textual's bindings of a scope. Those of the app and the chat come before the input's own keys."""
+    """Textual's bindings of a scope. Those of app, chat and form come before the input's own keys."""
     where = "screen." if scope == "message" else ""
+    first = scope in ("app", "chat", "form")
     return [
-        Binding(action.keys, where + action.name, action.label, show=False, priority=not where, tooltip=action.help)
+        Binding(action.keys, where + action.name, action.label, show=False, priority=first, tooltip=action.help)
         for action in ACTIONS
         if action.scope == scope and action.keys
     ]

@@ -24,16 +24,17 @@ from textual.worker import WorkerFailed
 
 from core.errors import FinetuiError
 from core.i18n import _
-from core.untrusted import inert
+from core.untrusted import inert, inert_line
 from core.workspace import Workspace, find_workspace, load_state, save_state
 from tui import clipboard
 from tui.actions import bindings
 from tui.app_log import log_defect
-from tui.messages import ModelChosen
+from tui.messages import ComparisonChosen, ModelChosen
 from tui.screens.opening import OpeningScreen
 from tui.terminal import read_alt_digits
 
 if TYPE_CHECKING:
+    from tui.run_watcher import Alarm, RunWatcher
     from tui.screens.chat import ChatScreen
 
 DARK = Theme(
@@ -69,6 +70,11 @@ LIGHT = Theme(
     variables={"muted": "#626a7d"},
 )
 
+_SCREENS = {
+    "train": ("tui.screens.train", "TrainScreen"),
+    "data": ("tui.screens.data", "DataScreen"),
+    "models": ("tui.screens.models", "ModelsScreen"),
+}
 _ENDING_SIGNALS = (signal.SIGTERM, signal.SIGHUP)
 
 
@@ -91,6 +97,8 @@ class FinetuiApp(App[None]):
         self._defect, self._defect_log = "", cast("Path | None", None)
         self.chat: ChatScreen | None = None
         """The chat, once it has been imported."""
+        self.watcher: RunWatcher | None = None
+        """Who knows the trainings, from then on."""
         self._held: list[events.Event] | None = []
         """What is typed before there is an input with the focus: at the start, and while the chat takes over."""
         for theme in (DARK, LIGHT):
@@ -113,6 +121,7 @@ class FinetuiApp(App[None]):
         self.call_later(self._release_keys)
         module = await asyncio.to_thread(importlib.import_module, "tui.screens.chat")
         chat: ChatScreen = module.ChatScreen(self.workspace)
+        await self._watch_runs()
         opening = self.screen_stack[0]
         assert isinstance(opening, OpeningScreen)
         chat.take_over(opening)
@@ -134,6 +143,8 @@ class FinetuiApp(App[None]):
             await super().on_event(event)
 
     async def on_unmount(self) -> None:
+        if self.watcher is not None:
+            await self.watcher.close()
         if self.chat is not None:
             await self.chat.driver.close()
 
@@ -141,6 +152,27 @@ class FinetuiApp(App[None]):
         """Another window may have gone on with the conversation meanwhile."""
         if self.chat is not None:
             self.chat.catch_up()
+
+    # --- runs ---
+
+    async def _watch_runs(self) -> None:
+        """Not before the first frame: the events of runs cost 20 ms to import."""
+        module = await asyncio.to_thread(importlib.import_module, "tui.run_watcher")
+        watcher: RunWatcher = module.RunWatcher(self.workspace, alarm=self._alarm)
+        self.watcher = watcher
+
+        def tell_runs(_listed: bool) -> None:
+            if self.chat is not None:
+                self.chat.tell_status(runs=module.runs_text(watcher.active))
+
+        watcher.subscribe(tell_runs)
+        watcher.start()
+
+    def _alarm(self, alarm: Alarm) -> None:
+        """A run ended or diverges: a bell for who looks elsewhere, and what it is."""
+        self.bell()
+        title = alarm.title.format(name=inert_line(alarm.name))
+        self.notify(inert(alarm.detail), title=title, severity=alarm.severity, markup=False, timeout=12)
 
     def leave(self, return_code: int = 0) -> None:
         """End the app; what has been generated of unfinished answers is kept, or it is said why not."""
@@ -216,18 +248,13 @@ class FinetuiApp(App[None]):
 
     def action_mode(self, mode: str) -> None:
         """Go to one of the main screens."""
-        if self.chat is None:
+        if self.chat is None or (mode in _SCREENS and type(self.screen).__name__ == _SCREENS[mode][1]):
             return
         while self.screen is not self.chat:
             self.pop_screen()
-        if mode == "models":
-            from tui.screens.models import ModelsScreen  # not before it is wanted, for the first frame's sake
-
-            self.push_screen(ModelsScreen(self.workspace))
-        elif mode == "data":
-            from tui.screens.data import DataScreen
-
-            self.push_screen(DataScreen(self.workspace))
+        if mode in _SCREENS:
+            module, name = _SCREENS[mode]  # not imported before it is wanted, for the first frame's sake
+            self.push_screen(getattr(importlib.import_module(module), name)(self.workspace))
 
     def action_chord(self) -> None:
         """ctrl+o, then a letter: the screens where function keys do not arrive."""
@@ -237,6 +264,11 @@ class FinetuiApp(App[None]):
             self.pop_screen()
             return
         self.push_screen(Chord(), lambda mode: self.action_mode(mode) if mode else None)
+
+    def on_comparison_chosen(self, event: ComparisonChosen) -> None:
+        self.action_mode("chat")
+        if self.chat is not None:
+            self.chat.post_message(event)
 
     def on_model_chosen(self, event: ModelChosen) -> None:
         self.action_mode("chat")

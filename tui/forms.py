@@ -36,21 +36,27 @@ class OptionRow(Vertical):
     OptionRow.-wrong .option-note { color: $text-error; }
     """
 
-    def __init__(self, spec: FieldSpec, value: str) -> None:
+    def __init__(self, spec: FieldSpec, value: str, suggested: Sequence[str] = ()) -> None:
         super().__init__()
         self.spec = spec
-        self._value = value
+        self._suggested = suggested
+        self.input = InertInput(
+            value,
+            placeholder=_("left to the model") if spec.optional else _("none"),
+            suggester=SuggestFromList(self.words) if self.words else None,
+            select_on_focus=False,
+        )
+        self._note = Static(self._help(), classes="option-note")
 
     def compose(self) -> ComposeResult:
         yield Static(Content(self.spec.name), classes="option-name")
-        words = self.spec.choices or (("true", "false") if self.spec.kind == "switch" else ())
-        yield InertInput(
-            self._value,
-            placeholder=_("left to the model") if self.spec.optional else _("none"),
-            suggester=SuggestFromList(words) if words else None,
-            select_on_focus=False,
-        )
-        yield Static(self._help(), classes="option-note")
+        yield self.input
+        yield self._note
+
+    @property
+    def words(self) -> Sequence[str]:
+        """What the value can be, or is likely to be."""
+        return self.spec.choices or (("true", "false") if self.spec.kind == "switch" else self._suggested)
 
     def _help(self) -> Content:
         default = self.spec.shown_default
@@ -69,7 +75,7 @@ class OptionRow(Vertical):
         """Show what is wrong in the help's place, or the help again."""
         self.set_class(problem is not None, "-wrong")
         text = " ".join(filter(None, (problem.what, problem.hint))) if problem else ""
-        self.query_one(".option-note", Static).update(Content(text) if problem else self._help())
+        self._note.update(Content(text) if problem else self._help())
 
 
 class OptionForm(VerticalScroll, can_focus=False):
@@ -98,7 +104,8 @@ class OptionForm(VerticalScroll, can_focus=False):
     @on(Input.Changed)
     def _changed(self, event: Input.Changed) -> None:
         event.stop()
-        values = {row.spec.name: row.query_one(Input).value for row in self.query(OptionRow)}
+        rows = {row.spec.name: row.input.value for row in self.query(OptionRow)}
+        values = {**self._values, **rows}
         if values != self._values:
             self._values = values
             self.post_message(self.Edited(values))
@@ -112,7 +119,7 @@ class OptionForm(VerticalScroll, can_focus=False):
         """Show other texts, without saying `Edited`."""
         self._values = dict(values)
         for row in self.query(OptionRow):
-            row.query_one(Input).value = self._values[row.spec.name]
+            row.input.value = self._values[row.spec.name]
         self.show_problems(())
 
     def show_problems(self, problems: Sequence[Problem]) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from textual.message import Message
 
 
@@ -12,3 +14,14 @@ class ModelChosen(Message):
         super().__init__()
         self.model = model
         self.adapter = adapter
+
+
+class ComparisonChosen(Message):
+    """The user wants to ask several at once: a base and what was trained on it."""
+
+    def __init__(self, speakers: Sequence[tuple[str, str | None]]) -> None:
+        """Args:
+        speakers: (model, adapter) of each column.
+        """
+        super().__init__()
+        self.speakers = speakers

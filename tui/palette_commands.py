@@ -17,7 +17,7 @@ class Actions(Provider):
     """Offers the actions of the table."""
 
     def _offered(self) -> list[Action]:
-        scopes = ("app", "chat") if self._input else ("app",)
+        scopes = ("app", "chat") if self._input else ("app", *getattr(self.screen, "SCOPES", ()))
         return [action for action in ACTIONS if action.scope in scopes]
 
     @property

@@ -20,6 +20,9 @@ _TITLES: dict[Scope, str] = {
     "app": _("Everywhere"),
     "chat": _("In the chat"),
     "message": _("On a message (ctrl+up goes there, esc comes back)"),
+    "train": _("On the Train screen"),
+    "curves": _("In its curves (tab goes there)"),
+    "form": _("In the form of a training"),
     "data": _("On the Data screen"),
 }
 _KEYS_WIDTH = 30
@@ -33,7 +36,7 @@ _TYPING = (
     ("esc", _("stop the answer; from a panel or message: back to the input")),
     ("ctrl+c", _("copy a selection; else stop the answer")),
     ("shift+tab", _("go round: input, messages, panels")),
-    ("ctrl+o", _("then c chat, d data, m models: where function keys do not arrive")),
+    ("ctrl+o", _("then c chat, t train, d data, m models: where function keys do not arrive")),
     ("ctrl+p", _("command palette")),
 )
 

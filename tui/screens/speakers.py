@@ -16,7 +16,7 @@ from core.i18n import _
 from core.models.adapters import resolve_adapter
 from core.models.catalog import ModelInfo, list_models, resolve_model
 from core.workspace import load_state
-from tui.messages import ModelChosen
+from tui.messages import ComparisonChosen, ModelChosen
 from tui.screens.message_actions import MessageActions
 from tui.screens.picker import MOST_COLUMNS, Choice, Picker
 
@@ -73,6 +73,10 @@ class Speakers(MessageActions):
     @on(ModelChosen)
     def _model_chosen(self, event: ModelChosen) -> None:
         self.use(Choice(event.model, event.adapter))
+
+    @on(ComparisonChosen)
+    def _comparison_chosen(self, event: ComparisonChosen) -> None:
+        self.compare([Choice(model, adapter) for model, adapter in event.speakers])
 
     def _named(self, name: str, models: list[ModelInfo]) -> Choice:
         """Who is meant: `base`, an adapter's name or folder, a model's name or folder."""

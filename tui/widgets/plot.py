@@ -104,7 +104,8 @@ class _Curve:
     raw: list[Column]
     main: list[Column]
     told: str
-    """The value in the chart's title."""
+    """The value in the chart's title, and the smoothed one, for where there is room."""
+    told_smooth: str
 
     @classmethod
     def of(cls, trace: Trace, view: View, across: int) -> _Curve:
@@ -114,22 +115,22 @@ class _Curve:
         means = smoothed(trace.points)[inside] if view.smooth else None
         raw = columns(points, view.first, per_step)
         main = raw if means is None else columns(points, view.first, per_step, means)
-        return cls(trace.letter, trace.colour % COLOURS, raw, main, _told(points, means, view))
+        return cls(trace.letter, trace.colour % COLOURS, raw, main, *_told(points, means, view))
 
 
-def _told(points: Sequence[Slice], means: Sequence[float] | None, view: View) -> str:
-    """The value at the crosshair, else the last one; the smoothed one stands behind it."""
+def _told(points: Sequence[Slice], means: Sequence[float] | None, view: View) -> tuple[str, str]:
+    """The value at the crosshair, else the last one; and the smoothed one."""
     if view.crosshair is None:
         index = next((i for i in range(len(points) - 1, -1, -1) if math.isfinite(points[i].mean)), None)
     else:
         index = nearest(points, view.crosshair)
     if index is None:
-        return ""
+        return "", ""
     found = points[index]
     told = number_text(found.mean)
     if found.high > found.low and view.crosshair is not None:
         told += f" [{number_text(found.low)}…{number_text(found.high)}]"
-    return told if means is None else f"{told} ~{number_text(means[index])}"
+    return told, "" if means is None else f" ~{number_text(means[index])}"
 
 
 def _dots_per_step(view: View, across: int) -> float:
@@ -142,10 +143,13 @@ def _dots_per_step(view: View, across: int) -> float:
 def _title(chart: Chart, curves: Sequence[_Curve], view: View, width: int) -> Row:
     name_style = "current" if chart.current else "title"
     parts = [(("▸" if chart.current else " ") + chart.title, name_style)]
-    for curve in curves:
-        if curve.told:
-            letter = f"{curve.letter} " if curve.letter else ""
-            parts += [("  ", ""), (letter + curve.told, f"line-{curve.colour}")]
+    values = [(curve, curve.told) for curve in curves if curve.told]
+    room = width - cell_len(parts[0][0]) - sum(len(f"  {curve.letter} {told}") for curve, told in values)
+    if room >= sum(len(curve.told_smooth) for curve, _told in values):
+        values = [(curve, told + curve.told_smooth) for curve, told in values]
+    for curve, told in values:
+        letter = f"{curve.letter} " if curve.letter else ""
+        parts += [("  ", ""), (letter + told, f"line-{curve.colour}")]
     return _row(parts, width)
 
 
@@ -245,7 +249,8 @@ def _step_row(view: View, width: int, across: int) -> Row:
     cells = [" "] * width
     scale = Scale(view.first, view.last)
     free = 0
-    for value in scale.ticks(max(2, across // 9)):
+    ticks = scale.ticks(max(2, across // 9))
+    for value in ticks if len(ticks) > 1 else (view.first, view.last):
         text = f"{value:.0f}" if abs(value) < 1e6 else number_text(value)
         start = _GUTTER + round(scale.fraction(value) * (across - 1)) - len(text) // 2
         start = min(max(start, free), width - len(text))

@@ -31,6 +31,8 @@ class Status:
     context_used: int = 0
     context_length: int = 0
     memory: str = ""
+    runs: str = ""
+    """The trainings that go on: `▸ zh-lora 45%`."""
     hint: str = ""
 
 
@@ -61,6 +63,8 @@ class StatusBar(Widget):
             parts.append(Content.assemble("+ ", (inert_line(status.adapter), "bold $text-accent")))
         if status.phase:
             parts.append(Content.assemble(("● ", "$text-warning"), status.phase))
+        if status.runs:
+            parts.append(Content.assemble((status.runs, "$text-primary")))
         if status.mode:
             parts.append(Content(status.mode))
         if status.temperature is not None:

@@ -1,0 +1,121 @@
+"""Runs without a trainer: folders whose events are written as a test says."""
+
+from __future__ import annotations
+
+import os
+import socket
+from pathlib import Path
+
+from core.jsonl import append_lines
+from core.records import to_record
+from core.runs.alive import start_time
+from core.runs.events import (
+    CheckpointSaved,
+    DataReady,
+    Evaluation,
+    Event,
+    ModelReady,
+    Queued,
+    RunFailed,
+    RunFinished,
+    RunStarted,
+    Sample,
+    StageChanged,
+    Step,
+    Warned,
+)
+from core.runs.launch_file import Launch, write_launch
+from core.runs.rundir import RunDirectory
+
+BEGAN = 1_800_000_000.0
+
+
+class ScriptedRun:
+    """Writes what a run would; it is alive as long as the test is, until it ends."""
+
+    def __init__(self, folder: Path, *, total: int = 100, model: str = "demo", launched: float = BEGAN) -> None:
+        folder.mkdir(parents=True)
+        self.run = RunDirectory(folder)
+        self.total = total
+        self.now = launched
+        self.run.config.write_text(f"model_name_or_path: {model}\ndataset: [intro]\nlora_rank: 4\n")
+        write_launch(
+            self.run,
+            Launch(("finetui", "train"), time=launched, model=model, method="lora", datasets=("intro",)),
+        )
+        os.utime(self.run.launch, (launched, launched))
+
+    def tell(self, *events: Event) -> None:
+        append_lines(self.run.events, *map(to_record, events))
+
+    def start(self, *, segment: int = 1, resumed_from: str = "") -> None:
+        pid = os.getpid()
+        started = start_time(pid) or 0.0
+        self.tell(RunStarted(self.now, pid, started, socket.gethostname(), segment=segment, resumed_from=resumed_from))
+
+    def wait(self, holder: str) -> None:
+        self.tell(Queued(self.now, "cpu", holder))
+
+    def ready(self) -> None:
+        """Rows and model are there."""
+        self.tell(
+            StageChanged(self.now, "data", 0.5),
+            DataReady(self.now, 400, 20_000, 4_000, 40, 3, 0, self.total, 50.0),
+            ModelReady(self.now, "demo", "lora", 135_000_000, 460_800, "float32", "cpu", 1, 2, ("no padding",)),
+            StageChanged(self.now, "training"),
+        )
+
+    def step(self, step: int, loss: float, *, grad_norm: float = 1.0, memory: int = 900_000_000) -> None:
+        self.now += 1.0
+        self.tell(
+            Step(
+                time=self.now,
+                step=step,
+                total_steps=self.total,
+                epoch=step / 50,
+                loss=loss,
+                grad_norm=grad_norm,
+                learning_rate=5e-5 * (1 - step / self.total),
+                rows=8 * step,
+                tokens=400 * step,
+                rows_per_second=8.0,
+                tokens_per_second=400.0 + step,
+                elapsed=float(step),
+                remaining=float(self.total - step),
+                memory=memory,
+            )
+        )
+
+    def steps(self, first: int, last: int, *, every: int = 10) -> None:
+        """Points of a loss that falls from 2."""
+        for step in range(first, last + 1, every):
+            self.step(step, 2.0 / (1 + step / 20))
+
+    def evaluate(self, step: int, loss: float, *, best: bool = False) -> None:
+        self.tell(Evaluation(self.now, step, step / 50, {"loss": loss, "perplexity": 2.0}, 40, 1.0, best=best))
+
+    def answer(self, step: int, prompt: str, answer: str) -> None:
+        self.tell(Sample(self.now, step, prompt, answer))
+
+    def save(self, step: int, *, best: bool = False) -> Path:
+        """A checkpoint, with an adapter that only looks like one."""
+        path = self.run.checkpoint(step)
+        path.mkdir(parents=True)
+        (path / "adapter_config.json").write_text('{"peft_type": "LORA", "r": 4, "base_model_name_or_path": "demo"}')
+        name = path.relative_to(self.run.path).as_posix()
+        self.tell(CheckpointSaved(self.now, step, name, 3_700_000, 0.2, best))
+        return path
+
+    def warn(self, message: str, hint: str = "") -> None:
+        self.tell(Warned(self.now, message, hint))
+
+    def log(self, text: str) -> None:
+        with self.run.log.open("a") as file:
+            file.write(text)
+
+    def finish(self, step: int | None = None, *, stopped: bool = False) -> None:
+        step = self.total if step is None else step
+        self.tell(RunFinished(self.now, "stopped" if stopped else "completed", step, {"train_loss": 0.5}))
+
+    def fail(self, error: str, hint: str = "") -> None:
+        self.tell(RunFailed(self.now, error, hint, "Traceback …"))

@@ -1,0 +1,240 @@
+"""What can be done with a run: stop it, ask it for something, go on with it, use what it made, delete it.
+
+Everything goes through the run's folder and its supervisor; this screen starts and kills nothing itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from textual import work
+from textual.screen import Screen
+
+from core.errors import FinetuiError, RunError
+from core.i18n import _
+from core.launch.local import remove, resume
+from core.launch.stopping import stop, terminate
+from core.models.adapters import is_adapter_folder
+from core.models.catalog import resolve_model
+from core.models.figures import size_text
+from core.models.info import is_model_folder
+from core.runs.events import CheckpointSaved
+from core.runs.rundir import Wish
+from core.untrusted import inert, inert_line
+from core.workspace import Workspace, save_state
+from tui.messages import ComparisonChosen
+from tui.run_watcher import RunWatcher, Watched
+from tui.widgets.dialogs import Confirm
+
+if TYPE_CHECKING:
+    from tui.screens.train_form import TrainForm
+
+
+class RunActions(Screen[None]):
+    """The actions on the current run."""
+
+    def __init__(self, workspace: Workspace) -> None:
+        super().__init__()
+        self.workspace = workspace
+
+    @property
+    def watcher(self) -> RunWatcher:
+        raise NotImplementedError
+
+    @property
+    def current(self) -> Watched | None:
+        raise NotImplementedError
+
+    @property
+    def checkpoint(self) -> CheckpointSaved | None:
+        raise NotImplementedError
+
+    # --- telling ---
+
+    def tell_error(self, error: FinetuiError) -> None:
+        self.notify(inert(error.hint), title=inert(error.message), severity="error", markup=False)
+
+    def tell(self, text: str, *, name: str = "", **options: Any) -> None:
+        self.notify(text.format(name=inert_line(name)), markup=False, **options)
+
+    def remember(self, **changes: Any) -> None:
+        """Keep something in the workspace's memory, where that can be written."""
+        try:
+            save_state(self.workspace, **changes)
+        except FinetuiError as error:
+            self.tell_error(error)
+
+    def _active(self) -> Watched | None:
+        """The current run, if it goes on; else that is said."""
+        watched = self.current
+        if watched is None:
+            return None
+        if not watched.active:
+            self.tell(_("{name} does not run."), name=watched.name, severity="warning")
+            return None
+        return watched
+
+    # --- while it runs ---
+
+    def action_stop_run(self) -> None:
+        """Ask it to save and end; when it was asked already, tell it to end now."""
+        watched = self._active()
+        if watched is None:
+            return
+        name = inert_line(watched.name)
+        asked = "stop" in watched.run.wishes()
+        if asked:
+            question = _("{name} was asked to stop. End it now?").format(name=name)
+            detail = _("It saves what it has; after a minute without an end it is killed.")
+        else:
+            question = _("Stop {name}?").format(name=name)
+            detail = _("It saves after its current step and ends; r goes on with it later.")
+
+        def answered(confirmed: bool | None) -> None:
+            if confirmed:
+                self._stop(watched, now=asked)
+
+        self.app.push_screen(Confirm(question, detail), answered)
+
+    @work
+    async def _stop(self, watched: Watched, *, now: bool) -> None:
+        await asyncio.to_thread(terminate if now else stop, watched.run)
+        self.tell(_("{name} ends after its current step."), name=watched.name)
+
+    def action_wish(self, what: Wish) -> None:
+        """Ask it to save or to evaluate."""
+        watched = self._active()
+        if watched is None:
+            return
+        if watched.history is None or watched.history.step is None:
+            self.tell(_("{name} has not trained a step yet."), name=watched.name, severity="warning")
+            return
+        try:
+            watched.run.wish(what)
+        except OSError as error:
+            raise RunError(_("cannot write {path}").format(path=watched.run.control), error.strerror or "") from error
+        told = _("{name} saves after its current step.") if what == "save" else _("{name} evaluates after its step.")
+        self.tell(told, name=watched.name)
+
+    # --- afterwards ---
+
+    @work
+    async def action_resume_run(self) -> None:
+        """Go on from the newest checkpoint, or on their page from the highlighted one."""
+        watched, checkpoint = self.current, self.checkpoint
+        if watched is None:
+            return
+        name = Path(checkpoint.path).name if checkpoint is not None and checkpoint.path != "." else None
+        await asyncio.to_thread(resume, watched.run, name)
+        self.tell(_("{name} goes on."), name=watched.name)
+        self.watcher.look_again()
+
+    def action_new_run(self) -> None:
+        self._open_form()
+
+    def action_duplicate(self) -> None:
+        if self.current is not None:
+            self._open_form(self.current.run.config)
+
+    def _open_form(self, config: Path | None = None) -> None:
+        from tui.screens.train_form import TrainForm  # pydantic, 80 ms: not before it is wanted
+
+        form: TrainForm = TrainForm(self.workspace, config)
+        self.app.push_screen(form, self._started)
+
+    def _started(self, run: Path | None) -> None:
+        if run is not None:
+            self.watcher.selected = run
+            self.watcher.look_again()
+
+    def _folder(self, watched: Watched) -> Path:
+        """Where the weights lie that are meant: the highlighted checkpoint, else the end, the best, the newest."""
+        run, history = watched.run, watched.history
+        if self.checkpoint is not None:
+            return run.path / self.checkpoint.path
+        saved = [each for each in history.checkpoints if (run.path / each.path).is_dir()] if history else []
+        best = [each for each in saved if each.best]
+        found = [run.path, *(run.path / each.path for each in [*best, *reversed(saved)])]
+        for folder in found:
+            if is_adapter_folder(folder) or is_model_folder(folder):
+                return folder
+        raise RunError(
+            _("{name} has saved nothing yet").format(name=inert_line(watched.name)),
+            _("w saves a checkpoint now") if watched.active else "",
+        )
+
+    @work
+    async def action_chat_run(self) -> None:
+        """The base and what was trained, side by side in the chat."""
+        watched = self.current
+        if watched is None:
+            return
+        folder = self._folder(watched)
+        base = (await asyncio.to_thread(resolve_model, watched.summary.model, self.workspace)).name
+        trained = (base, self._short(folder)) if is_adapter_folder(folder) else (str(folder), None)
+        self.app.post_message(ComparisonChosen([(base, None), trained]))
+
+    def _short(self, folder: Path) -> str:
+        """What an adapter of a run is called: `zh-lora`, `zh-lora/step-000200`; elsewhere its folder."""
+        runs = self.workspace.runs
+        if folder.parent == runs:
+            return folder.name
+        if folder.parent.parent.parent == runs:
+            return f"{folder.parent.parent.name}/{folder.name}"
+        return str(folder)
+
+    # --- deleting ---
+
+    def action_delete(self) -> None:
+        """Delete the highlighted checkpoint on their page, else the run; after a question."""
+        watched, checkpoint = self.current, self.checkpoint
+        if watched is None:
+            return
+        if watched.active:
+            self.tell(_("{name} is still going on: x stops it."), name=watched.name, severity="warning")
+        elif checkpoint is not None and checkpoint.path != ".":
+            self._ask_delete_checkpoint(watched, checkpoint)
+        else:
+            self._ask_delete_run(watched)
+
+    def _ask_delete_run(self, watched: Watched) -> None:
+        def answered(confirmed: bool | None) -> None:
+            if confirmed:
+                self._delete_run(watched)
+
+        question = _("Delete the run {name} with all that it wrote?").format(name=inert_line(watched.name))
+        self.app.push_screen(Confirm(question, inert_line(str(watched.run.path))), answered)
+
+    @work
+    async def _delete_run(self, watched: Watched) -> None:
+        await asyncio.to_thread(remove, watched.run, self.workspace)
+        self.tell(_("{name} is deleted."), name=watched.name)
+        self.watcher.look_again()
+
+    def _ask_delete_checkpoint(self, watched: Watched, checkpoint: CheckpointSaved) -> None:
+        def answered(confirmed: bool | None) -> None:
+            if confirmed:
+                self._delete_checkpoint(watched, checkpoint)
+
+        name = inert_line(Path(checkpoint.path).name)
+        question = _("Delete the checkpoint {name}?").format(name=name)
+        self.app.push_screen(Confirm(question, size_text(checkpoint.bytes)), answered)
+
+    @work
+    async def _delete_checkpoint(self, watched: Watched, checkpoint: CheckpointSaved) -> None:
+        path = watched.run.path / checkpoint.path
+        if path.parent != watched.run.checkpoints:  # what a run's file says is no reason to delete something else
+            raise RunError(_("{path} is no checkpoint of this run").format(path=inert_line(str(path))))
+        try:
+            await asyncio.to_thread(shutil.rmtree, path)
+        except OSError as error:
+            told = _("cannot delete {path}").format(path=inert_line(str(path)))
+            raise RunError(told, error.strerror or "") from error
+        self.tell(_("{name} is deleted."), name=path.name)
+        self._show_run()
+
+    def _show_run(self) -> None:
+        raise NotImplementedError

@@ -1,0 +1,393 @@
+"""The form of a training: presets first, then the options in groups, and the plan beside them as one types.
+
+The form knows texts; `core.config` says what they mean, `core.launch` whether this machine can do it, and the engine,
+in a process of its own, what it will be. Each mistake stands at its row. Nothing is started before ctrl+r.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from contextlib import aclosing
+from dataclasses import replace
+from pathlib import Path
+from typing import ClassVar
+
+from textual import on, work
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Horizontal, VerticalScroll
+from textual.content import Content
+from textual.screen import Screen
+from textual.timer import Timer
+from textual.widgets import OptionList, Static
+from textual.widgets.option_list import Option
+
+from core.config.sources import Preset, list_presets
+from core.data.catalog import read_catalog
+from core.errors import ConfigError, FinetuiError, Problem
+from core.i18n import _, plural
+from core.launch.prepare import Prepared, prepare, start
+from core.models.adapters import find_adapters
+from core.models.catalog import list_models
+from core.runs.plan import DryStep, Plan, Planning, Refused
+from core.untrusted import inert, inert_line
+from core.workspace import Workspace, load_state
+from tui import clipboard
+from tui.actions import bindings
+from tui.forms import OptionForm
+from tui.grouped_form import GroupedForm
+from tui.plan_child import ask_plan
+from tui.screens.choose import ChooseWord
+from tui.training_options import (
+    BASIC,
+    command_of,
+    defaults,
+    file_texts,
+    option_specs,
+    preset_texts,
+    relevant,
+    said,
+    settings_of,
+    yaml_of,
+)
+from tui.widgets.dialogs import AskText, Confirm
+from tui.widgets.plan_pane import PlanPane
+
+_WIDE = 100
+_PLAN_SECONDS = 0.7
+"""Rest between the last key and the plan: it costs a process."""
+
+
+class TrainForm(Screen[Path | None]):
+    """Fills in the options of a training and starts it; the run's folder, or None when nothing was started.
+
+    Args:
+        workspace: where data, models and runs lie.
+        config: a run's `config.yaml` to begin with.
+    """
+
+    SCOPES: ClassVar[tuple[str, ...]] = ("form",)
+    BINDINGS: ClassVar[list[BindingType]] = [*bindings("form"), Binding("escape", "back", _("Back"), show=False)]
+    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (_WIDE, "-wide")]  # noqa: RUF012  Textual declares no class variable
+    DEFAULT_CSS = """
+    TrainForm #form-title { height: 1; padding: 0 1; }
+    TrainForm #form-body { height: 1fr; }
+    TrainForm #form-rows { width: 1fr; scrollbar-size-vertical: 1; }
+    TrainForm #form-presets, TrainForm #form-presets:focus {
+        height: auto; max-height: 9; border: none; padding: 0; background: transparent; margin: 0 0 1 0;
+        & > .option-list--option { padding: 0 1; text-wrap: nowrap; text-overflow: ellipsis; }
+        & > .option-list--option-highlighted { background: $primary 10%; color: $text; text-style: none; }
+    }
+    TrainForm #form-presets:focus > .option-list--option-highlighted { background: $primary 25%; }
+    TrainForm GroupedForm { height: auto; overflow-y: hidden; }
+    TrainForm PlanPane { width: 44; border-left: solid $panel; }
+    TrainForm #form-keys { height: 1; padding: 0 1; background: $panel; color: $text-muted; }
+    TrainForm.-narrow PlanPane { display: none; }
+    TrainForm.-narrow.-plan PlanPane { display: block; width: 1fr; border-left: none; }
+    TrainForm.-narrow.-plan #form-rows { display: none; }
+    """
+
+    def __init__(self, workspace: Workspace, config: Path | None = None) -> None:
+        super().__init__()
+        self.workspace = workspace
+        self._config = config
+        self._presets: Sequence[Preset] = list_presets("train")
+        self._begun: Mapping[str, str] = {**defaults(), "model_name_or_path": self._usual_model()}
+        self._problems: tuple[Problem, ...] = ()
+        self._prepared: Prepared | None = None
+        self._timer: Timer | None = None
+        self._starting = False
+
+    def compose(self) -> ComposeResult:
+        yield Static(Content(_("New training: begin with a preset, or with the rows below it")), id="form-title")
+        with Horizontal(id="form-body"):
+            yield VerticalScroll(id="form-rows", can_focus=False)
+            yield PlanPane(id="form-plan")
+        yield Static(Content(""), id="form-keys")
+
+    async def on_mount(self) -> None:
+        suggested = await asyncio.to_thread(_suggested, self.workspace)
+        rows = self.query_one("#form-rows")
+        form = GroupedForm(option_specs(), self._begun, basic=BASIC, relevant=relevant, suggested=suggested)
+        listed = OptionList(*(Option(_preset_row(preset)) for preset in self._presets), markup=False, id="form-presets")
+        if self._config is None:
+            await rows.mount(listed)
+        await rows.mount(form)
+        self._tell_keys()
+        if self._config is None:
+            listed.focus()
+        else:
+            self._begin_with_file(self._config)
+        self._consider()
+
+    def _usual_model(self) -> str:
+        """The one that answers in the chat."""
+        speaker = load_state(self.workspace).get("speaker")
+        name = speaker.get("model") if isinstance(speaker, dict) else None
+        return name if isinstance(name, str) and name else defaults()["model_name_or_path"]
+
+    @property
+    def form(self) -> GroupedForm:
+        return self.query_one(GroupedForm)
+
+    def _tell_keys(self) -> None:
+        keys = [
+            _("ctrl+r start"),
+            _("enter lists"),
+            _("ctrl+l all options"),
+            *([_("ctrl+g plan")] if self.has_class("-narrow") else []),
+            _("ctrl+t try a batch"),
+            _("ctrl+s save"),
+            _("ctrl+y command"),
+            _("esc back"),
+        ]
+        line = Content("  ").join(map(Content, keys)).truncate(max(1, self.size.width - 2), ellipsis=True)
+        self.query_one("#form-keys", Static).update(line)
+
+    def on_resize(self) -> None:
+        self._tell_keys()
+
+    def _tell(self, error: FinetuiError) -> None:
+        self.notify(inert(error.hint), title=inert(error.message), severity="error", markup=False)
+
+    # --- what it begins with ---
+
+    @on(OptionList.OptionSelected, "#form-presets")
+    def _preset_chosen(self, event: OptionList.OptionSelected) -> None:
+        preset = self._presets[event.option_index]
+        before = self.form.values
+        texts = preset_texts(preset.name)
+        if texts["model_name_or_path"] == defaults()["model_name_or_path"]:
+            texts["model_name_or_path"] = before["model_name_or_path"]
+        self._begin(texts, preset.name)
+        self.form.go_to("model_name_or_path")
+
+    def _begin_with_file(self, config: Path) -> None:
+        try:
+            self._begin(file_texts(config), _("as {name}").format(name=inert_line(config.parent.name)))
+        except ConfigError as error:
+            self._tell(error)
+        self.form.go_to("model_name_or_path")
+
+    def _begin(self, texts: Mapping[str, str], name: str) -> None:
+        self._begun = texts
+        self.form.tell(texts)
+        title = Content.assemble((_("New training"), "bold"), f"  {name}")
+        self.query_one("#form-title", Static).update(title)
+        self._consider()
+
+    # --- rows ---
+
+    @on(GroupedForm.Asked)
+    def _list_words(self, event: GroupedForm.Asked) -> None:
+        row = event.row
+        text = row.input
+
+        def chosen(word: str | None) -> None:
+            if word is not None:
+                text.value = word
+                text.cursor_position = len(word)
+
+        self.app.push_screen(ChooseWord(row.spec.name, row.words, text.value), chosen)
+
+    @on(OptionForm.Edited)
+    def _edited(self, event: OptionForm.Edited) -> None:
+        event.stop()
+        self._consider()
+
+    def action_unfold(self) -> None:
+        self.form.unfold()
+
+    # --- the plan ---
+
+    def _consider(self) -> None:
+        """Look at what the texts mean, and have it planned when they mean something."""
+        self._prepared = None
+        self.workers.cancel_group(self, "plan")
+        if self._timer is not None:
+            self._timer.stop()
+        try:
+            settings_of(self.form.values)
+        except ConfigError as error:
+            self._show_problems(error.problems)
+            return
+        self._show_problems(())
+        self.query_one(PlanPane).say("…")
+        self._timer = self.set_timer(_PLAN_SECONDS, self._plan)
+
+    def _show_problems(self, problems: Sequence[Problem], total: int = 0) -> None:
+        """At their rows, and all of them in the plan's place."""
+        self._problems = tuple(replace(problem, where=_option(problem.where)) for problem in problems)
+        self.form.show_problems(self._problems)
+        if problems:
+            self.query_one(PlanPane).show_problems(problems, total)
+
+    @work(exclusive=True, group="plan")
+    async def _plan(self, dry: bool = False) -> None:
+        pane = self.query_one(PlanPane)
+        try:
+            prepared = await self._prepare()
+            cautions = [Problem("", caution.message, caution.hint) for caution in prepared.cautions]
+            async with aclosing(ask_plan(prepared, dry=dry)) as records:
+                async for record in records:
+                    match record:
+                        case Planning(fraction=fraction):
+                            pane.say(_("rows become tokens {share:.0%}").format(share=fraction))
+                        case Refused(problems=problems, total=total):
+                            self._show_problems(problems, total)
+                        case Plan():
+                            pane.show_plan(record, cautions)
+                            if dry:
+                                pane.say(_("trying the longest batch…"))
+                        case DryStep():
+                            pane.show_dry(record)
+        except ConfigError as error:
+            self._show_problems(error.problems)
+        except FinetuiError as error:
+            pane.say(_("not known"), Content(inert(f"{error.message}\n{error.hint}")))
+
+    async def _prepare(self) -> Prepared:
+        """The training, with everything looked at that it stands on.
+
+        Raises:
+            ConfigError: all that stands against it.
+        """
+        if self._prepared is None:
+            settings = settings_of(self.form.values)
+            self._prepared = await asyncio.to_thread(prepare, settings, self.workspace)
+        return self._prepared
+
+    def action_try_batch(self) -> None:
+        """Load the model and measure an update with the longest batch."""
+        if self._problems:
+            self._go_to_problem()
+            return
+        if self._timer is not None:
+            self._timer.stop()
+        self.query_one(PlanPane).say(_("planning…"))
+        self._plan(dry=True)
+
+    def action_plan(self) -> None:
+        """Go to the plan, to scroll in it, and back."""
+        pane = self.query_one(PlanPane)
+        if pane.has_focus:
+            self._leave_plan()
+            return
+        pane.can_focus = True
+        self.add_class("-plan")
+        self.call_after_refresh(pane.focus)
+
+    def _leave_plan(self) -> None:
+        pane = self.query_one(PlanPane)
+        self.remove_class("-plan")
+        pane.can_focus = False
+        self.call_after_refresh(self._focus_rows)
+
+    def _focus_rows(self) -> None:
+        if self.focused is None:
+            self.form.go_to("model_name_or_path")
+
+    # --- what becomes of it ---
+
+    def _go_to_problem(self) -> None:
+        count = len(self._problems)
+        told = plural("{count} problem stands against it.", "{count} problems stand against it.", count)
+        self.notify(told, severity="warning")
+        self.remove_class("-plan")
+        for problem in self._problems:
+            if self.form.go_to(problem.where):
+                return
+
+    def action_start_run(self) -> None:
+        """Start, unless something stands against it."""
+        if self._starting:
+            return
+        if self._problems:
+            self._go_to_problem()
+            return
+        self._start()
+
+    @work
+    async def _start(self) -> None:
+        self._starting = True
+        try:
+            prepared = await self._prepare()
+            run = await asyncio.to_thread(start, prepared)
+        except ConfigError as error:
+            self._show_problems(error.problems)
+            self._go_to_problem()
+            return
+        finally:
+            self._starting = False
+        self.notify(_("{name} has started.").format(name=inert_line(run.name)), markup=False)
+        self.dismiss(run.path)
+
+    def action_save_yaml(self) -> None:
+        """Ask for a file, and write all options into it."""
+        try:
+            settings = settings_of(self.form.values)
+        except ConfigError:
+            self._go_to_problem()
+            return
+
+        def named(name: str | None) -> None:
+            if name:
+                self._write(self.workspace.root / Path(name).expanduser(), yaml_of(settings))
+
+        method = self.form.values.get("finetuning_type") or "train"
+        self.app.push_screen(AskText(_("Save the options in which file?"), f"{method}.yaml"), named)
+
+    def _write(self, path: Path, text: str) -> None:
+        def write(confirmed: bool | None) -> None:
+            if not confirmed:
+                return
+            try:
+                path.write_text(text, encoding="utf-8")
+            except OSError as error:
+                told = _("cannot write {path}").format(path=inert_line(str(path)))
+                self._tell(FinetuiError(told, error.strerror or ""))
+                return
+            self.notify(_("Written: {path}").format(path=inert_line(str(path))), markup=False)
+
+        if path.exists():
+            self.app.push_screen(Confirm(_("Write over {path}?").format(path=inert_line(str(path)))), write)
+        else:
+            write(True)
+
+    async def action_copy_command(self) -> None:
+        await clipboard.copy(self.app, command_of(self.form.values), self.workspace.state)
+
+    def action_back(self) -> None:
+        """One step: out of the plan, out of the form; what was filled in is asked about."""
+        if self.query_one(PlanPane).has_focus:
+            self._leave_plan()
+        elif said(self.form.values) == said(self._begun):
+            self.dismiss(None)
+        else:
+            question = _("Leave the form? What you changed is lost.")
+            self.app.push_screen(Confirm(question, _("ctrl+s keeps it in a file")), self._left)
+
+    def _left(self, confirmed: bool | None) -> None:
+        if confirmed:
+            self.dismiss(None)
+
+
+def _preset_row(preset: Preset) -> Content:
+    return Content.assemble((preset.name.ljust(16), "bold"), (inert_line(preset.about), "$muted"))
+
+
+def _option(where: str) -> str:
+    """The option that a problem is about: `--lora_rank`, `lora.yaml:12: lora_rank` and the name alone."""
+    return where.rpartition(" ")[2].lstrip("-").replace("-", "_") if where else ""
+
+
+def _suggested(workspace: Workspace) -> dict[str, list[str]]:
+    """What there is for options that name something."""
+    found: dict[str, list[str]] = {"model_name_or_path": ["default", *(m.name for m in list_models(workspace))]}
+    found["adapter_name_or_path"] = [adapter.name for adapter in find_adapters(workspace)]
+    try:
+        found["dataset"] = found["eval_dataset"] = list(read_catalog(workspace.data).entries)
+    except FinetuiError:  # said when a set is named
+        found["dataset"] = []
+    return found

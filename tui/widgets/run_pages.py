@@ -1,0 +1,123 @@
+"""Two pages about a run: the answers to its probe prompts, step by step, and its checkpoints."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+from rich.cells import cell_len
+from textual.app import ComposeResult
+from textual.binding import BindingType
+from textual.containers import VerticalScroll
+from textual.content import Content
+from textual.widgets import OptionList, Static
+from textual.widgets.option_list import Option
+
+from core.i18n import _
+from core.models.figures import size_text
+from core.runs.events import CheckpointSaved, Sample
+from core.runs.history import History
+from core.untrusted import inert, inert_line
+from tui.widgets.axes import number_text
+
+_ANSWERS_PER_PROMPT = 60
+
+
+class AnswersPage(VerticalScroll, can_focus=True):
+    """What the model answered to the same prompts as the training went on. The newest answer stands first."""
+
+    DEFAULT_CSS = """
+    AnswersPage { height: 1fr; padding: 0 1; scrollbar-size-vertical: 1; }
+    AnswersPage Static { width: 100%; height: auto; }
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._shown: tuple[object, int] = (None, -1)
+
+    def compose(self) -> ComposeResult:
+        yield Static(Content(""))
+
+    def show(self, history: History | None) -> None:
+        samples = history.samples if history is not None else []
+        now = (history, len(samples))
+        if now != self._shown:
+            self._shown = now
+            self.query_one(Static).update(answers_content(samples))
+
+
+def answers_content(samples: Sequence[Sample]) -> Content:
+    """Prompt by prompt, what was answered at which step; an answer that did not change is said once."""
+    if not samples:
+        return Content(_("No answers yet: probe prompts are answered before the first step and at each evaluation."))
+    parts = []
+    for prompt in dict.fromkeys(sample.prompt for sample in samples):
+        lines = [Content.styled(inert(prompt), "bold $text-primary")]
+        answers = [sample for sample in samples if sample.prompt == prompt]
+        for number, sample in reversed(list(enumerate(answers))[-_ANSWERS_PER_PROMPT:]):
+            same = number > 0 and answers[number - 1].answer == sample.answer
+            said = (_("as before"), "$muted") if same else inert(sample.answer.strip()) or (_("nothing"), "$muted")
+            lines.append(Content.assemble((f"{sample.step:>7}  ", "$muted"), said))
+        parts.append(Content("\n").join(lines))
+    return Content("\n\n").join(parts)
+
+
+class CheckpointsPage(OptionList):
+    """The checkpoints of a run; keys of the screen act on the highlighted one."""
+
+    BINDINGS: ClassVar[list[BindingType]] = []
+    DEFAULT_CSS = """
+    CheckpointsPage, CheckpointsPage:focus {
+        height: 1fr; border: none; padding: 0; background: transparent; scrollbar-size-vertical: 1;
+        & > .option-list--option { padding: 0 1; }
+        & > .option-list--option-highlighted { background: $primary 15%; color: $text; text-style: none; }
+    }
+    CheckpointsPage:focus > .option-list--option-highlighted { background: $primary 25%; }
+    """
+
+    def __init__(self) -> None:
+        super().__init__(markup=False)
+        self._saved: list[CheckpointSaved] = []
+
+    def show(self, history: History | None) -> None:
+        """The newest first."""
+        there = history.checkpoints if history is not None else []
+        saved = [each for each in reversed(there) if history and (history.run.path / each.path).is_dir()]
+        if saved == self._saved and self.option_count:
+            return
+        before = self.current
+        self._saved = saved
+        self.clear_options()
+        if not saved or history is None:
+            self.add_option(Option(Content(_("No checkpoint yet: w saves one now.")), disabled=True))
+            return
+        self.add_options(Option(checkpoint_content(each, history, self.size.width - 3)) for each in saved)
+        paths = [each.path for each in saved]
+        self.highlighted = paths.index(before.path) if before is not None and before.path in paths else 0
+
+    @property
+    def current(self) -> CheckpointSaved | None:
+        """The highlighted checkpoint."""
+        index = self.highlighted
+        return self._saved[index] if index is not None and index < len(self._saved) else None
+
+
+def checkpoint_content(saved: CheckpointSaved, history: History, width: int) -> Content:
+    """A checkpoint in one line: which, how good, how large."""
+    curve = history.curves.get("eval_loss")
+    looked = next((point.mean for point in curve.slices if point.last == saved.step), None) if curve else None
+    name = _("the end") if saved.path == "." else inert_line(saved.path.rpartition("/")[2])
+    best = saved.best or (history.best is not None and history.best.step == saved.step)
+    left = Content.assemble((name, "bold"), "  ", (_("step {n}").format(n=saved.step), "$muted"))
+    right = "  ".join(
+        filter(
+            None,
+            (
+                _("best") if best else "",
+                _("eval loss {loss}").format(loss=number_text(looked)) if looked is not None else "",
+                size_text(saved.bytes),
+            ),
+        )
+    )
+    gap = max(1, width - left.cell_length - cell_len(right))
+    return Content.assemble(left, " " * gap, (right, "$text-success" if best else "$muted"))
