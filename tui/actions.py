@@ -228,6 +228,7 @@ ACTIONS: tuple[Action, ...] = (
     Action("resume_run", _("Resume"), _("go on with a run that stopped, from a checkpoint"), "train", "r"),
     Action("duplicate", _("Duplicate"), _("the form, filled in as this run was, to change something"), "train", "c"),
     Action("chat_run", _("Open in chat"), _("the base and this checkpoint, side by side"), "train", "o"),
+    Action("export_run", _("Export"), _("merge the adapter into its base, as a model of its own"), "train", "e"),
     Action("delete", _("Delete"), _("delete a run, or on the checkpoints page a checkpoint"), "train", "d"),
     Action("smooth", _("Smoothing"), _("draw the smoothed curve over the raw one"), "train", "s"),
     Action("log_scale", _("Log scale"), _("a logarithmic y axis"), "train", "l"),

@@ -26,6 +26,7 @@ from core.runs.rundir import Wish
 from core.untrusted import inert, inert_line
 from core.workspace import Workspace, save_state
 from tui.messages import ComparisonChosen
+from tui.pulling import Exporting, running_pull
 from tui.run_watcher import RunWatcher, Watched
 from tui.widgets.dialogs import Confirm
 
@@ -185,6 +186,24 @@ class RunActions(Screen[None]):
         if folder.parent.parent.parent == runs:
             return f"{folder.parent.parent.name}/{folder.name}"
         return str(folder)
+
+    def action_export_run(self) -> None:
+        """Merge what was trained into its base, as a new model, after a question."""
+        watched = self.current
+        if watched is None:
+            return
+        if running_pull(self.app) is not None:
+            self.tell(_("Another model is being made: one at a time."), severity="warning")
+            return
+        name = self._short(self._folder(watched))
+
+        def answered(confirmed: bool | None) -> None:
+            if confirmed:
+                Exporting(self.app, self.workspace, name).start()
+                self.tell(_("{name} is being merged; it is told when that is done."), name=name)
+
+        question = _("Merge {name} into its model, as a new model?").format(name=inert_line(name))
+        self.app.push_screen(Confirm(question, _("finetui export does the same.")), answered)
 
     # --- deleting ---
 

@@ -251,8 +251,11 @@ class TrainScreen(RunActions):
 
     @property
     def letters(self) -> dict[Path, str]:
-        """Of the marked runs."""
-        return dict(zip(self._marked, _LETTERS, strict=False))
+        """Of the runs whose curves are laid over one another."""
+        if not self._marked:
+            return {}
+        here = self.current.run.path if self.current else self._marked[0]
+        return dict(zip(dict.fromkeys([*self._marked, here]), _LETTERS, strict=False))
 
     @on(OptionList.OptionHighlighted, "#train-runs")
     def _highlighted(self) -> None:
@@ -260,6 +263,7 @@ class TrainScreen(RunActions):
         if watched is not None:
             self.watcher.selected = watched.run.path
             self.watcher.want(watched.run.path)
+        self._renew_rows()
         self._show_run()
 
     @on(OptionList.OptionSelected, "#train-runs")
@@ -314,14 +318,9 @@ class TrainScreen(RunActions):
 
     def _overlaid(self, watched: Watched) -> list[ShownRun]:
         """The marked runs and this one."""
-        marked = [run for path in self._marked if (run := self.watcher.runs.get(path)) is not None]
-        runs = marked if watched in marked else [*marked, watched][: len(_LETTERS)]
-        letters = {run.run.path: letter for run, letter in zip(runs, _LETTERS, strict=False)}
-        return [
-            ShownRun(run.name, letters[run.run.path], run.history, run.active)
-            for run in runs
-            if run.history is not None
-        ]
+        letters = self.letters or {watched.run.path: _LETTERS[0]}
+        runs = [(self.watcher.runs[path], letter) for path, letter in letters.items() if path in self.watcher.runs]
+        return [ShownRun(run.name, letter, run.history, run.active) for run, letter in runs if run.history is not None]
 
     def _tell_tabs(self, watched: Watched) -> None:
         history = watched.history
@@ -452,7 +451,7 @@ class TrainScreen(RunActions):
     def _run_keys(self, watched: Watched) -> list[str]:
         if watched.active:
             return [_("x stop"), _("w save"), _("v evaluate"), _("o chat")]
-        return [_("o chat"), _("r resume"), _("c duplicate"), _("d delete")]
+        return [_("o chat"), _("r resume"), _("c duplicate"), _("e export"), _("d delete")]
 
 
 def _has(watched: Watched, words: list[str]) -> bool:

@@ -54,7 +54,7 @@ from tui.training_options import (
 from tui.widgets.dialogs import AskText, Confirm
 from tui.widgets.plan_pane import PlanPane
 
-_WIDE = 100
+_WIDE, _PLAN = 100, 44
 _PLAN_SECONDS = 0.7
 """Rest between the last key and the plan: it costs a process."""
 
@@ -70,22 +70,22 @@ class TrainForm(Screen[Path | None]):
     SCOPES: ClassVar[tuple[str, ...]] = ("form",)
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("form"), Binding("escape", "back", _("Back"), show=False)]
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (_WIDE, "-wide")]  # noqa: RUF012  Textual declares no class variable
-    DEFAULT_CSS = """
-    TrainForm #form-title { height: 1; padding: 0 1; }
-    TrainForm #form-body { height: 1fr; }
-    TrainForm #form-rows { width: 1fr; scrollbar-size-vertical: 1; }
-    TrainForm #form-presets, TrainForm #form-presets:focus {
+    DEFAULT_CSS = f"""
+    TrainForm #form-title {{ height: 1; padding: 0 1; }}
+    TrainForm #form-body {{ height: 1fr; }}
+    TrainForm #form-rows {{ width: 1fr; scrollbar-size-vertical: 1; }}
+    TrainForm #form-presets, TrainForm #form-presets:focus {{
         height: auto; max-height: 9; border: none; padding: 0; background: transparent; margin: 0 0 1 0;
-        & > .option-list--option { padding: 0 1; text-wrap: nowrap; text-overflow: ellipsis; }
-        & > .option-list--option-highlighted { background: $primary 10%; color: $text; text-style: none; }
-    }
-    TrainForm #form-presets:focus > .option-list--option-highlighted { background: $primary 25%; }
-    TrainForm GroupedForm { height: auto; overflow-y: hidden; }
-    TrainForm PlanPane { width: 44; border-left: solid $panel; }
-    TrainForm #form-keys { height: 1; padding: 0 1; background: $panel; color: $text-muted; }
-    TrainForm.-narrow PlanPane { display: none; }
-    TrainForm.-narrow.-plan PlanPane { display: block; width: 1fr; border-left: none; }
-    TrainForm.-narrow.-plan #form-rows { display: none; }
+        & > .option-list--option {{ padding: 0 1; }}
+        & > .option-list--option-highlighted {{ background: $primary 10%; color: $text; text-style: none; }}
+    }}
+    TrainForm #form-presets:focus > .option-list--option-highlighted {{ background: $primary 25%; }}
+    TrainForm GroupedForm {{ height: auto; overflow-y: hidden; }}
+    TrainForm PlanPane {{ width: {_PLAN}; border-left: solid $panel; }}
+    TrainForm #form-keys {{ height: 1; padding: 0 1; background: $panel; color: $text-muted; }}
+    TrainForm.-narrow PlanPane {{ display: none; }}
+    TrainForm.-narrow.-plan PlanPane {{ display: block; width: 1fr; border-left: none; }}
+    TrainForm.-narrow.-plan #form-rows {{ display: none; }}
     """
 
     def __init__(self, workspace: Workspace, config: Path | None = None) -> None:
@@ -110,7 +110,7 @@ class TrainForm(Screen[Path | None]):
         suggested = await asyncio.to_thread(_suggested, self.workspace)
         rows = self.query_one("#form-rows")
         form = GroupedForm(option_specs(), self._begun, basic=BASIC, relevant=relevant, suggested=suggested)
-        listed = OptionList(*(Option(_preset_row(preset)) for preset in self._presets), markup=False, id="form-presets")
+        listed = OptionList(*map(Option, self._preset_rows()), markup=False, id="form-presets")
         if self._config is None:
             await rows.mount(listed)
         await rows.mount(form)
@@ -145,8 +145,15 @@ class TrainForm(Screen[Path | None]):
         line = Content("  ").join(map(Content, keys)).truncate(max(1, self.size.width - 2), ellipsis=True)
         self.query_one("#form-keys", Static).update(line)
 
+    def _preset_rows(self) -> list[Content]:
+        width = max(20, self.size.width - (0 if self.has_class("-narrow") else _PLAN) - 5)
+        return [_preset_row(preset).truncate(width, ellipsis=True) for preset in self._presets]
+
     def on_resize(self) -> None:
         self._tell_keys()
+        for listed in self.query("#form-presets").results(OptionList):
+            for index, row in enumerate(self._preset_rows()):
+                listed.replace_option_prompt_at_index(index, row)
 
     def _tell(self, error: FinetuiError) -> None:
         self.notify(inert(error.hint), title=inert(error.message), severity="error", markup=False)

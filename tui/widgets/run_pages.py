@@ -19,8 +19,10 @@ from core.runs.events import CheckpointSaved, Sample
 from core.runs.history import History
 from core.untrusted import inert, inert_line
 from tui.widgets.axes import number_text
+from tui.widgets.lines import break_offsets
 
 _ANSWERS_PER_PROMPT = 60
+_STEP_CELLS = 9
 
 
 class AnswersPage(VerticalScroll, can_focus=True):
@@ -33,20 +35,20 @@ class AnswersPage(VerticalScroll, can_focus=True):
 
     def __init__(self) -> None:
         super().__init__()
-        self._shown: tuple[object, int] = (None, -1)
+        self._shown: tuple[object, int] = (None, 0)
 
     def compose(self) -> ComposeResult:
         yield Static(Content(""))
 
     def show(self, history: History | None) -> None:
         samples = history.samples if history is not None else []
-        now = (history, len(samples))
+        now = (samples, self.size.width)
         if now != self._shown:
             self._shown = now
-            self.query_one(Static).update(answers_content(samples))
+            self.query_one(Static).update(answers_content(samples, max(20, self.size.width - 4)))
 
 
-def answers_content(samples: Sequence[Sample]) -> Content:
+def answers_content(samples: Sequence[Sample], width: int) -> Content:
     """Prompt by prompt, what was answered at which step; an answer that did not change is said once."""
     if not samples:
         return Content(_("No answers yet: probe prompts are answered before the first step and at each evaluation."))
@@ -56,10 +58,17 @@ def answers_content(samples: Sequence[Sample]) -> Content:
         answers = [sample for sample in samples if sample.prompt == prompt]
         for number, sample in reversed(list(enumerate(answers))[-_ANSWERS_PER_PROMPT:]):
             same = number > 0 and answers[number - 1].answer == sample.answer
-            said = (_("as before"), "$muted") if same else inert(sample.answer.strip()) or (_("nothing"), "$muted")
-            lines.append(Content.assemble((f"{sample.step:>7}  ", "$muted"), said))
+            text = inert(sample.answer.strip())
+            said = [(_("as before"), "$muted")] if same else [(row, "") for row in _broken(text, width - _STEP_CELLS)]
+            for row, (piece, style) in enumerate(said or [(_("nothing"), "$muted")]):
+                step = f"{sample.step:>7}  " if row == 0 else " " * _STEP_CELLS
+                lines.append(Content.assemble((step, "$muted"), (piece, style)))
         parts.append(Content("\n").join(lines))
     return Content("\n\n").join(parts)
+
+
+def _broken(text: str, width: int) -> list[str]:
+    return [line[start:end] for line in text.splitlines() for start, end in break_offsets(line, width)]
 
 
 class CheckpointsPage(OptionList):

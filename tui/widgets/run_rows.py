@@ -189,7 +189,7 @@ def _groups(watched: Watched, history: History | None) -> Iterator[list[tuple[st
             (_("step"), f"{step.step}/{history.total_steps}"),
             (_("epoch"), f"{step.epoch:.2f}"),
             (_("loss"), number_text(step.loss)),
-            (_("eval loss"), _eval_loss(history)),
+            *_eval_losses(history),
             (_("grad norm"), number_text(step.grad_norm)),
             (_("learning rate"), number_text(step.learning_rate)),
         ]
@@ -222,9 +222,9 @@ def _groups(watched: Watched, history: History | None) -> Iterator[list[tuple[st
     yield [(_("folder"), str(watched.run.path))]
 
 
-def _eval_loss(history: History) -> str:
+def _eval_losses(history: History) -> list[tuple[str, str]]:
     curve = history.curves.get("eval_loss")
-    if curve is None:
-        return ""
+    if curve is None or not len(curve):
+        return []
     best = min((point.mean for point in curve.slices), default=curve.last)
-    return f"{number_text(curve.last)} ({_('best {loss}').format(loss=number_text(best))})"
+    return [(_("eval loss"), number_text(curve.last)), (_("best"), number_text(best))]
