@@ -23,7 +23,9 @@ from core.runs.plan import TokenReport
 IDS = "ids.i32"
 _ROWS = "rows.npz"
 _REPORT = "report.json"
-_RESIDENT_BYTES = 32 << 20
+_RESIDENT_BYTES = 64 << 20
+_AROUND_BYTES = 64 << 10
+"""What Linux maps around a place that is read."""
 _REPORTS = registry(TokenReport)
 
 
@@ -66,7 +68,7 @@ class EncodedSet:
 
     def _let_go(self, touched: int) -> None:
         """Pages of a mapped file count as this process's memory until they are given back."""
-        self._touched += max(touched, mmap.PAGESIZE)
+        self._touched += max(touched, _AROUND_BYTES)
         if self._map is not None and self._touched > _RESIDENT_BYTES:
             self._map.madvise(mmap.MADV_DONTNEED)
             self._touched = 0
