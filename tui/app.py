@@ -143,8 +143,6 @@ class FinetuiApp(App[None]):
             await super().on_event(event)
 
     async def on_unmount(self) -> None:
-        if self.watcher is not None:
-            await self.watcher.close()
         if self.chat is not None:
             await self.chat.driver.close()
 
@@ -166,7 +164,7 @@ class FinetuiApp(App[None]):
                 self.chat.tell_status(runs=module.runs_text(watcher.active))
 
         watcher.subscribe(tell_runs)
-        watcher.start()
+        self.run_worker(watcher.watch(), name="runs")
 
     def _alarm(self, alarm: Alarm) -> None:
         """A run ended or diverges: a bell for who looks elsewhere, and what it is."""

@@ -115,7 +115,6 @@ class RunWatcher:
         self._glanced: object = None
         self._scanned_at = 0.0
         self._wanted: list[Path] = []
-        self._task: asyncio.Task[None] | None = None
         self._hurry = asyncio.Event()
 
     # --- for screens ---
@@ -124,16 +123,6 @@ class RunWatcher:
         """Be told of changes; call what is returned to hear no more."""
         self._listeners.append(listener)
         return lambda: self._listeners.remove(listener)
-
-    def start(self) -> None:
-        if self._task is None:
-            self._task = asyncio.create_task(self._watch())
-
-    async def close(self) -> None:
-        if self._task is not None:
-            self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
 
     def look_again(self) -> None:
         """Look at the folders now: one was started, resumed or deleted here."""
@@ -154,7 +143,8 @@ class RunWatcher:
 
     # --- watching ---
 
-    async def _watch(self) -> None:
+    async def watch(self) -> None:
+        """Look and tell, until cancelled."""
         while True:
             changed = await self._scan() if await self._due() else False
             came = await self._read()
