@@ -28,6 +28,8 @@ from core.runs.launch_file import Launch, write_launch
 from core.runs.rundir import RunDirectory
 
 BEGAN = 1_800_000_000.0
+_NOBODY = 2**22 + 1
+"""No process has this pid: it is above what Linux gives out."""
 
 
 class ScriptedRun:
@@ -48,9 +50,9 @@ class ScriptedRun:
     def tell(self, *events: Event) -> None:
         append_lines(self.run.events, *map(to_record, events))
 
-    def start(self, *, segment: int = 1, resumed_from: str = "") -> None:
-        pid = os.getpid()
-        started = start_time(pid) or 0.0
+    def start(self, *, segment: int = 1, resumed_from: str = "", alive: bool = True) -> None:
+        """Its supervisor is this process, or one that has gone."""
+        pid, started = (os.getpid(), start_time(os.getpid()) or 0.0) if alive else (_NOBODY, 1.0)
         self.tell(RunStarted(self.now, pid, started, socket.gethostname(), segment=segment, resumed_from=resumed_from))
 
     def wait(self, holder: str) -> None:

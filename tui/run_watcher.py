@@ -12,7 +12,7 @@ import contextlib
 import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeAlias
 
@@ -80,7 +80,6 @@ class Watched:
     state_looked: float = 0.0
     changes: int = 0
     """Counts what came, so that a screen can tell whether it has shown it."""
-    first_losses: list[float] = field(default_factory=list)
 
     @property
     def active(self) -> bool:
@@ -225,9 +224,9 @@ class RunWatcher:
         events = history.update()
         for event in events:
             if isinstance(event, RunStarted):
-                watched.diverged, watched.first_losses = False, []
+                watched.diverged = False
             elif isinstance(event, Step):
-                self._watch_loss(watched, event)
+                self._watch_loss(watched, history, event)
         now, before = time.monotonic(), watched.state
         if events or now - watched.state_looked > _STATE_SECONDS:
             watched.state, watched.state_looked = history.state, now
@@ -239,12 +238,11 @@ class RunWatcher:
             self._alarm(_ending(watched, history))
         return changed
 
-    def _watch_loss(self, watched: Watched, event: Step) -> None:
-        """One warning for a run whose loss is no number, or has risen far above where it began."""
-        if event.step <= 1 or len(watched.first_losses) < _FIRST_POINTS:
-            watched.first_losses = [*watched.first_losses[-_FIRST_POINTS + 1 :], event.loss]
-        start = max((loss for loss in watched.first_losses if math.isfinite(loss)), default=math.inf)
-        if watched.diverged or (math.isfinite(event.loss) and event.loss <= _DIVERGED * start + 0.5):
+    def _watch_loss(self, watched: Watched, history: History, event: Step) -> None:
+        """One warning for a run whose loss has risen far above where it began."""
+        first = [point.high for point in history.curves["loss"].slices[:_FIRST_POINTS]]
+        start = max((loss for loss in first if math.isfinite(loss)), default=math.inf)
+        if watched.diverged or not event.loss > _DIVERGED * start + 0.5:
             return
         watched.diverged = True
         detail = _("loss {loss:.4g} at step {n}").format(loss=event.loss, n=event.step)

@@ -36,16 +36,21 @@ class AnswersPage(VerticalScroll, can_focus=True):
     def __init__(self) -> None:
         super().__init__()
         self._shown: tuple[object, int] = (None, 0)
+        self._history: History | None = None
 
     def compose(self) -> ComposeResult:
         yield Static(Content(""))
 
     def show(self, history: History | None) -> None:
+        self._history = history
         samples = history.samples if history is not None else []
         now = (samples, self.size.width)
         if now != self._shown:
             self._shown = now
             self.query_one(Static).update(answers_content(samples, max(20, self.size.width - 4)))
+
+    def on_resize(self) -> None:
+        self.show(self._history)
 
 
 def answers_content(samples: Sequence[Sample], width: int) -> Content:
