@@ -180,7 +180,7 @@ class _Check:
         return rows
 
     def count(self, entry: DatasetEntry, rows: Rows) -> int:
-        """How many rows of a set are looked at: those that may be used."""
+        """How many rows of a set are looked at, where none is left out: those that may be used."""
         limit = self._options.max_samples if entry.num_samples is None else None
         return len(rows) if limit is None else min(limit, len(rows))
 
@@ -188,11 +188,14 @@ class _Check:
         """Look at a set's rows, one after another."""
         shape = shape_of(entry, self._options)
         columns = _Columns(entry, shape)
-        usable, count = 0, self.count(entry, rows)
+        usable = count = 0
         if not test:
             self._seen.begin(rows)
-        for number in range(count):
+        for number in range(len(rows)):
+            if self._has_enough(entry, usable, count):
+                break
             self.looked_at += 1
+            count += 1
             try:
                 row, place = rows[number]
             except RowProblem as problem:
@@ -206,6 +209,12 @@ class _Check:
             self.findings.add(entry.name, Fault("empty_set", _("no row can be used"), hint))
         for fault in columns.faults(count):
             self.findings.add(entry.name, fault)
+
+    def _has_enough(self, entry: DatasetEntry, usable: int, looked_at: int) -> bool:
+        """Whether no further row of a set will be used: rows that are left out do not count against max_samples."""
+        limit = self._options.max_samples if entry.num_samples is None else None
+        counted = usable if self._options.on_bad_rows == "skip" else looked_at
+        return limit is not None and counted >= limit
 
     def _look_at(self, row: Json, place: Place, number: int, shape: RowShape, test: bool) -> bool:
         read: Any = read_comparison if shape.ranking else read_example

@@ -264,16 +264,17 @@ def _part(entry: DatasetEntry, options: RowChoices, seed: int, convert: Converte
         raise DataError(f"{unreadable.where}: {unreadable.what}", unreadable.hint)
     numbers: Sequence[int] = range(len(rows))
     problems: list[DataProblem] = []
+    left_out = 0
     if options.on_bad_rows == "skip":
-        numbers, problems = _usable(rows, shape, convert)
-        if not numbers:
+        most = options.max_samples if entry.num_samples is None else None
+        numbers, left_out, problems = _usable(rows, shape, convert, most)
+        if not numbers and left_out:
             raise DataError(
                 _("{name}: no row can be used, the first because of this: {problem}").format(
                     name=entry.name, problem=problems[0]
                 ),
                 _("finetui data check {name} tells of all").format(name=entry.name),
             )
-    left_out = len(rows) - len(numbers)
     if entry.num_samples is not None:
         numbers = sampled(numbers, entry.num_samples, seed)
     if options.max_samples is not None:
@@ -281,9 +282,14 @@ def _part(entry: DatasetEntry, options: RowChoices, seed: int, convert: Converte
     return Part(entry, rows, shape, numbers, left_out, tuple(problems))
 
 
-def _usable(rows: Rows, shape: RowShape, convert: Converter[T]) -> tuple[Sequence[int], list[DataProblem]]:
-    numbers, problems = array("q"), list[DataProblem]()
+def _usable(
+    rows: Rows, shape: RowShape, convert: Converter[T], most: int | None
+) -> tuple[Sequence[int], int, list[DataProblem]]:
+    """The first `most` rows that can be used, how many bad ones stand between them, and why they are."""
+    numbers, left_out, problems = array("q"), 0, list[DataProblem]()
     for number in range(len(rows)):
+        if most is not None and len(numbers) == most:
+            break
         try:
             row, place = rows[number]
             _example, faults = convert(row, shape)
@@ -291,6 +297,8 @@ def _usable(rows: Rows, shape: RowShape, convert: Converter[T]) -> tuple[Sequenc
             place, faults = problem.place, [problem.fault]
         if not faults:
             numbers.append(number)
-        elif len(problems) < _KEPT_PROBLEMS:
+            continue
+        left_out += 1
+        if len(problems) < _KEPT_PROBLEMS:
             problems.append(RowProblem(place, faults[0]).problem)
-    return numbers, problems
+    return numbers, left_out, problems

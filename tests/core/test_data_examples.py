@@ -12,6 +12,7 @@ import pytest
 
 from core.chat.message import Message
 from core.config.data import DataOptions
+from core.data.checks import check
 from core.data.entry import read_entry
 from core.data.example import Example
 from core.data.examples import ExampleSet, open_comparisons, open_examples
@@ -253,6 +254,18 @@ def test_bad_rows_raise_or_are_left_out_and_told(workspace: Workspace) -> None:
         DataError, match=r"a: no row can be used, the first because of this: data/a\.jsonl:1: broken JSON"
     ):
         open_examples(["a"], DataOptions(on_bad_rows="skip"), workspace)
+
+
+def test_max_samples_counts_rows_that_can_be_used(workspace: Workspace) -> None:
+    good = '{{"instruction": "{}", "output": "x"}}'
+    lines = ["{broken", good.format(1), "{broken", good.format(3), good.format(4), "{broken"]
+    (workspace.data / "a.jsonl").write_text("\n".join(lines))
+    two = open_examples(["a"], DataOptions(max_samples=2, on_bad_rows="skip"), workspace)
+    assert questions(two) == ["1", "3"]
+    assert two.left_out == len(two.problems) == 2
+    report = check(["a"], DataOptions(max_samples=2, on_bad_rows="skip"), workspace)
+    assert (report.rows, report.bad_rows) == (4, 2)
+    assert check(["a"], DataOptions(max_samples=2), workspace).rows == 2
 
 
 def test_sources_tell_size_and_hash(workspace: Workspace) -> None:

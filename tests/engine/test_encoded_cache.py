@@ -183,6 +183,34 @@ def test_rows_that_cannot_be_read_are_told_together_and_left_out_by_choice(recip
         assert rows.examples.tolist() == [n for n in range(40) if n not in (3, 39)]
 
 
+def test_rows_that_are_left_out_do_not_count_against_max_samples(recipe: Recipe, kept: None) -> None:
+    write_rows(recipe.workspace / "data" / "rows.jsonl", 40, broken=(0, 2, 30))
+    stopping, skipping = (fresh(recipe, max_samples=4, on_bad_rows=what) for what in ("stop", "skip"))
+    assert token_set(stopping).report.left_out_reasons == {"unreadable": 2}
+    assert len(token_set(stopping)) == 2
+    for processes in (0, 2):
+        made = token_set(fresh(skipping, preprocessing_num_workers=processes, overwrite_cache=True))
+        assert [made.row(n).ids.tolist() for n in range(4)] == [
+            row.ids.tolist() for row in token_set(fresh(recipe, on_bad_rows="skip"))
+        ][:4]
+        assert (len(made), made.report.left_out) == (4, 2)  # the bad row behind them is nobody's concern
+        assert [row.place.rpartition("/")[2] for row in made.report.first_left_out] == ["rows.jsonl:1", "rows.jsonl:3"]
+    assert same(made, token_set(fresh(skipping)))  # from the cache, which tells of them too
+    assert fresh(skipping).key != fresh(stopping).key
+
+
+def test_long_rows_that_may_go_do_not_hide_one_that_stops_the_run(recipe: Recipe) -> None:
+    write_rows(recipe.workspace / "data" / "rows.jsonl", 130, broken=(120,))
+    options = DataOptions(cutoff_len=8, on_long_rows="drop")
+    for processes in (0, 2):
+        made = token_set(
+            dataclasses.replace(recipe, data=options.model_copy(update={"preprocessing_num_workers": processes}))
+        )
+        assert made.report.left_out_reasons == {"too_long": 129, "unreadable": 1}
+        with pytest.raises(DataError, match="1 row cannot be trained on"):
+            refuse_mistakes(made.report, options)
+
+
 def test_a_process_that_cannot_do_its_part_says_why(recipe: Recipe) -> None:
     several = fresh(recipe, preprocessing_num_workers=2)
     assert several.key == recipe.key, "the tokenizer was there when it began"

@@ -255,6 +255,26 @@ def test_patience_without_evaluation_rows_is_refused(workspace: Workspace, name:
     assert trained.failed().error == "early_stopping_steps compares evaluations, and there are no rows to evaluate"
 
 
+def test_bad_rows_that_are_left_out_are_neither_trained_nor_asked(workspace: Workspace, name: str) -> None:
+    good = [json.dumps({"instruction": f"What is {n}?", "output": "red"}) for n in range(6)]
+    (workspace.data / "gaps.jsonl").write_text("\n".join(["{broken", good[0], "{broken", *good[1:]]))
+    options = {"dataset": ("gaps.jsonl",), "on_bad_rows": "skip", "max_steps": 1, "probe_max_new_tokens": 2}
+    for limits, rows in (({}, 6), ({"max_samples": 3}, 3)):
+        trained = train_here(workspace, f"{name}-{rows}", **options, **limits)
+        assert trained.finished().reason == "completed"
+        (ready,) = trained.all(DataReady)
+        assert (ready.rows, ready.left_out_rows) == (rows, 2)
+        assert trained.warnings[0] == "2 rows are left out"
+        assert [sample.prompt for sample in trained.all(Sample)][:2] == ["What is 0?", "What is 1?"]
+
+
+def test_what_is_cut_of_evaluation_rows_is_told(workspace: Workspace, name: str) -> None:
+    row = json.dumps({"instruction": "What? " * 200, "output": "red"})
+    (workspace.data / "long_test.jsonl").write_text(row)
+    trained = train_here(workspace, name, max_steps=1, eval_dataset=("long_test.jsonl",), cutoff_len=128)
+    assert "long_test: 1 row is too long and is cut: 100.0 % of them, " in trained.warnings[0]
+
+
 def test_probes_are_answered_before_at_evaluations_and_at_the_end(workspace: Workspace, name: str) -> None:
     options = {"max_steps": 3, "eval_steps": 2, "probe_prompt": ("Who are you?", "[b]?"), "probe_max_new_tokens": 5}
     trained = train_here(workspace, name, lora_dropout=0.5, **options)

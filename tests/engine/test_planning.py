@@ -305,6 +305,19 @@ def test_rows_without_loss_are_mistakes_unless_they_may_be_left_out(
     assert "1 row is left out" in warnings(plan)["on_bad_rows"]
 
 
+def test_rows_of_an_evaluation_set_stop_a_run_before_it_begins(
+    planned: Callable[..., Draft], workspace: Workspace
+) -> None:
+    with (workspace.data / "test.jsonl").open("a") as file:
+        file.write(json.dumps({"instruction": "?", "output": "yes", "system": "s" * 100}) + "\n")
+    with pytest.raises(ConfigError) as caught:
+        planned(cutoff_len=64, eval_dataset="test.jsonl")
+    assert caught.value.problems[0].where.endswith("test.jsonl:6")
+    plan = planned(cutoff_len=64, eval_dataset="test.jsonl", on_bad_rows="skip").plan
+    assert plan.eval_rows == 5
+    assert warnings(plan)["eval_dataset"].startswith("test.jsonl: 1 row is left out")
+
+
 @pytest.mark.parametrize(
     ("options", "error", "message"),
     [

@@ -21,7 +21,7 @@ import numpy as np
 from core.engine.batches.encoded_set import IDS, EncodedSet, read_set, write_set
 from core.engine.batches.part_process import encode_parts
 from core.engine.batches.recipe import Recipe
-from core.engine.batches.tally import joined
+from core.engine.batches.tally import joined, with_bad_rows
 from core.engine.batches.tokenise import tokenise
 from core.errors import RecordError, WorkspaceError
 from core.hardware import free_physical_cores
@@ -81,9 +81,16 @@ def _processes(recipe: Recipe, count: int) -> int:
 
 def _in_memory(recipe: Recipe, on_progress: Told) -> EncodedSet:
     count = len(recipe.examples)
-    return tokenise(
+    made = tokenise(
         recipe.examples, recipe.chosen_template, recipe.data, on_row=lambda done: on_progress(done / max(count, 1))
     )
+    return _with_bad_rows(made, recipe)
+
+
+def _with_bad_rows(made: EncodedSet, recipe: Recipe) -> EncodedSet:
+    """The report tells of rows that were left out before any were chosen, too."""
+    made.report = with_bad_rows(made.report, recipe.examples.left_out, recipe.examples.problems)
+    return made
 
 
 def _kept(folder: Path) -> EncodedSet | None:
@@ -151,10 +158,10 @@ def _fill(folder: Path, recipe: Recipe, processes: int, on_progress: Told) -> No
                 ids=ids,
                 on_row=lambda done: on_progress(done / count),
             )
-        write_set(folder, made)
+        write_set(folder, _with_bad_rows(made, recipe))
         return
     parts = encode_parts(recipe, count, processes, folder, on_progress)
-    write_set(folder, _join(parts, folder))
+    write_set(folder, _with_bad_rows(_join(parts, folder), recipe))
 
 
 def _join(parts: list[Path], folder: Path) -> EncodedSet:

@@ -21,7 +21,7 @@ from core.engine.template import Template
 from core.engine.tokenizer import load_tokenizer
 from core.workspace import Workspace
 
-_FORMAT = 1
+_FORMAT = 2
 """Of what is kept; another one makes all that is kept strange."""
 _NOT_FELT = (
     "dataset",  # named by the recipe
@@ -30,7 +30,7 @@ _NOT_FELT = (
     "packing",
     "overwrite_cache",
     "preprocessing_num_workers",
-    "on_bad_rows",  # they are left out either way; a run stops at the report
+    "on_bad_rows",  # where no row is chosen by its number they are left out either way; a run stops at the report
     "ignore_pad_token_for_loss",
 )
 """Options that change nothing of a row's tokens."""
@@ -53,9 +53,23 @@ class Recipe:
 
     @functools.cached_property
     def examples(self) -> ExampleSet:
-        """The examples. Bad rows raise when they are asked for: `tokenise` needs no pass of its own to skip them."""
+        """The examples. Bad rows raise when they are asked for: `tokenise` needs no pass of its own to skip them.
+
+        Only where rows are counted out or drawn, bad ones have to be known before: they do not count.
+        """
         as_they_are = self.data.model_copy(update={"on_bad_rows": "stop"})
-        return open_examples(self.names, as_they_are, Workspace(self.workspace), seed=self.seed)
+        opened = open_examples(self.names, as_they_are, Workspace(self.workspace), seed=self.seed)
+        if self.data.on_bad_rows == "stop" or not self._chooses(opened):
+            return opened
+        return open_examples(self.names, self.data, Workspace(self.workspace), seed=self.seed)
+
+    def _chooses(self, opened: ExampleSet) -> bool:
+        """Whether it depends on a row's number among the others if it is used."""
+        return bool(self.data.max_samples) or self._draws(opened)
+
+    def _draws(self, opened: ExampleSet) -> bool:
+        is_mixed = self.data.mix_strategy != "concat"
+        return is_mixed or any(part.entry.num_samples is not None for part in opened.parts)
 
     @property
     def is_of_files(self) -> bool:
@@ -71,7 +85,6 @@ class Recipe:
     def key(self) -> str:
         """A name for the rows: the same for the same files, entries, template, tokenizer and options."""
         template, entries = self.chosen_template, [part.entry for part in self.examples.parts]
-        is_drawn = self.data.mix_strategy != "concat" or any(entry.num_samples is not None for entry in entries)
         felt = {name: value for name, value in self.data.model_dump(mode="json").items() if name not in _NOT_FELT}
         parts: list[Any] = [
             _FORMAT,
@@ -79,7 +92,8 @@ class Recipe:
             felt,
             [[str(source.path), source.sha256] for source in self.examples.sources],
             [repr(entry) for entry in entries],
-            self.seed if is_drawn else None,
+            self.seed if self._draws(self.examples) else None,
+            self.data.on_bad_rows if self._chooses(self.examples) else None,
             template.source,
             template.name,
             dict(template.tokenizer.special_tokens),

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
+from core.data.problems import DataProblem
 from core.engine.batches.encode import Encoded, LeftOut
 from core.runs.plan import LeftOutRow, TokenReport
 
 _FIRST = 100
-"""How many places of rows are told."""
+"""How many places of rows are told, for each reason: long rows that may go do not hide those that stop a run."""
 _SUMMED = (
     "rows",
     "tokens",
@@ -41,7 +42,7 @@ class Tally:
         if isinstance(result, LeftOut):
             self.sums["left_out"] += 1
             self.reasons[result.reason] += 1
-            if len(self.first_left_out) < _FIRST:
+            if self.reasons[result.reason] <= _FIRST:
                 self.first_left_out.append(LeftOutRow(place(), result.reason, result.detail))
             return
         length = len(result.row.ids)
@@ -85,6 +86,34 @@ def joined(reports: Iterable[TokenReport]) -> TokenReport:
             longest=max(whole.longest, part.longest),
             first_cut=(*whole.first_cut, *part.first_cut)[:_FIRST],
             left_out_reasons=dict(Counter(whole.left_out_reasons) + Counter(part.left_out_reasons)),
-            first_left_out=(*whole.first_left_out, *part.first_left_out)[:_FIRST],
+            first_left_out=_first_of_each(*whole.first_left_out, *part.first_left_out),
         )
     return whole
+
+
+def with_bad_rows(report: TokenReport, count: int, problems: Sequence[DataProblem]) -> TokenReport:
+    """The report with rows that were left out before, because they cannot be read.
+
+    Args:
+        problems: of the first of them.
+    """
+    if not count:
+        return report
+    rows = [LeftOutRow(one.where, "unreadable", f"{one.what}: {one.hint}".rstrip(": ")) for one in problems]
+    return dataclasses.replace(
+        report,
+        left_out=report.left_out + count,
+        left_out_reasons=dict(Counter(report.left_out_reasons) + Counter(unreadable=count)),
+        first_left_out=_first_of_each(*rows, *report.first_left_out),
+    )
+
+
+def _first_of_each(*rows: LeftOutRow) -> tuple[LeftOutRow, ...]:
+    """The first rows of each reason, in their order."""
+    seen = Counter[str]()
+    kept = []
+    for row in rows:
+        seen[row.reason] += 1
+        if seen[row.reason] <= _FIRST:
+            kept.append(row)
+    return tuple(kept)

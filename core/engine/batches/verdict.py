@@ -10,6 +10,8 @@ from core.i18n import _, plural
 from core.runs.plan import LeftOutRow, TokenReport
 from core.untrusted import inert_line
 
+_MOST_TOLD = 100
+
 
 def sentence(row: LeftOutRow) -> str:
     """Why a row is left out, without its place."""
@@ -31,9 +33,8 @@ def mistakes(report: TokenReport, options: DataOptions) -> tuple[Problem, ...]:
     if options.on_bad_rows == "skip":
         return ()
     hint = _("mend it, or leave bad rows out with on_bad_rows skip")
-    return tuple(
-        Problem(inert_line(row.place), sentence(row), hint) for row in report.first_left_out if row.reason != "too_long"
-    )
+    found = [row for row in report.first_left_out if row.reason != "too_long"][:_MOST_TOLD]
+    return tuple(Problem(inert_line(row.place), sentence(row), hint) for row in found)
 
 
 def refuse_mistakes(report: TokenReport, options: DataOptions) -> None:

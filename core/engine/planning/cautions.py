@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from core.config.data import DataOptions
 from core.config.load import Settings
@@ -54,8 +54,11 @@ def of_steps(settings: Settings, updates: Updates, counts: Counts) -> Iterator[P
         yield Problem("warmup_steps", what.format(warmup=options.warmup_steps, total=counts.total_steps))
 
 
-def of_sets(options: DataOptions) -> Iterator[Problem]:
-    """About data sets that are named twice over."""
+def of_sets(options: DataOptions, reports: Mapping[str, TokenReport]) -> Iterator[Problem]:
+    """About evaluation sets: named twice over, with rows that are cut or left out."""
+    for name, report in reports.items():
+        for notice in notices(report):
+            yield Problem("eval_dataset", f"{inert_line(name)}: {notice.what}", notice.hint)
     for name in options.eval_dataset:
         if name in options.dataset:
             what = _("{name} is trained on too: its loss says nothing about new rows").format(name=inert_line(name))

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Literal
 
@@ -33,7 +33,7 @@ from core.i18n import _, plural
 from core.models.adapters import resolve_adapter
 from core.models.catalog import resolve_model
 from core.models.info import ModelInfo
-from core.runs.plan import MemoryEstimate, Plan, Planning
+from core.runs.plan import MemoryEstimate, Plan, Planning, TokenReport
 from core.workspace import Workspace
 
 _SECONDS_BETWEEN_WORDS = 0.2
@@ -53,6 +53,8 @@ class Draft:
     eval_rows: int
     found: Report
     """By the checks of the data."""
+    eval_reports: Mapping[str, TokenReport] = field(default_factory=dict)
+    """What became of the rows of each of `eval_dataset`."""
 
     @cached_property
     def updates(self) -> Updates:
@@ -92,7 +94,7 @@ class Draft:
             *cautions.of_steps(settings, updates, counts),
             *cautions.of_model(settings, self.model, self.recipe.chosen_template, self.encoded.report),
             *cautions.of_packing(settings, updates),
-            *cautions.of_sets(settings[DataOptions]),
+            *cautions.of_sets(settings[DataOptions], self.eval_reports),
             *cautions.of_room(settings, self.memory, disk, self.checkpointing),
             *_of_data(self.found),
         )
@@ -152,8 +154,13 @@ def draft(settings: Settings, workspace: Workspace, tell: Callable[[Planning], N
     if not len(kept):
         what = _("leaves none of the {count} rows to train on").format(count=len(encoded))
         raise ConfigError([Problem("val_size", what)])
-    others = sum(len(token_set(recipe_for(settings, (name,), model.path, workspace))) for name in options.eval_dataset)
-    return Draft(settings, workspace, model, recipe, encoded, kept, len(out) + others, found)
+    tests = {name: token_set(recipe_for(settings, (name,), model.path, workspace)) for name in options.eval_dataset}
+    wrong = tuple(problem for test in tests.values() for problem in mistakes(test.report, options))
+    if wrong:
+        raise ConfigError(wrong)
+    reports = {name: test.report for name, test in tests.items()}
+    eval_rows = len(out) + sum(map(len, tests.values()))
+    return Draft(settings, workspace, model, recipe, encoded, kept, eval_rows, found, reports)
 
 
 def _usable_model(settings: Settings, workspace: Workspace) -> ModelInfo:

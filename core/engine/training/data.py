@@ -40,6 +40,8 @@ class RowsOf:
         self._numbers = np.arange(len(whole), dtype=np.int32) if numbers is None else numbers
         self.lengths: NDArray[np.int32] = whole.lengths[self._numbers]
         self.targets: NDArray[np.int32] = whole.targets[self._numbers]
+        self.examples: NDArray[np.int32] = whole.examples[self._numbers]
+        """The numbers of the examples they were made of."""
 
     def __len__(self) -> int:
         return len(self._numbers)
@@ -57,6 +59,8 @@ class Data:
     evaluation_sets: tuple[EvaluationSet, ...]
     template: Template
     probes: tuple[Probe, ...]
+    evaluation_reports: tuple[tuple[str, TokenReport], ...] = ()
+    """What became of the rows of each evaluation set that is a data set of its own, by its name."""
 
     @property
     def evaluation_rows(self) -> int:
@@ -79,34 +83,39 @@ def open_data(
     whole = token_set(recipe, on_progress)
     refuse_mistakes(whole.report, options)
     rows, sets = RowsOf(whole), tuple[EvaluationSet, ...]()
+    reports: list[tuple[str, TokenReport]] = []
     if options.val_size:
         kept, out = split_rows(len(whole), options.val_size, data_seed(settings))
         rows, sets = RowsOf(whole, kept), (EvaluationSet("", RowsOf(whole, out)),)
     elif options.eval_dataset:
-        sets = tuple(_evaluation_set(recipe_for(settings, (name,), model, workspace)) for name in options.eval_dataset)
+        made = [_evaluation_set(recipe_for(settings, (name,), model, workspace)) for name in options.eval_dataset]
+        sets = tuple(one for one, _report in made)
+        reports = [(one.name, report) for one, report in made]
     if len(rows) == 0:
         raise DataError(_("there is no row to train on"), _("lower val_size, or look at: finetui data check"))
-    probes = _probes(recipe, options, output) if output.probe_max_new_tokens else ()
-    return Data(rows, whole.report, sets, recipe.chosen_template, probes)
+    asked = rows.examples[:_LOOKED_AT_FOR_PROBES].tolist()
+    probes = _probes(recipe, asked, options, output) if output.probe_max_new_tokens else ()
+    return Data(rows, whole.report, sets, recipe.chosen_template, probes, tuple(reports))
 
 
-def _evaluation_set(recipe: Recipe) -> EvaluationSet:
+def _evaluation_set(recipe: Recipe) -> tuple[EvaluationSet, TokenReport]:
     whole = token_set(recipe)
     refuse_mistakes(whole.report, recipe.data)
     if len(whole) == 0:
         raise DataError(_("{name} has no row to evaluate").format(name=recipe.names[0]))
-    return EvaluationSet(Path(recipe.names[0]).stem, RowsOf(whole))
+    return EvaluationSet(Path(recipe.names[0]).stem, RowsOf(whole)), whole.report
 
 
 # --- probes -----------------------------------------------------------------------------------------------------
 
 
-def _probes(recipe: Recipe, options: DataOptions, output: OutputOptions) -> tuple[Probe, ...]:
+def _probes(recipe: Recipe, numbers: Sequence[int], options: DataOptions, output: OutputOptions) -> tuple[Probe, ...]:
+    """The questions that options name, or the first ones of some examples that are trained on."""
     ask = partial(_probe, recipe.chosen_template, options)
     if output.probe_prompt:
         return tuple(ask([Message("user", text)]) for text in output.probe_prompt)
     found: dict[str, Probe] = {}
-    for number in range(min(len(recipe.examples), _LOOKED_AT_FOR_PROBES)):
+    for number in numbers:
         messages = recipe.examples[number].messages[:-1]
         if messages and messages[-1].content not in found:
             probe = ask(messages)

@@ -42,6 +42,7 @@ from core.models.catalog import resolve_model
 from core.runs.events import DataReady, ModelReady
 from core.runs.plan import TokenReport
 from core.runs.rundir import RunDirectory
+from core.untrusted import inert_line
 from core.workspace import Workspace
 
 _SECONDS_BETWEEN_WORDS = 0.5
@@ -109,6 +110,8 @@ def decide(start: Start) -> Decided:
     journal.files.settings = _trainer_settings(settings, updates, total)
     journal.tell(_data_ready(data, updates, total))
     _tell_of_rows(journal, data.report)
+    for name, report in data.evaluation_reports:
+        _tell_of_rows(journal, report, name)
     judge = make_judge(settings[OutputOptions], [one.name for one in data.evaluation_sets])
     (checkpointing,) = processes.agree(needs_checkpointing(settings, folder, updates, data.rows.targets, str(device)))
     return Decided(processes, folder, data, updates, total, checkpointing, judge, state)
@@ -194,10 +197,10 @@ def _data_ready(data: Data, updates: Updates, total: int) -> DataReady:
     )
 
 
-def _tell_of_rows(journal: Journal, report: TokenReport) -> None:
-    """Nothing is cut or left out in silence."""
+def _tell_of_rows(journal: Journal, report: TokenReport, dataset: str = "") -> None:
+    """Nothing is cut or left out in silence, in evaluation sets neither."""
     for notice in notices(report):
-        journal.warn(notice.what, notice.hint)
+        journal.warn(f"{inert_line(dataset)}: {notice.what}" if dataset else notice.what, notice.hint)
 
 
 # --- with the weights -------------------------------------------------------------------------------------------
