@@ -105,6 +105,7 @@ def resume(run: RunDirectory, checkpoint: str | None = None) -> None:
             told, _("its adapter can be trained further: --adapter_name_or_path {name}").format(name=run.name)
         )
     found = find_checkpoint(run, checkpoint)
+    launch = where_it_lies_now(run, launch)
     again = dataclasses.replace(
         launch,
         command=(*without_resume(launch.command), _RESUME, found.name),
@@ -120,6 +121,31 @@ def resume(run: RunDirectory, checkpoint: str | None = None) -> None:
 def without_resume(command: Sequence[str]) -> tuple[str, ...]:
     """A command as it was before a resume said from where."""
     return tuple(command[: command.index(_RESUME)] if _RESUME in command else command)
+
+
+def where_it_lies_now(run: RunDirectory, launch: Launch) -> Launch:
+    """How a run is started after its folder was moved or copied, alone or with its workspace.
+
+    The old place may still hold the run that this one is a copy of: nothing may be written there.
+    """
+    words = without_resume(launch.command)
+    old, new = Path(words[-1]), run.path
+    if not old.is_absolute() or old.resolve() == new.resolve():
+        return launch
+    while old.name == new.name and old != old.parent and new != new.parent:
+        old, new = old.parent, new.parent
+
+    def moved(text: str) -> str:
+        return str(new / Path(text).relative_to(old)) if text and Path(text).is_relative_to(old) else text
+
+    came_along = launch.workspace and Path(launch.workspace).is_relative_to(old)
+    return dataclasses.replace(
+        launch,
+        command=(*words[:-1], str(run.path)),
+        directory=moved(launch.directory) if came_along else launch.directory,
+        workspace=moved(launch.workspace),
+        environment={name: moved(value) for name, value in launch.environment.items()},
+    )
 
 
 def find_checkpoint(run: RunDirectory, name: str | None = None) -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -297,6 +298,35 @@ def test_a_run_is_resumed_from_a_checkpoint_in_a_new_segment(started: Callable[.
     with pytest.raises(RunError) as wrong:
         find_checkpoint(run, "step-000007")
     assert wrong.value.hint == "there are: step-000005, step-000010"
+
+
+def test_a_copy_of_a_workspace_goes_on_in_its_own_folder(tmp_path: Path, started: Callable[..., RunDirectory]) -> None:
+    line = shell('echo "$0 $*; $(pwd); $WS; $ELSE"')
+    facts = {"workspace": str(tmp_path), "environment": {"WS": str(tmp_path), "ELSE": "/usr"}}
+    run = started("one", *line, str(tmp_path / "runs/one"), **facts)
+    last_word(run)
+    run.checkpoint(5).mkdir(parents=True)
+    kept = {path: path.read_bytes() for path in run.path.glob("*.*")}
+    copy = tmp_path.with_name(f"{tmp_path.name} copy")
+    shutil.copytree(tmp_path, copy)
+    moved = RunDirectory(copy / "runs/one")
+    resume(moved)
+    last_word(moved)
+    assert moved.log.read_text().splitlines()[1] == f"{moved.path} --resume step-000005; {copy}; {copy}; /usr"
+    assert read_launch(moved).workspace == str(copy)
+    assert {path: path.read_bytes() for path in run.path.glob("*.*")} == kept
+
+
+def test_a_run_that_was_moved_alone_goes_on_from_where_it_lies(
+    tmp_path: Path, started: Callable[..., RunDirectory]
+) -> None:
+    run = started("one", *shell('echo "$0; $(pwd)"'), str(tmp_path / "runs/one"), workspace=str(tmp_path))
+    last_word(run)
+    run.checkpoint(5).mkdir(parents=True)
+    moved = RunDirectory(run.path.rename(tmp_path / "runs/two"))
+    resume(moved)
+    last_word(moved)
+    assert moved.log.read_text().splitlines()[1] == f"{moved.path}; {tmp_path}"
 
 
 def test_a_run_that_goes_on_is_neither_removed_nor_resumed_nor_overwritten(
