@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 
 from core.config.change import replaced
 from core.config.data import DataOptions
+from core.config.idle import idle_options
 from core.config.load import Settings
 from core.config.save import as_yaml
 from core.config.training import TRAINING, contradictions
@@ -159,7 +160,7 @@ class _Preparation:
             sets=tuple(sets),
             device=device,
             devices=locks_of(device, values["nproc_per_node"]),
-            cautions=(*cautions, *_cautions(values), *rows, *self._mismatches(adapters, model)),
+            cautions=(*cautions, *_cautions(settings.values()), *rows, *self._mismatches(adapters, model)),
             checkpoint=checkpoint,
         )
 
@@ -289,6 +290,8 @@ def _cautions(values: dict[str, Any]) -> Iterator[Caution]:
     if values["learning_rate"] >= _CATASTROPHIC_RATE:
         told = _("learning_rate {rate:g} is high enough to destroy what the model can do already")
         yield Caution(told.format(rate=values["learning_rate"]), _("1e-4 worked where 2e-2 did not"))
+    for idle in idle_options(values):
+        yield Caution(_("{option} does not count: {why}").format(option=idle.where, why=idle.what), idle.hint)
 
 
 def _usable(entry: DatasetEntry) -> None:

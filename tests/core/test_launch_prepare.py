@@ -129,3 +129,11 @@ def test_a_ranking_set_is_refused(workspace: Workspace) -> None:
     (workspace.data / "pairs.jsonl").write_text('{"instruction": "q", "input": "", "output": ["a", "b"]}\n')
     (problem,) = told(workspace, Machine(0), dataset="pairs")
     assert problem == "dataset: pairs holds rankings: two answers for each question"
+
+
+def test_what_does_not_count_is_told_before_the_start_and_kept(workspace: Workspace) -> None:
+    found = prepared(workspace, finetuning_type="full", dtype="bfloat16")
+    (caution,) = found.cautions
+    assert caution.message.startswith("dtype does not count: full trains every weight")
+    assert caution.hint == "pure_bf16 holds all in bfloat16, bf16 computes in it"
+    assert launch_of(found).cautions == (caution,)

@@ -219,6 +219,12 @@ def test_disk_holds_the_checkpoints_that_are_kept(planned: Callable[..., Draft])
     ("options", "where", "expected"),
     [
         ({"learning_rate": 2e-2}, "learning_rate", "0.02 makes most models forget everything (1e-4 is usual"),
+        (
+            {"learning_rate": 2e-2, "finetuning_type": "p_tuning", "prefix_projection": True},
+            "learning_rate",
+            "0.02 is high for a prefix with a projection, each weight of which moves all of it (1e-4",
+        ),
+        ({"learning_rate": 1e-3, "finetuning_type": "full"}, "learning_rate", "0.001 is high for full (1e-4 is usual"),
         ({"num_train_epochs": 60}, "num_train_epochs", "60 passes over 24 rows learn them by heart"),
         ({"max_steps": 600}, "max_steps", "200 passes over 24 rows"),
         (

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from core.config.data import DataOptions
+from core.config.finetuning import FinetuningOptions
 from core.config.load import Settings
 from core.config.model import BaseModelOptions
 from core.config.optimization import OptimizationOptions
@@ -21,6 +22,7 @@ from core.runs.plan import DiskEstimate, MemoryEstimate, TokenReport
 from core.untrusted import inert_line
 
 _CATASTROPHIC_RATE = 1e-2
+_HIGH_RATES = {"full": 5e-4, "freeze": 3e-3, "lora": 3e-3, "p_tuning": _CATASTROPHIC_RATE}
 _MANY_EPOCHS, _FEW_ROWS = 50, 100
 _FEWEST_POINTS = 5
 
@@ -28,9 +30,7 @@ _FEWEST_POINTS = 5
 def of_steps(settings: Settings, updates: Updates, counts: Counts) -> Iterator[Problem]:
     """About batches, passes, and how often the run looks at itself."""
     options, output = settings[OptimizationOptions], settings[OutputOptions]
-    if options.learning_rate >= _CATASTROPHIC_RATE:
-        what = _("{rate:g} makes most models forget everything").format(rate=options.learning_rate)
-        yield Problem("learning_rate", what, _("1e-4 is usual for adapters, 1e-5 for whole models"))
+    yield from _of_rate(options.learning_rate, settings[FinetuningOptions])
     rows = len(updates.lengths)
     if counts.epochs > _MANY_EPOCHS and rows < _FEW_ROWS:
         what = _("{epochs:.0f} passes over {rows} rows learn them by heart").format(epochs=counts.epochs, rows=rows)
@@ -52,6 +52,18 @@ def of_steps(settings: Settings, updates: Updates, counts: Counts) -> Iterator[P
     if counts.total_steps <= options.warmup_steps and options.warmup_steps >= 1:
         what = _("{warmup:g} steps of warm-up, and {total} in all: the learning rate never gets to its highest")
         yield Problem("warmup_steps", what.format(warmup=options.warmup_steps, total=counts.total_steps))
+
+
+def _of_rate(rate: float, method: FinetuningOptions) -> Iterator[Problem]:
+    usual = _("1e-4 is usual for adapters, 1e-5 for whole models")
+    kind = method.finetuning_type
+    if rate >= _CATASTROPHIC_RATE and kind == "p_tuning" and method.prefix_projection:
+        what = _("{rate:g} is high for a prefix with a projection, each weight of which moves all of it")
+        yield Problem("learning_rate", what.format(rate=rate), _("1e-4 to 1e-3 is usual there"))
+    elif rate >= _CATASTROPHIC_RATE:
+        yield Problem("learning_rate", _("{rate:g} makes most models forget everything").format(rate=rate), usual)
+    elif rate >= _HIGH_RATES[kind]:
+        yield Problem("learning_rate", _("{rate:g} is high for {method}").format(rate=rate, method=kind), usual)
 
 
 def of_sets(options: DataOptions, reports: Mapping[str, TokenReport]) -> Iterator[Problem]:

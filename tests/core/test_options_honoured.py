@@ -1,0 +1,82 @@
+"""Every option of a training is honoured, or it is told that it does not count."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import core
+from core.config.idle import idle_options
+from core.config.load import load
+from core.config.training import TRAINING
+
+# What they ask for is all that there is: any other value is refused, or is the same.
+_NOTHING_TO_DO = {"stage", "do_train", "ignore_pad_token_for_loss", "report_to", "dataloader_num_workers"}
+
+
+def idle(**options: Any) -> dict[str, str]:
+    values = load(TRAINING, values={"dataset": "a", **options}).values()
+    return {problem.where: problem.what for problem in idle_options(values)}
+
+
+def test_every_option_is_asked_for_outside_its_declaration() -> None:
+    root = Path(core.__file__).parent
+    sources = [path for path in root.rglob("*.py") if path.parent.name != "config"]
+    read = "\n".join(path.read_text() for path in sources)
+    names = [name for section in TRAINING for name in section.model_fields]
+    unread = {name for name in names if not re.search(rf"""\.{name}\b|["']{name}["']\]""", read)}
+    assert unread <= _NOTHING_TO_DO
+    assert len(names) > 80
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({}, {}),
+        ({"lora_rank": 4, "lora_alpha": 3, "loraplus_lr_ratio": 2, "loraplus_lr_embedding": 1e-5}, {}),
+        ({"loraplus_lr_embedding": 1e-5}, {"loraplus_lr_embedding": "counts with loraplus_lr_ratio only"}),
+        ({"pre_seq_len": 4}, {"pre_seq_len": "belongs to p_tuning, and finetuning_type is lora"}),
+        (
+            {"finetuning_type": "p_tuning", "pre_seq_len": 4, "lora_dropout": 0.1},
+            {"lora_dropout": "belongs to lora, and finetuning_type is p_tuning"},
+        ),
+        (
+            {"finetuning_type": "full", "num_layer_trainable": 3},
+            {"freeze_trainable_layers": "belongs to freeze, and finetuning_type is full"},
+        ),
+        ({"finetuning_type": "freeze", "num_layer_trainable": 3, "dtype": "float32"}, {}),
+        ({"create_new_adapter": True}, {"create_new_adapter": "there is no adapter to merge before"}),
+        ({"optim": "sgd", "adam_beta2": 0.9}, {"adam_beta2": "sgd has no such number"}),
+        ({"optim": "adamw_8bit", "adam_beta2": 0.9}, {}),
+        (
+            {"lr_scheduler_type": "constant", "warmup_ratio": 0.1},
+            {"warmup_ratio": "the schedule constant has no warm-up"},
+        ),
+        ({"lr_scheduler_type": "constant_with_warmup", "warmup_steps": 3}, {}),
+        ({"mix_strategy": "interleave_over"}, {"mix_strategy": "there is one data set"}),
+        ({"per_device_eval_batch_size": 1}, {"per_device_eval_batch_size": "there are no rows to evaluate on"}),
+        ({"per_device_eval_batch_size": 1, "val_size": 2}, {}),
+        (
+            {"early_stopping_threshold": 0.1, "val_size": 2},
+            {"early_stopping_threshold": "counts with early_stopping_steps only"},
+        ),
+        ({"probe_prompt": ["?"], "probe_max_new_tokens": 0}, {"probe_prompt": "probe_max_new_tokens 0 asks no probes"}),
+        ({"report_to": "all"}, {"report_to": "nothing is sent anywhere"}),
+        (
+            {"finetuning_type": "full", "dtype": "bfloat16"},
+            {"dtype": "full trains every weight, and what is trained is held in float32, or small steps would be lost"},
+        ),
+        (
+            {"finetuning_type": "freeze", "dtype": "bfloat16"},
+            {"dtype": "freeze holds all weights in float32, as those that it trains"},
+        ),
+        ({"finetuning_type": "full", "dtype": "bfloat16", "pure_bf16": True}, {}),
+        ({"dtype": "float16", "pure_bf16": True}, {"dtype": "pure_bf16 holds all weights in bfloat16"}),
+        ({"dtype": "bfloat16"}, {}),
+    ],
+)
+def test_what_is_given_and_does_not_count_is_told(options: dict[str, Any], told: dict[str, str]) -> None:
+    assert idle(**options) == told
