@@ -53,7 +53,7 @@ class Catalog:
         if name in self.problems:
             problem = self.problems[name]
             raise DataError(f"{problem.where}: {problem.what}", problem.hint)
-        path = self._file(name)
+        path = self.file_of(name)
         if path is not None:
             same = (entry for entry in self.entries.values() if entry.file_name and entry.path.absolute() == path)
             return next(same, None) or guess_entry(path, self.folder)
@@ -78,7 +78,8 @@ class Catalog:
             return near
         return _("there are: {names}").format(names=", ".join(longer or self.entries) or _("none"))
 
-    def _file(self, name: str) -> Path | None:
+    def file_of(self, name: str) -> Path | None:
+        """The file or folder that a name which is not entered may mean; None where there is none."""
         typed = typed_path(name)
         candidates = [typed, self.folder / typed]
         found = next((path for path in candidates if path.is_file() or (len(typed.parts) > 1 and path.is_dir())), None)

@@ -10,17 +10,18 @@ import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
-from core.data.catalog import read_catalog
+from core.data.catalog import Catalog, read_catalog
 from core.data.dataset_file import INFO, check_name, locked, read_info, replace_file
 from core.data.dataset_file import register as enter
 from core.data.entry import DatasetEntry
 from core.data.example import Comparison
 from core.data.examples import AllRows, RowSet, data_folder, open_comparisons, open_examples
 from core.data.problems import shown_path
-from core.data.rows import IndexedRows, Rows
+from core.data.rows import IndexedRows, Rows, open_rows
 from core.data.split import split_rows
 from core.data.statistics import ClassesBy, class_of_each
 from core.errors import DataError
@@ -38,6 +39,8 @@ class Subset:
     rows: int
     classes: int
     """How many classes its rows are of; 0 when classes did not matter."""
+    source: str = ""
+    """The set that it was taken from."""
 
 
 def split_dataset(
@@ -54,32 +57,38 @@ def split_dataset(
     """Make `STEM_train_400` and `STEM_test_100` out of a set.
 
     Args:
-        name: a set of dataset_info.json, or a file.
+        name: a set of dataset_info.json, or a file; or what the names of several parts begin with, of which the
+            largest is taken: `telecom` where there are `telecom_train_5000` and `telecom_train_400`.
         train: rows to train on; None takes all that the test leaves.
         test: rows to test with; 0 makes no test set.
         stratify: keep the share of every class; answers, or their beginnings, are the classes.
-        stem: what the names begin with; not given, the set's name without a `_train_5000` of its own.
+        stem: what the names begin with; not given, the set's name without a `_train_5000` of its own, with a number
+            behind it where those names are taken.
 
     Raises:
-        DataError: the set has too few rows, no classes, or one of the names is taken.
+        DataError: the set has too few rows, no classes, or one of the names is taken that `stem` asks for.
         WorkspaceError: a file cannot be written.
     """
     options = AllRows(dataset_dir=dataset_dir, on_bad_rows="skip")
     folder = data_folder(options, workspace)
-    entry = read_catalog(folder).entry(name)
+    catalog = read_catalog(folder)
+    name = _largest_part(name, catalog)
+    entry = catalog.entry(name)
     opener: Any = open_comparisons if entry.ranking else open_examples
     examples: RowSet[Any] = opener([name], options, workspace)
     by, classes = _classes(examples, stratify, name)
     taken = split_rows(classes, train, test, stratify=stratify, seed=seed)
-    stem = stem or part_stem(entry.name)
-    wanted = [(f"{stem}_{kind}_{len(rows)}", rows) for kind, rows in (("train", taken.train), ("test", taken.test))]
-    wanted = [(new, rows) for new, rows in wanted if rows]
+    sizes = {"train": taken.train, "test": taken.test}
+    parts = [(f"_{kind}_{len(rows)}", rows) for kind, rows in sizes.items() if rows]
+    suffix = _suffix(examples.parts[0].rows)
     with locked(folder):
+        stem = stem or _free_stem(folder, part_stem(entry.name), [ending for ending, _rows in parts], suffix)
+        wanted = [(stem + ending, rows) for ending, rows in parts]
         for new, _rows in wanted:
-            _check_free(folder, new, _suffix(examples.parts[0].rows))
+            _check_free(folder, new, suffix)
         made = [_write(folder, new, examples, rows) for new, rows in wanted]
     return tuple(
-        Subset(made_entry, len(rows), len({classes[row] for row in rows}) if by != "none" else 0)
+        Subset(made_entry, len(rows), len({classes[row] for row in rows}) if by != "none" else 0, entry.name)
         for made_entry, (_new, rows) in zip(made, wanted, strict=True)
     )
 
@@ -87,6 +96,32 @@ def split_dataset(
 def part_stem(name: str) -> str:
     """What the names of a set's parts begin with: `telecom` for `telecom_train_5000`."""
     return _OWN_NUMBER.sub("", name)
+
+
+def _largest_part(name: str, catalog: Catalog) -> str:
+    """The set that is meant by what the names of its parts begin with; any other name as it is."""
+    parts = [entry for entry in catalog.entries.values() if part_stem(entry.name) == name and entry.file_name]
+    if name in catalog.entries or name in catalog.problems or not parts or catalog.file_of(name) is not None:
+        return name
+    return max(parts, key=_rows_of).name
+
+
+def _rows_of(entry: DatasetEntry) -> int:
+    try:
+        return len(open_rows(entry))
+    except DataError:
+        return -1
+
+
+def _free_stem(folder: Path, stem: str, endings: Sequence[str], suffix: str) -> str:
+    """The stem, or the first with a number behind it with which all names are free."""
+    entered = read_info(folder)
+
+    def is_free(stem: str) -> bool:
+        names = [stem + ending for ending in endings]
+        return not any(name in entered or (folder / f"{name}{suffix}").exists() for name in names)
+
+    return next(filter(is_free, chain([stem], (f"{stem}_{number}" for number in count(2)))))
 
 
 def _classes(examples: RowSet[Any], stratify: bool, name: str) -> tuple[ClassesBy, Sequence[str]]:

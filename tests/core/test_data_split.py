@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -150,14 +151,33 @@ def test_without_classes_their_shares_cannot_be_kept(tmp_path: Path) -> None:
     assert caught.value.hint == "leave --stratify out"
 
 
+def test_the_bundled_telecom_is_split_as_the_seed_did_it_with_names_of_its_own(tmp_path: Path) -> None:
+    shutil.copytree(DATA, tmp_path / "data")
+    workspace = Workspace(tmp_path)
+    made = split_dataset("telecom", workspace, train=400, test=100, stratify=True)
+    assert {subset.source for subset in made} == {"telecom_train_5000"}
+    assert names(made) == ["telecom_2_train_400", "telecom_2_test_100"]
+    assert [subset.rows for subset in made] == [400, 100]
+    again = split_dataset("telecom", workspace, train=400, test=0)
+    assert names(again) == ["telecom_3_train_400"]
+    # What is there keeps its meaning: a set of that name, and a file.
+    (workspace.data / "telecom.jsonl").write_text('{"instruction": "q", "output": "a"}\n')
+    (only,) = split_dataset("telecom", workspace, train=None, test=0)
+    assert (only.source, only.rows, only.entry.name) == ("telecom", 1, "telecom_train_1")
+
+
 def test_nothing_is_overwritten(tmp_path: Path) -> None:
     workspace = workspace_with(tmp_path, "a.jsonl", '{"instruction": "q", "output": "a"}\n' * 4)
+    (workspace.data / "mine_train_2.jsonl").write_text("precious too")
+    assert names(split_dataset("mine", workspace, train=2, test=1)) == ["mine_2_train_2", "mine_2_test_1"]
+    assert (workspace.data / "mine_train_2.jsonl").read_text() == "precious too"
+    (workspace.data / "mine_train_2.jsonl").unlink()
     (workspace.data / "mine_test_1.jsonl").write_text("precious")
     with pytest.raises(DataError, match=r"mine_test_1\.jsonl: there is a 'mine_test_1' already") as caught:
-        split_dataset("mine", workspace, train=2, test=1)
+        split_dataset("mine", workspace, train=2, test=1, stem="mine")
     assert "--name" in caught.value.hint
     assert not (workspace.data / "mine_train_2.jsonl").exists()
     info = {"mine": {"file_name": "a.jsonl"}, "mine_train_2": {"file_name": "gone.jsonl"}}
     (workspace.data / "dataset_info.json").write_text(json.dumps(info))
     with pytest.raises(DataError, match=r"dataset_info\.json: there is a 'mine_train_2' already"):
-        split_dataset("mine", workspace, train=2, test=0)
+        split_dataset("mine", workspace, train=2, test=0, stem="mine")

@@ -334,8 +334,17 @@ def test_the_split_of_the_seed(finetui: Any, workspace: Workspace) -> None:
         "telecom_train_400",
         "telecom_test_100",
     ]
-    again = finetui("split", "telecom", "--train", "400")
+    assert run.err == ""
+    again = finetui("split", "telecom", "--train", "400", "--name", "telecom")
     assert again.err.splitlines()[0] == "error: data/dataset_info.json: there is a 'telecom_train_400' already"
+
+
+def test_parts_without_their_whole_are_split_from_the_largest(finetui: Any, workspace: Workspace) -> None:
+    fill(workspace, qa_train_2=[row("q", "a")] * 2, qa_train_3=[row("q", "a")] * 3)
+    run = finetui("split", "qa", "--train", "2")
+    assert run.err == "qa has several parts; rows are taken from the largest, qa_train_3\n"
+    assert run.out == "qa_2_train_2: 2 rows: data/qa_2_train_2.jsonl\n"
+    assert finetui("split", "data/qa_train_3.jsonl", "--train", "1").err == ""
 
 
 def test_answers_that_do_not_repeat_have_no_classes(finetui: Any, workspace: Workspace) -> None:

@@ -16,7 +16,7 @@ from core.data.problems import RowProblem, shown_path
 from core.data.rows import open_rows
 from core.data.search import search
 from core.data.statistics import statistics
-from core.data.subsets import split_dataset
+from core.data.subsets import part_stem, split_dataset
 from core.errors import DataError
 from core.i18n import _
 from core.untrusted import inert_line
@@ -276,7 +276,14 @@ def split(
     test: Annotated[int, typer.Option(metavar="N", min=0, help=_("Rows to test with; 0 makes no test set."))] = 0,
     stratify: Annotated[bool, typer.Option("--stratify", help=_("Keep the share of every class of answers."))] = False,
     seed: Annotated[int, typer.Option(metavar="N", help=_("The same seed takes the same rows."))] = 42,
-    stem: Annotated[str, typer.Option("--name", metavar="NAME", help=_("What the new names begin with."))] = "",
+    stem: Annotated[
+        str,
+        typer.Option(
+            "--name",
+            metavar="NAME",
+            help=_("What the new names begin with. Not given: what the set's name begins with."),
+        ),
+    ] = "",
     dataset_dir: Folder = "data",
     as_json: Json = False,
 ) -> None:
@@ -290,6 +297,9 @@ def split(
         stem=stem,
         dataset_dir=dataset_dir,
     )
+    if subsets[0].source != name == part_stem(subsets[0].source):
+        told = _("{name} has several parts; rows are taken from the largest, {source}")
+        note(told.format(name=inert_line(name), source=inert_line(subsets[0].source)))
     for subset in subsets:
         if as_json:
             print_json({**entry_record(subset.entry), "rows": subset.rows, "classes": subset.classes})
