@@ -7,12 +7,14 @@ with a reason; where it cannot say that itself, because it was killed, the super
 from __future__ import annotations
 
 import argparse
+import errno
 import json
 import os
 import sys
 import time
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from core.config.load import load
@@ -50,9 +52,9 @@ def train(run: RunDirectory, resume: str, journal: Journal, control: Control) ->
     """Train, and tell how it ended."""
     try:
         _train(run, resume, journal, control)
-    except StoppedEarly:
+    except StoppedEarly as early:
         control.granted(control.look())
-        journal.tell(RunFinished(time.time(), "stopped", _step_before(run, resume)), durable=True)
+        journal.tell(RunFinished(time.time(), "stopped", early.step), durable=True)
     except FinetuiError as error:
         print(f"{error.message}\n{error.hint}", file=sys.stderr, flush=True)
         journal.tell(RunFailed(time.time(), error.message, error.hint), durable=True)
@@ -70,11 +72,17 @@ def _train(run: RunDirectory, resume: str, journal: Journal, control: Control) -
     resume = resume or settings[OutputOptions].resume_from_checkpoint or ""
     resumed_from = find_checkpoint(run, resume) if resume else None
     start = Start(run, settings, find_workspace(), journal, control, resumed_from)
+    with _stands_at(read_state(resumed_from).progress.step if resumed_from else 0):
+        _go(start)
+
+
+def _go(start: Start) -> None:
+    run, journal = start.run, start.journal
     decided = decide(start)
     if decided.steps_left <= 0:
         _nothing_left(run, journal, decided.total_steps)
         return
-    if resumed_from is None and journal.writes:
+    if start.resumed_from is None and journal.writes:
         journal.files.begin(None, 0)
     work = assemble(start, decided)
     loop = Loop(work)
@@ -83,9 +91,14 @@ def _train(run: RunDirectory, resume: str, journal: Journal, control: Control) -
     work.processes.leave()
 
 
-def _step_before(run: RunDirectory, resume: str) -> int:
-    """The step that a run stands at before it begins."""
-    return read_state(find_checkpoint(run, resume)).progress.step if resume else 0
+@contextmanager
+def _stands_at(step: int) -> Iterator[None]:
+    """The step that a run stands at before it begins, for a stop before the first update."""
+    try:
+        yield
+    except StoppedEarly as early:
+        early.step = step
+        raise
 
 
 def _nothing_left(run: RunDirectory, journal: Journal, steps: int) -> None:
@@ -112,6 +125,9 @@ def _failed(error: Exception, told: str) -> RunFailed:
             _("take a smaller per_device_train_batch_size or cutoff_len, or quantization_bit 4"),
             told[-_LOG_TAIL:],
         )
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        message = _("the disk is full: {error}").format(error=error)
+        return RunFailed(time.time(), message, _("make room; finished checkpoints stay"), told[-_LOG_TAIL:])
     if "Connection closed by peer" in str(error):  # gloo, where another process is gone
         return RunFailed(
             time.time(), _("another process of this run has ended"), _("the log has its trace"), told[-_LOG_TAIL:]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import math
 from collections.abc import Callable, Iterator
@@ -137,6 +138,9 @@ def test_on_an_accelerator_the_longest_batch_is_tried_first(
 
     def with_a_trial(loop: Loop) -> None:
         begin(loop)
+        room = loop._room_to_move()
+        assert room is not None
+        assert room.nbytes == 8 * sum(one.numel() for one in loop.work.tunable.trained.values())  # Adam's two moments
         loop._try_longest()
         seen.append(-1)
 
@@ -172,6 +176,62 @@ def test_a_loss_that_means_nothing_ends_the_run(
     assert (trained.failed().error, trained.exit_code) == (told, 1)
     assert trained.failed().hint.endswith("no checkpoint is saved yet")
     assert not trained.all(Step)
+
+
+@pytest.mark.parametrize(("value", "saved"), [(0.0, [1, 2]), (math.nan, [1])])
+def test_what_was_learnt_before_nonsense_is_saved_where_it_is_good_or_nothing_else_is(
+    workspace: Workspace,
+    name: str,
+    forward_that: Callable[..., None],
+    wishing: Callable[..., Control],
+    value: float,
+    saved: list[int],
+) -> None:
+    calls = []
+
+    def nonsense(forward: Forward, batch: Any) -> BatchLoss | None:
+        calls.append(batch)
+        if len(calls) % 3:
+            return None
+        weight = next(parameter for parameter in forward.network.parameters() if parameter.requires_grad)
+        return BatchLoss(weight.sum() * 0 + value, batch.targets, 0)
+
+    forward_that(nonsense)
+    bare = train_here(workspace, name, max_steps=4)
+    assert [path.name for path in bare.run.saved_checkpoints()] == ["step-000002"]
+    assert bare.failed().hint.endswith("the last checkpoint is step-000002")
+    calls.clear()
+    control = wishing(f"{name}-kept", save=1)
+    kept = train_here(workspace, f"{name}-kept", max_steps=4, control=control)
+    assert [path.name for path in kept.run.saved_checkpoints()] == [f"step-{step:06d}" for step in saved]
+    assert kept.failed().hint.endswith(f"the last checkpoint is step-{saved[-1]:06d}")
+
+
+def test_no_memory_for_the_optimiser_is_told_as_that(
+    workspace: Workspace, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_arguments: Any, **_options: Any) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+
+    monkeypatch.setattr(torch.optim.AdamW, "step", full)
+    failed = train_here(workspace, name, max_steps=2).failed()
+    assert failed.error.startswith("cpu: no memory is left for what adamw_torch remembers of ")
+    assert failed.hint.endswith("adafactor or sgd, or train less of the model (lora); no checkpoint is saved yet")
+
+
+def test_results_that_cannot_be_written_fail_no_run_whose_model_is_saved(
+    workspace: Workspace, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_arguments: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("core.engine.training.finish.write_plots", full)
+    monkeypatch.setattr("core.engine.training.factory_files.write_json", full)
+    trained = train_here(workspace, name, max_steps=1, plot_loss=True)
+    assert trained.finished().reason == "completed"
+    assert trained.finished().metrics["train_samples"] == 26
+    assert trained.warnings == ["not all results can be written: [Errno 28] No space left on device"] * 2
+    assert trained.weights()
 
 
 def test_a_learning_rate_of_seed_004_in_the_extreme_is_caught(workspace: Workspace, name: str) -> None:
@@ -283,6 +343,8 @@ def test_probes_are_answered_before_at_evaluations_and_at_the_end(workspace: Wor
         (step, prompt) for step in (0, 2, 3) for prompt in ("Who are you?", "[b]?")
     ]
     assert any(one.answer for one in samples)
+    last = train_here(workspace, f"{name}-last", **{**options, "eval_strategy": "no"})
+    assert [one.step for one in last.all(Sample)] == [0, 0, 3, 3]  # before and after, whoever wants no evaluations
     silent = train_here(workspace, f"{name}-silent", lora_dropout=0.5, **{**options, "probe_max_new_tokens": 0})
     assert silent.losses == trained.losses  # probes draw from no generator
     assert not silent.all(Sample)
@@ -342,6 +404,15 @@ def test_a_stop_before_the_first_update_trains_nothing(
 
 
 # --- options ------------------------------------------------------------------------------------------------------
+
+
+def test_a_stop_before_a_resumed_run_goes_on_tells_where_it_stands(
+    workspace: Workspace, name: str, wishing: Callable[..., Control]
+) -> None:
+    options = {"max_steps": 4, "save_strategy": "steps", "save_steps": 2}
+    train_here(workspace, name, control=wishing(name, stop=2), **options)
+    again = train_here(workspace, name, control=wishing(name, stop=0), resume_from_checkpoint="true", **options)
+    assert (again.finished().reason, again.finished().step) == ("stopped", 2)
 
 
 def test_the_learning_rate_rises_and_falls_as_transformers_has_it(workspace: Workspace, name: str) -> None:

@@ -173,6 +173,22 @@ def test_killed_while_a_checkpoint_is_written_the_one_before_counts(
     assert not list(run.checkpoints.glob(".unfinished*"))
 
 
+def test_a_checkpoint_that_is_replaced_is_never_half_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    removed = []
+    real = shutil.rmtree
+
+    def remove(path: Path, **options: Any) -> None:
+        removed.append(Path(path).name)
+        real(path, **options)
+
+    monkeypatch.setattr("core.engine.training.checkpoint.shutil.rmtree", remove)
+    for text in ("one", "two"):
+        checkpoint.write_whole(tmp_path / "step-000002", lambda folder, text=text: (folder / "a").write_text(text))
+    assert (tmp_path / "step-000002" / "a").read_text() == "two"
+    assert all(name.startswith(".unfinished-") for name in removed)
+    assert [path.name for path in tmp_path.iterdir()] == ["step-000002"]
+
+
 # --- disks --------------------------------------------------------------------------------------------------------
 
 

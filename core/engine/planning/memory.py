@@ -114,7 +114,6 @@ def estimate_memory(settings: Settings, model: Anatomy, trainable: int, size: Si
     """What a process will hold at its longest micro-batch."""
     options = settings[OptimizationOptions]
     trained_bytes = 2 if options.pure_bf16 else 4
-    optimizer = _OPTIMIZER_BYTES[options.optim] * trained_bytes / 4
     is_cpu = place.kind == "cpu"
     width = _computed_bytes(settings, is_cpu)
     method = settings[FinetuningOptions]
@@ -124,13 +123,18 @@ def estimate_memory(settings: Settings, model: Anatomy, trainable: int, size: Si
         runtime=_RUNTIME_BYTES["cpu" if is_cpu else "accelerator"],
         weights=_weight_bytes(settings, model, is_cpu) + (0 if inside else trainable * trained_bytes),
         gradients=trainable * trained_bytes,
-        optimizer=int(trainable * optimizer),
+        optimizer=optimizer_bytes(options, trainable),
         activations=size.tokens * _kept_bytes(model, width, _layers_passed(model, method)),
         checkpointed_activations=size.tokens * (_kept_bytes(model, width, 1) + model.layers * model.hidden * 4),
         logits=min(size.targets, slice_rows) * model.vocabulary * 4 * _LOGIT_COPIES,
         available=place.free,
         device=place.name,
     )
+
+
+def optimizer_bytes(options: OptimizationOptions, trainable: int) -> int:
+    """What the optimiser remembers of so many parameters."""
+    return int(trainable * _OPTIMIZER_BYTES[options.optim] * (0.5 if options.pure_bf16 else 1))
 
 
 def _layers_passed(model: Anatomy, options: FinetuningOptions) -> int:

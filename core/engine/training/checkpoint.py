@@ -65,20 +65,22 @@ def write_whole(folder: Path, write: Callable[[Path], None]) -> int:
     Raises:
         NotWritten: the disk took no more.
     """
-    hidden = folder.with_name(_HIDDEN + folder.name)
-    shutil.rmtree(hidden, ignore_errors=True)
+    hidden, old = folder.with_name(_HIDDEN + folder.name), folder.with_name(f"{_HIDDEN}old-{folder.name}")
+    for left in (hidden, old):
+        shutil.rmtree(left, ignore_errors=True)
     with said_if_full(folder):
         try:
             hidden.mkdir(parents=True)
             write(hidden)
             size = _force_to_disk(hidden)
-            if folder.exists():
-                shutil.rmtree(folder)
+            if folder.exists():  # half removed under its name it would be taken for a whole one after a kill
+                folder.rename(old)
             hidden.rename(folder)
             _sync(folder.parent)
         except BaseException:
             shutil.rmtree(hidden, ignore_errors=True)
             raise
+    shutil.rmtree(old, ignore_errors=True)
     return size
 
 

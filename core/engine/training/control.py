@@ -21,6 +21,9 @@ _SAME_SIGNAL_SECONDS = 2.0
 class StoppedEarly(BaseException):
     """A stop before the first update; no `Exception`, for nobody in between may take it for a mistake."""
 
+    step = 0
+    """Where the run stands: at its checkpoint's, if it was to go on from one."""
+
 
 @dataclass(frozen=True)
 class Wanted:

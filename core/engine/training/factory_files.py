@@ -109,17 +109,12 @@ class FactoryFiles:
         }
         write_json(folder / "trainer_state.json", dict(sorted(state.items())))
 
-    def write_results(self, train: Json, evaluation: Json) -> Json:
-        """The results by split and all together.
-
-        Returns:
-            All of them.
-        """
+    def write_results(self, train: Json, evaluation: Json) -> None:
+        """The results by split and all together."""
         everything = {**evaluation, **train}
         for name, metrics in (("train", train), ("eval", evaluation), ("all", everything)):
             if metrics:
                 write_json(self._folder / f"{name}_results.json", dict(sorted(metrics.items())))
-        return everything
 
 
 def train_metrics(progress: Progress, epoch: float, samples: int, flos: float) -> Json:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from core.engine.training.factory_files import evaluation_row, train_metrics
 from core.engine.training.loop import Ending
@@ -30,16 +32,28 @@ def finish(work: Work, shelf: Shelf, ending: Ending) -> None:
     epoch = work.updates.epoch_after(progress.step)
     train = train_metrics(progress, epoch, len(work.rows), flos)
     evaluation = evaluation_row(files.history, progress.standing.best_step if ending.is_best else None)
-    everything = files.write_results(train, evaluation)
-    metrics = {name: float(value) for name, value in everything.items()}
-    work.tunable.write_card(work.run.path, metrics)
+    metrics = {name: float(value) for name, value in {**evaluation, **train}.items()}
     files.history.append({**train, "step": progress.step})
     files.settings["total_flos"] = flos
-    files.write_state(work.run.path, progress, shelf.best_folder(progress))
+    with _model_is_saved(work):
+        files.write_results(train, evaluation)
+        work.tunable.write_card(work.run.path, metrics)
+        files.write_state(work.run.path, progress, shelf.best_folder(progress))
     work.journal.say(metrics_block("train", train))
     if evaluation:
         work.journal.say(metrics_block("eval", evaluation))
     if work.output.plot_loss:
-        for path in write_plots(work.run.path, files.history):
-            work.journal.say(_("picture saved: {path}").format(path=path))
+        with _model_is_saved(work):
+            for path in write_plots(work.run.path, files.history):
+                work.journal.say(_("picture saved: {path}").format(path=path))
     work.journal.tell(RunFinished(time.time(), ending.reason, progress.step, metrics), durable=True)
+
+
+@contextmanager
+def _model_is_saved(work: Work) -> Iterator[None]:
+    """What is told of a training fails none whose model lies there."""
+    try:
+        yield
+    except OSError as error:
+        message = _("not all results can be written: {error}").format(error=error)
+        work.journal.warn(message, _("the model is saved, and the events have every number"))

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from core.engine.batches.batch import Batch
+from core.engine.planning.memory import optimizer_bytes
 from core.engine.training.control import Wanted
 from core.engine.training.evaluate import evaluate
 from core.engine.training.memory import free_unused, held_memory, is_out_of_memory
@@ -107,17 +108,42 @@ class Loop:
             norm,
             step=self.progress.step + 1,
             may_overflow=work.processes.scaler is not None,
-            advice=_("lower learning_rate ({rate:g} now), add warmup_steps, or look at the rows; {kept}").format(
-                rate=work.optimization.learning_rate, kept=self.shelf.what_is_kept()
-            ),
+            advice=lambda: self._advice(is_learnt=loss == 0.0),
         )
         self._rate: float = work.optimizer.param_groups[0]["lr"]
-        if work.processes.step(work.optimizer):
+        if self._move():
             work.schedule.step()
         work.optimizer.zero_grad(set_to_none=True)
         seconds = time.perf_counter() - began
         tokens = int(work.rows.lengths[numbers].sum())
         self.progress.count(loss=loss, grad_norm=norm, rows=len(numbers), tokens=tokens, seconds=seconds)
+
+    def _advice(self, is_learnt: bool) -> str:
+        """What to do after nonsense. The weights before it are saved where they are good, or nothing else is."""
+        work = self.work
+        if self.progress.step and (is_learnt or not work.run.saved_checkpoints()):
+            self._save()
+        advice = _("lower learning_rate ({rate:g} now), add warmup_steps, or look at the rows; {kept}")
+        return advice.format(rate=work.optimization.learning_rate, kept=self.shelf.what_is_kept())
+
+    def _move(self) -> bool:
+        """Move the weights; False when float16 overflowed. Half moved ones cannot be gone on with."""
+        work = self.work
+        try:
+            return work.processes.step(work.optimizer)
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+            raise self._no_room_to_move() from error
+
+    def _no_room_to_move(self) -> TrainingError:
+        work, count = self.work, sum(one.numel() for one in self._trained)
+        message = _("{device}: no memory is left for what {optim} remembers of {count:,} trained parameters")
+        hint = _("take optim adamw_8bit, adafactor or sgd, or train less of the model (lora); {kept}")
+        return TrainingError(
+            message.format(device=work.processes.device, optim=work.optimization.optim, count=count),
+            hint.format(kept=self.shelf.what_is_kept()),
+        )
 
     def _gradients(self, targets: int) -> tuple[float, float]:
         """Fill the gradients of an update; its loss, and the gradients' length before they are shortened."""
@@ -139,9 +165,26 @@ class Loop:
         """Meet a shortage of memory now, not in the middle of the night: on the longest batch that will come."""
         work = self.work
         work.journal.stage("trying")
+        kept = self._room_to_move()
         with undisturbed(work.processes.device):
             self._fitted(lambda: self._try_batches([self.updates.longest_batch()], 1))
         work.optimizer.zero_grad(set_to_none=True)
+        del kept
+
+    def _room_to_move(self) -> Tensor | None:
+        """As much memory as the optimiser will take at its first step, beside which everything else has to fit."""
+        work = self.work
+        if work.optimizer.state:
+            return None
+        count = sum(one.numel() for one in self._trained)
+        try:
+            return torch.empty(
+                optimizer_bytes(work.optimization, count), dtype=torch.uint8, device=work.processes.device
+            )
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+            raise self._no_room_to_move() from error
 
     def _fitted(self, attempt: Callable[[], Tensor | None]) -> Tensor:
         """Attempt something with less and less at once, until it fits."""
@@ -215,6 +258,8 @@ class Loop:
             reason = reason or ("early_stopping" if gives_up else None)
             if reason == "early_stopping":
                 self._point()
+        elif reason == "completed":  # who wants no evaluations still sees what became of the first answers
+            self._answer_probes()
         keeps_best = found_best and work.output.load_best_model_at_end
         if wanted.save or keeps_best or _is_due(step, work.steps_per_checkpoint) or self._ends_with_checkpoint(reason):
             self._save()

@@ -3,30 +3,31 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 from core.errors import TrainingError
 from core.i18n import _
 
 
-def refuse_nonsense(loss: float, norm: float, *, step: int, may_overflow: bool, advice: str) -> None:
+def refuse_nonsense(loss: float, norm: float, *, step: int, may_overflow: bool, advice: Callable[[], str]) -> None:
     """Stop before a broken update is made.
 
     Args:
         loss: of the update.
         norm: its gradients' length.
         may_overflow: whether gradients may be infinite now and then, as float16's are; such updates are left out.
-        advice: what to do, and which checkpoint is left.
+        advice: asked when it ends: what to do, and which checkpoint is left.
 
     Raises:
         TrainingError: the loss or the gradients are no numbers, or there is nothing to learn.
     """
     diverged = _("{what} is {value} at step {step}: the training has diverged")
     if not math.isfinite(loss):
-        raise TrainingError(diverged.format(what=_("the loss"), value=loss, step=step), advice)
+        raise TrainingError(diverged.format(what=_("the loss"), value=loss, step=step), advice())
     if not math.isfinite(norm) and not may_overflow:
-        raise TrainingError(diverged.format(what=_("the length of the gradients"), value=norm, step=step), advice)
+        raise TrainingError(diverged.format(what=_("the length of the gradients"), value=norm, step=step), advice())
     if loss == 0.0:
         raise TrainingError(
             _("the loss is exactly 0 at step {step}: there is nothing left to learn").format(step=step),
-            _("fewer epochs are enough, or the answers are not what is trained; {advice}").format(advice=advice),
+            _("fewer epochs are enough, or the answers are not what is trained; {advice}").format(advice=advice()),
         )
