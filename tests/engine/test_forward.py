@@ -215,6 +215,14 @@ def test_variants_of_lora_are_like_pefts(options: dict[str, Any]) -> None:
     assert_same(fast(choose(model), rows), expected)
 
 
+def test_dora_is_computed_leanly() -> None:
+    model = make_lora("qwen3", use_dora=True)
+    forward = choose(model)
+    query = forward.network.get_base_model().model.layers[0].self_attn.q_proj
+    query.lora_variant["default"].forward = None  # PEFT's own, which nobody calls
+    fast(forward, make_rows(seed=2))
+
+
 def test_dropout_of_lora_is_drawn() -> None:
     model, rows = make_lora("llama", lora_dropout=0.5), make_rows()
     forward = choose(model, exact_sharing=False)
@@ -314,9 +322,10 @@ def test_label_smoothing_is_in_the_loss() -> None:
     assert_same(fast(choose(network, smoothing=0.1), rows), plain(network, rows, 0.1))
 
 
-def test_bfloat16_is_close_with_and_without_autocast() -> None:
+@pytest.mark.parametrize("dora", [False, True])
+def test_bfloat16_is_close_with_and_without_autocast(dora: bool) -> None:
     rows = make_rows()
-    model = make_lora("qwen3")
+    model = make_lora("qwen3", use_dora=dora)
     expected = plain(model, rows)
     forward = choose(model)
     with torch.autocast("cpu", torch.bfloat16):

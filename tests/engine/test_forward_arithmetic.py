@@ -13,6 +13,7 @@ from torch.autograd import gradcheck
 
 from core.engine.batches.batch import Batch, EncodedRow
 from core.engine.forward.arithmetic import Activation, gated, linear_with_lora, rms_norm, rotated
+from core.engine.forward.dora import lengths_with_lora, linear_with_dora, squared_lengths
 from core.engine.forward.ragged import lay_out
 from core.engine.forward.short_rows import attend_short
 
@@ -33,6 +34,41 @@ def test_linear_with_lora(has_bias: bool) -> None:
     expected = F.linear(x, weight, bias) + F.linear(F.linear(x, down), up) * 0.5
     torch.testing.assert_close(linear_with_lora(x, weight, bias, down, up, 0.5), expected)
     assert gradcheck(lambda *given: linear_with_lora(given[0], weight, bias, given[1], given[2], 0.5), (x, down, up))
+
+
+def test_young_factors_are_not_rounded_away_in_bfloat16() -> None:
+    """What they add is far smaller than a step of the numbers that it is added to; on the whole it has to arrive."""
+    x, weight, down, up = torch.randn(256, 64), torch.randn(128, 64), torch.randn(4, 64), torch.randn(128, 4) * 1e-3
+    x, weight = x.bfloat16(), weight.bfloat16()
+    wanted = (x.double() @ down.double().t() @ up.double().t()).flatten()
+    scale = torch.ones(128)
+    for output in (
+        linear_with_lora(x, weight, None, down, up, 1.0),
+        linear_with_dora(x, weight, None, down, up, scale, 1.0),
+    ):
+        added = (output.double() - x.double() @ weight.double().t()).flatten()
+        assert (added @ wanted / (wanted @ wanted)).item() == pytest.approx(1, abs=0.1)
+
+
+@pytest.mark.parametrize("has_bias", [True, False])
+def test_linear_with_dora(has_bias: bool) -> None:
+    x, down, up, scale = make(2, 3, 5), make(2, 5), make(4, 2), make(4)
+    weight, bias = make(4, 5).detach(), make(4).detach() if has_bias else None
+    expected = F.linear(x, weight + 0.5 * up @ down) * scale
+    expected = expected if bias is None else expected + bias
+    torch.testing.assert_close(linear_with_dora(x, weight, bias, down, up, scale, 0.5), expected)
+
+    def computed(x: Tensor, down: Tensor, up: Tensor, scale: Tensor) -> Tensor:
+        return linear_with_dora(x, weight, bias, down, up, scale, 0.5)
+
+    assert gradcheck(computed, (x, down, up, scale))
+
+
+def test_lengths_of_rows_with_what_a_lora_adds() -> None:
+    weight, down, up = make(4, 5).detach(), make(2, 5), make(4, 2)
+    lengths = lengths_with_lora(squared_lengths(weight), weight, down, up, 0.5)
+    torch.testing.assert_close(lengths, torch.linalg.vector_norm(weight + 0.5 * up @ down, dim=1))
+    assert not lengths.requires_grad
 
 
 @pytest.mark.parametrize(("offset", "round_first"), [(0.0, True), (1.0, False)])

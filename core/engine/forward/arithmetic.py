@@ -20,6 +20,9 @@ def linear_with_lora(
 ) -> Tensor:
     """x·Wᵀ + b + scaling · (x·Aᵀ)·Bᵀ, with gradients of x, A and B; W and b are frozen.
 
+    The factors' part is made first and the large product is added to it, which rounds once. The other way round, in
+    bfloat16, whatever is smaller than half a step of the rounded large product would be lost: young factors do nothing.
+
     Args:
         x: [..., inputs]
         weight: [outputs, inputs]
@@ -39,8 +42,9 @@ class _LinearWithLora(torch.autograd.Function):
     ) -> Tensor:
         rows = x.reshape(-1, x.shape[-1])
         low = rows @ down.to(x.dtype).t()
-        output = rows @ weight.t() if bias is None else torch.addmm(bias, rows, weight.t())
-        output.addmm_(low, up.to(x.dtype).t(), alpha=scaling)
+        output = (low @ (up * scaling).to(x.dtype).t()).addmm_(rows, weight.t())
+        if bias is not None:
+            output.add_(bias)
         ctx.save_for_backward(rows, weight, down, up, low)
         ctx.scaling, ctx.shape = scaling, x.shape
         return output.view(*x.shape[:-1], -1)
@@ -54,7 +58,7 @@ class _LinearWithLora(torch.autograd.Function):
         of_down = (of_low.t() @ rows).to(down.dtype)
         of_x = None
         if ctx.needs_input_grad[0]:
-            of_x = (gradient @ weight).addmm_(of_low, down.to(gradient.dtype)).view(ctx.shape)
+            of_x = (of_low @ down.to(gradient.dtype)).addmm_(gradient, weight).view(ctx.shape)
         return of_x, None, None, of_down, of_up, None
 
 

@@ -12,11 +12,13 @@ from typing import Any
 
 import torch
 from peft.tuners.lora import LoraLayer
+from peft.tuners.lora.variants import DoraLinearVariant
 from torch import Tensor, nn
 from transformers import activations
 
 from core.engine.forward.arithmetic import Activation, gated, linear_with_lora, rms_norm, rotated
 from core.engine.forward.attention import Manner, attend
+from core.engine.forward.dora import lengths_with_lora, linear_with_dora, squared_lengths
 from core.engine.forward.ragged import Ragged
 
 Module = Any
@@ -91,7 +93,7 @@ def lean_forward(module: Module) -> Forwards | None:
 
 
 def _is_plain_lora(layer: Module) -> bool:
-    """One adapter, on a frozen linear layer of torch's own, without dropout or variants."""
+    """One adapter, on a frozen linear layer of torch's own, without dropout or variants but DoRA."""
     base, names = layer.base_layer, layer.active_adapters
     return (
         type(base) is nn.Linear
@@ -99,7 +101,7 @@ def _is_plain_lora(layer: Module) -> bool:
         and (base.bias is None or not base.bias.requires_grad)
         and len(names) == 1
         and names[0] in layer.lora_A
-        and names[0] not in layer.lora_variant
+        and isinstance(layer.lora_variant.get(names[0]), (DoraLinearVariant, type(None)))
         and isinstance(layer.lora_dropout[names[0]], nn.Identity)
         and not layer.lora_bias[names[0]]
         and not layer.fan_in_fan_out
@@ -110,16 +112,25 @@ def _lora(layer: Module) -> Forwards:
     (name,) = layer.active_adapters
     base, down, up = layer.base_layer, layer.lora_A[name], layer.lora_B[name]
     original = layer.forward
+    magnitude = layer.lora_magnitude_vector[name] if name in layer.lora_variant else None
+    squared = None if magnitude is None else squared_lengths(base.weight)
 
     def forward(x: Tensor, *arguments: Any, **options: Any) -> Tensor:
         if layer.disable_adapters or layer.merged or layer.active_adapters != [name] or arguments or options:
             output: Tensor = original(x, *arguments, **options)
             return output
         weight, bias = base.weight, base.bias
+        scale = None
+        if magnitude is not None and squared is not None:
+            lengths = lengths_with_lora(squared, weight, down.weight, up.weight, layer.scaling[name])
+            scale = magnitude.weight / lengths
         if torch.is_autocast_enabled(x.device.type):
             dtype = torch.get_autocast_dtype(x.device.type)
             weight, bias = weight.to(dtype), None if bias is None else bias.to(dtype)
-        return linear_with_lora(x.to(weight.dtype), weight, bias, down.weight, up.weight, layer.scaling[name])
+        x = x.to(weight.dtype)
+        if scale is not None:
+            return linear_with_dora(x, weight, bias, down.weight, up.weight, scale, layer.scaling[name])
+        return linear_with_lora(x, weight, bias, down.weight, up.weight, layer.scaling[name])
 
     return forward
 
