@@ -105,7 +105,7 @@ class FinetuningOptions(Section):
         if self.finetuning_type == "freeze" and self.freeze_trainable_layers == 0 and not self.freeze_extra_modules:
             yield Problem("freeze_trainable_layers", _("0 leaves nothing to train"))
         if not self.do_train:
-            hint = _("leave it out; test sets are for finetui evaluate")
+            hint = _("leave it out; eval_dataset or val_size tells the loss on rows kept apart")
             yield Problem("do_train", _("false leaves nothing to do"), hint)
 
     def _of_lora(self) -> Iterator[Problem]:

@@ -57,7 +57,7 @@ def guess(rows: Rows) -> Guess:
         DataError: they say too little; the message names them.
     """
     sample, problem = _sample(rows)
-    names = list(dict.fromkeys(name for row in sample for name in row))
+    names = _names(sample)
     first = {name: next((row[name] for row in sample if row.get(name) not in (None, "")), None) for name in names}
     for finder in (_ranking_of_messages, _messages, _ranking, _pair, _two_texts):
         found = finder(first)
@@ -66,6 +66,8 @@ def guess(rows: Rows) -> Guess:
     if problem is not None and not sample:
         what = _("no row can be read, the first because of this: {problem}").format(problem=problem.fault.what)
         raise DataError(what, problem.hint)
+    if not len(rows):
+        raise DataError(_("the file has no rows"), _("write rows into it, or leave it out"))
     if not names:
         raise DataError(_("there are no columns, so the format cannot be guessed"), _("look at the file's first lines"))
     raise DataError(
@@ -74,6 +76,15 @@ def guess(rows: Rows) -> Guess:
         ),
         _("enter the set with --prompt COLUMN --response COLUMN, or describe it in dataset_info.json"),
     )
+
+
+def columns_of(rows: Rows) -> list[str]:
+    """The columns of the first rows that can be read, in their order."""
+    return _names(_sample(rows)[0])
+
+
+def _names(sample: list[Json]) -> list[str]:
+    return list(dict.fromkeys(name for row in sample for name in row))
 
 
 def _sample(rows: Rows) -> tuple[list[Json], RowProblem | None]:

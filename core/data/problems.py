@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Literal, TypeAlias
 
 from core.errors import DataError
+from core.i18n import _
 
 Severity: TypeAlias = Literal["error", "warning"]
 
@@ -58,9 +59,12 @@ class Place:
 
     file: Path
     line: int
+    row: int = 0
+    """Which of the file's rows it is, from 1, where several stand in that line; else 0."""
 
     def __str__(self) -> str:
-        return f"{shown_path(self.file)}:{self.line}"
+        where = f"{shown_path(self.file)}:{self.line}"
+        return _("{where}: row {row}").format(where=where, row=self.row) if self.row else where
 
 
 @dataclass(frozen=True, slots=True)

@@ -115,7 +115,7 @@ class IndexedRows:
             return self._parse(self._bytes(number)), place
         except json.JSONDecodeError as error:
             what = _("broken JSON: {problem}, at character {at}").format(problem=error.msg, at=error.colno)
-            there = Place(self._path, place.line + error.lineno - 1)  # a row of an array may have many lines
+            there = Place(self._path, place.line + error.lineno - 1, place.row)  # a row may have many lines
             raise RowProblem(there, Fault("broken_json", what, _("mend the line or take it out"))) from None
         except UnicodeDecodeError as error:
             what = _("byte {value:#04x} at position {at} is no {encoding}").format(
@@ -131,7 +131,9 @@ class IndexedRows:
     def place(self, number: int) -> Place:
         if not 0 <= number < len(self):
             raise IndexError(number)
-        return Place(self._path, self._index.lines[number + self.first])
+        lines, at = self._index.lines, number + self.first
+        is_alone = lines[at] not in (*lines[max(at - 1, 0) : at], *lines[at + 1 : at + 2])
+        return Place(self._path, lines[at], 0 if is_alone else number + 1)
 
     def raw(self, number: int) -> bytes:
         self.place(number)

@@ -240,10 +240,11 @@ def test_a_files_columns_are_guessed_entered_and_read_back(folder: Path, name: s
             "enter the set with --prompt COLUMN --response COLUMN, or describe it in dataset_info.json",
         ),
         ({}, "data/mine.jsonl: there are no columns, so the format cannot be guessed: look at the file's first lines"),
+        (None, "data/mine.jsonl: the file has no rows: write rows into it, or leave it out"),
     ],
 )
-def test_columns_that_say_nothing_are_not_guessed(folder: Path, row: dict[str, str], told: str) -> None:
-    rows(folder / "mine.jsonl", row)
+def test_columns_that_say_nothing_are_not_guessed(folder: Path, row: dict[str, str] | None, told: str) -> None:
+    rows(folder / "mine.jsonl", *([] if row is None else [row]))
     with pytest.raises(DataError) as caught:
         read_catalog(folder).entry("mine.jsonl")
     assert str(caught.value) == told

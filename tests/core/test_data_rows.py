@@ -104,6 +104,15 @@ def test_a_broken_element_is_told_by_its_own_line(tmp_path: Path, monkeypatch: p
         rows[1]
 
 
+def test_rows_that_share_a_line_are_told_by_their_number(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    rows = open_file(write(tmp_path / "x.json", '[{"a": 1}, {"a": 2},\n{"a": 3},\n{"a": 4}, {"a" 5}]'))
+    places = [str(rows.place(number)) for number in range(5)]
+    assert places == ["x.json:1: row 1", "x.json:1: row 2", "x.json:2", "x.json:3: row 4", "x.json:3: row 5"]
+    with pytest.raises(RowProblem, match=r"^x\.json:3: row 5: broken JSON: Expecting ':' delimiter"):
+        rows[4]
+
+
 def test_csv_with_quotes_newlines_and_a_stray_quote(tmp_path: Path) -> None:
     path = write(tmp_path / "x.csv", 'q,a\r\n"one\ntwo","say ""hi"", twice"\r\n\r\n5" disk,答\r\n')
     assert everything(path) == [

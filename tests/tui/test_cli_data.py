@@ -157,6 +157,12 @@ def test_rows_with_a_text(finetui: Any, workspace: Workspace) -> None:
     assert run.err == "no row has this text\n"
 
 
+def test_a_start_behind_the_last_row_is_told(finetui: Any, workspace: Workspace) -> None:
+    fill(workspace, x=[row("q", "a")] * 2)
+    assert finetui("show", "x", "--start", "3").err == "there are 2 rows\n"
+    assert finetui("show", "x", "--start", "2").err == ""
+
+
 def test_a_ranking_shows_both_answers(finetui: Any, workspace: Workspace) -> None:
     (workspace.data / "r.json").write_text('[{"instruction": "q", "output": ["good", "bad"]}]')
     assert finetui("show", "r.json").out.splitlines()[-3:] == ["  user: q", "  better: good", "  worse: bad"]
@@ -204,6 +210,18 @@ def test_columns_can_be_named(finetui: Any, workspace: Workspace, tmp_path: Path
     assert record["columns"] == {"prompt": "b", "response": "c", "system": "a"}
     assert json.loads((workspace.data / "dataset_info.json").read_text())["three"]["file_name"] == str(outside)
     assert finetui("show", "three").out.splitlines()[-3:] == ["  system: x", "  user: y", "  assistant: z"]
+
+
+def test_columns_that_are_not_there_are_not_entered(finetui: Any, workspace: Workspace) -> None:
+    fill(workspace, mine=[row("q", "a")])
+    (workspace.data / "dataset_info.json").unlink()
+    run = finetui("add", "mine.jsonl", "--prompt", "instruction", "--response", "Output")
+    assert run.code == 2
+    assert run.err.splitlines() == [
+        "error: data/mine.jsonl has no column 'Output' for --response",
+        "hint: there are: instruction, input, output",
+    ]
+    assert not (workspace.data / "dataset_info.json").exists()
 
 
 def test_no_file(finetui: Any) -> None:

@@ -419,7 +419,7 @@ def test_a_plan_is_a_table_with_its_warnings(
         "cut rows       3: 0 lost turns, 0 a part of the question, 3 of the answer",
         "left out       2 (untrained 2)",
         "steps          147 in 3 epochs: 49 updates an epoch, 49 batches, 8 rows an update",
-        "on the way     14 points of the loss, 1 evaluations, 0 checkpoints",
+        "on the way     14 points of the loss, 1 evaluation, 0 checkpoints",
         "memory         3.3 GB of 8 GB free on cpu",
         "disk           50 MB of 10 GB free",
         "longest batch  6.34 s for 1363 tokens, 2.85 GB at most",

@@ -16,6 +16,7 @@ from core.data.catalog import read_catalog
 from core.data.entry import DatasetEntry
 from core.data.formats import shape_of
 from core.data.problems import Place
+from core.data.rows import open_rows
 from core.workspace import Workspace
 from hostile import SHORT, dangers
 from tui.screens.data import DataScreen
@@ -24,7 +25,7 @@ from tui.widgets.row_pane import RowPane
 from tui.widgets.row_view import Columns, columns_of, cut, preview, read_row
 from tui.widgets.rows_list import RowsList
 from tui.widgets.set_pages import bar
-from tui.widgets.set_rows import OpenSet, data_sets
+from tui.widgets.set_rows import OpenSet, data_sets, row_at
 from tui.widgets.split_dialog import SplitDialog
 
 HOSTILE = "".join(text for name, text in SHORT.items() if name != "surrogates")
@@ -328,6 +329,15 @@ async def test_lengths_and_classes_are_counted_and_a_class_is_searched(start_dat
         await data.press("enter", "5", "down", "enter")
         await data.until(lambda: list(data.rows.matches) == list(range(1, 30, 3)), "the rows of the class")
         assert data.rows.cursor == 1
+
+
+def test_a_place_leads_to_its_row_also_among_several_of_a_line(tmp_path: Path) -> None:
+    (tmp_path / "x.json").write_text('[{"a": "1", "b": ""}, {"a": "2", "b": ""},\n{"a": "3",\n"b": ""}]')
+    entry = DatasetEntry("x", tmp_path, "x.json", columns={"prompt": "a", "response": "b"})
+    opened = OpenSet(entry, open_rows(entry), shape_of(entry))
+    assert [row_at(opened, str(opened.rows.place(number))) for number in range(3)] == [0, 1, 2]
+    assert row_at(opened, f"{tmp_path}/x.json:3") == 2
+    assert row_at(opened, f"{tmp_path}/x.json") is None
 
 
 async def test_problems_are_listed_marked_and_lead_to_their_rows(start_data: Callable[..., Any]) -> None:

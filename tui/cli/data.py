@@ -12,13 +12,14 @@ from core.data.catalog import Catalog, guess_entry, read_catalog, register
 from core.data.checks import check as check_data
 from core.data.entry import DatasetEntry
 from core.data.examples import AllRows, RowSet, data_folder, open_comparisons, open_examples
+from core.data.guess import columns_of
 from core.data.problems import RowProblem, shown_path
-from core.data.rows import open_rows
+from core.data.rows import open_file, open_rows
 from core.data.search import search
 from core.data.statistics import statistics
 from core.data.subsets import part_stem, split_dataset
 from core.errors import DataError
-from core.i18n import _
+from core.i18n import _, plural
 from core.untrusted import inert_line
 from core.workspace import Workspace, find_workspace
 from tui.cli.console import Progress, note, print_json
@@ -127,6 +128,8 @@ def show(
     else:
         for line in lines(entry_pairs(entry, len(source))):
             print(line)
+    if start > max(len(source), 1):
+        note(plural("there is {count} row", "there are {count} rows", len(source)))
     numbers = search(source, text, start - 1) if text else iter(range(start - 1, len(source)))
     shown = 0
     for number, _left in zip(numbers, range(rows), strict=False):
@@ -178,8 +181,10 @@ def add(
     as_json: Json = False,
 ) -> None:
     folder = data_folder(AllRows(dataset_dir=dataset_dir), find_workspace())
-    given = {"prompt": prompt, "query": query, "response": response, "history": history, "system": system}
-    entry = _described(_found(file, folder), folder, {role: column for role, column in given.items() if column})
+    named = {"prompt": prompt, "query": query, "response": response, "history": history, "system": system}
+    path, given = _found(file, folder), {role: column for role, column in named.items() if column}
+    _check_columns(path, given)
+    entry = _described(path, folder, given)
     entry = register(folder, dataclasses.replace(entry, name=name or entry.name))
     if as_json:
         print_json(entry_record(entry))
@@ -198,6 +203,19 @@ def _found(file: Path, folder: Path) -> Path:
         _("{path} is no file").format(path=inert_line(str(file))),
         _("name a file here or in {folder}").format(folder=shown_path(folder)),
     )
+
+
+def _check_columns(path: Path, given: dict[str, str]) -> None:
+    """Refuse columns that none of the first rows has: every row would be told as a problem later."""
+    there = columns_of(open_file(path)) if given else []
+    for role, column in given.items():
+        if there and column not in there:
+            raise DataError(
+                _("{path} has no column {column!r} for --{role}").format(
+                    path=inert_line(shown_path(path)), column=column, role=role
+                ),
+                _("there are: {names}").format(names=inert_line(", ".join(there))),
+            )
 
 
 def _described(path: Path, folder: Path, given: dict[str, str]) -> DatasetEntry:

@@ -119,27 +119,29 @@ def plan_pairs(plan: Plan) -> Iterator[tuple[str, str]]:
         yield _("left out"), inert_line(f"{report.left_out} ({reasons})")
     if plan.packs:
         yield _("packs"), f"{plan.packs:,}"
-    steps = _("{steps} in {epochs:.3g} epochs: {updates} updates an epoch, {batches} batches, {rows} rows an update")
-    yield (
-        _("steps"),
-        steps.format(
-            steps=plan.total_steps,
-            epochs=plan.epochs,
-            updates=plan.updates_per_epoch,
-            batches=plan.micro_batches_per_epoch,
-            rows=plan.rows_per_update,
-        ),
+    yield _("steps"), _steps(plan)
+    told = (
+        plural("{count} point of the loss", "{count} points of the loss", plan.points),
+        plural("{count} evaluation", "{count} evaluations", plan.evaluations),
+        plural("{count} checkpoint", "{count} checkpoints", plan.checkpoints),
     )
-    told = _("{points} points of the loss, {evaluations} evaluations, {checkpoints} checkpoints")
-    yield (
-        _("on the way"),
-        told.format(points=plan.points, evaluations=plan.evaluations, checkpoints=plan.checkpoints),
-    )
+    yield _("on the way"), ", ".join(told)
     used = memory.checkpointed_total if plan.gradient_checkpointing else memory.total
     free = _("{used} of {free} free on {device}") if memory.available else _("{used} on {device}")
     held = free.format(used=size_text(used), free=size_text(memory.available), device=memory.device)
     yield _("memory"), held + (_(", with gradient checkpointing") if plan.gradient_checkpointing else "")
     yield _("disk"), _("{used} of {free} free").format(used=size_text(disk.total), free=size_text(disk.free))
+
+
+def _steps(plan: Plan) -> str:
+    told = _("{steps} in {epochs} epochs: {updates}, {batches}, {rows}")
+    return told.format(
+        steps=f"{plan.total_steps:,}",
+        epochs=f"{round(plan.epochs, 1 if plan.epochs >= 10 else 2):,}".removesuffix(".0"),
+        updates=plural("{count} update an epoch", "{count} updates an epoch", plan.updates_per_epoch),
+        batches=plural("{count} batch", "{count} batches", plan.micro_batches_per_epoch),
+        rows=plural("{count} row an update", "{count} rows an update", plan.rows_per_update),
+    )
 
 
 def dry_pairs(dry: DryStep) -> Iterator[tuple[str, str]]:

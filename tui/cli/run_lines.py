@@ -111,8 +111,11 @@ class Teller:
 def data_line(event: DataReady) -> str:
     """What became of the rows."""
     rows = plural("{count} row", "{count} rows", event.rows)
-    told = _("{rows}, {tokens} tokens, {trained} of them trained, {steps} steps").format(
-        rows=rows, tokens=f"{event.tokens:,}", trained=f"{event.trained_tokens:,}", steps=event.total_steps
+    told = _("{rows}, {tokens} tokens, {trained} of them trained, {steps}").format(
+        rows=rows,
+        tokens=f"{event.tokens:,}",
+        trained=f"{event.trained_tokens:,}",
+        steps=plural("{count} step", "{count} steps", event.total_steps),
     )
     more = [
         plural("{count} row is cut", "{count} rows are cut", event.cut_rows) if event.cut_rows else "",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,6 +20,8 @@ from core.untrusted import inert_line
 
 _FIGURES = (9, 8, 16)  # cells of: rows, size, format
 _SHORTEST_NAME = 20
+_PLACE = re.compile(r":(\d+)(?::\D+(\d+))?$")
+"""How a place ends: its line, and its row where several rows stand in that line."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,10 +82,14 @@ def look_at(data_set: DataSet, catalog: Catalog) -> tuple[DataSet, OpenSet | Non
 
 
 def row_at(opened: OpenSet, where: str) -> int | None:
-    """The row that begins at `file:line`, or the last before it; None where there are several files or no line."""
-    line = where.rpartition(":")[2]
-    if len(opened.rows.files) != 1 or not line.isdigit() or not len(opened.rows):
+    """The row that a place names, or the last that begins at `file:line` or before; None where there are several files
+    or no line."""
+    place = _PLACE.search(where)
+    if len(opened.rows.files) != 1 or place is None or not len(opened.rows):
         return None
+    line, row = place.groups()
+    if row is not None:
+        return min(int(row), len(opened.rows)) - 1
     low, high = 0, len(opened.rows)
     while low < high:  # lines ascend
         middle = (low + high) // 2
