@@ -4,6 +4,9 @@
 
 What it does stands in the environment: FAKE_STEPS, FAKE_END (finish, fail, kill, wait). `COMMAND`, as JSON in
 FINETUI_TRAINER_COMMAND, has it started instead of the engine.
+
+A run outlives whoever started it, so a test that is killed cannot end it: what waits does so for FAKE_LIFE seconds at
+most, and only as long as its run's folder is there.
 """
 
 from __future__ import annotations
@@ -15,6 +18,7 @@ import sys
 import time
 from pathlib import Path
 
+LIFE = 120.0
 COMMAND = [sys.executable, "-S", __file__]
 
 
@@ -45,7 +49,10 @@ def main() -> None:
     if end == "fail":
         tell("run_failed", error="the loss is no number", hint="lower the learning_rate", log="loss: nan")
         sys.exit(1)
+    last = time.monotonic() + float(os.environ.get("FAKE_LIFE", LIFE))
     while end == "wait" and not (run / "control" / "stop").exists():
+        if time.monotonic() > last or not run.exists():
+            sys.exit("nobody stopped this fake trainer")
         time.sleep(0.02)
     (run / "training_loss.png").write_bytes(b"\x89PNG")
     metrics = {"epoch": 2.0, "train_loss": 1.25, "train_samples": 12.0, "train_runtime": 6.5}

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+import fake_trainer
 from core.errors import RunError
 from core.jsonl import append_lines
 from core.launch.device_lock import Ticket, lock_folder
@@ -29,7 +30,8 @@ from core.runs.rundir import RunDirectory
 from core.runs.state import is_active, read_marks, state_of, wait_gone
 from core.workspace import Workspace
 
-SLEEP = "while :; do sleep 0.05; done"
+SLEEP = "for _ in $(seq 2000); do sleep 0.05; done"
+"""Longer than any test takes; not for ever, since a run outlives a test that is killed."""
 
 
 @pytest.fixture
@@ -270,6 +272,32 @@ def test_each_user_has_a_queue_of_their_own(tmp_path: Path, monkeypatch: pytest.
     monkeypatch.setattr("os.getuid", lambda: other)
     with pytest.raises(PermissionError, match="belongs to another user"):
         lock_folder()
+
+
+# --- the trainer of the tests ---------------------------------------------------------------------------------------
+
+
+def test_a_fake_trainer_that_nobody_stops_ends_by_itself(
+    workspace: Workspace, started: Callable[..., RunDirectory], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FAKE_END", "wait")
+    monkeypatch.setenv("FAKE_LIFE", "0.1")
+    run = started("late", *fake_trainer.COMMAND, str(workspace.runs / "late"))
+    word = last_word(run)
+    assert isinstance(word, RunFailed)
+    assert "nobody stopped this fake trainer" in word.log
+
+
+def test_a_fake_trainer_ends_when_its_folder_is_gone(
+    workspace: Workspace, started: Callable[..., RunDirectory], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FAKE_END", "wait")
+    folder = workspace.root / "told"
+    folder.mkdir(parents=True)
+    run = started("gone", *fake_trainer.COMMAND, str(folder))
+    until((folder / "checkpoints").exists)
+    shutil.rmtree(folder)
+    assert isinstance(last_word(run), RunFailed)
 
 
 # --- folders ----------------------------------------------------------------------------------------------------

@@ -14,10 +14,10 @@ from pathlib import Path
 import pytest
 
 import fake_trainer
-from core.runs.alive import start_time
+from core.launch.stopping import kill, wait_ended
 from core.runs.history import read_history
 from core.runs.rundir import RunDirectory
-from core.runs.state import read_marks, state_of
+from core.runs.state import is_active, state_of
 from finetui_app import FINETUI
 from terminal import Terminal
 
@@ -38,9 +38,9 @@ def training(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[RunDi
     monkeypatch.setenv("FINETUI_WORKSPACE", str(workspace))
     run = RunDirectory(workspace / "runs" / "lora-intro")
     yield run
-    marks = read_marks(run)
-    if marks.started is not None and start_time(marks.started.pid) == marks.started.started:
-        os.kill(marks.started.pid, signal.SIGQUIT)
+    if is_active(state_of(run)):
+        kill(run)
+        wait_ended(run, 5)
 
 
 TRAIN = ("train", "--model", "demo", "--dataset", "intro")
