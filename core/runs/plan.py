@@ -134,7 +134,7 @@ class DryStep:
     peak_memory: int
     """Bytes; of the process, or of the device's allocator."""
     estimated_seconds: float
-    """Of the whole training, evaluations and checkpoints left out."""
+    """Of the whole training with its evaluations and probes, each answer as long as may be; checkpoints left out."""
     trainable: int
     """Counted, not estimated."""
     micro_batch: int

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import shutil
@@ -9,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -20,6 +22,7 @@ from core.config.model import BaseModelOptions
 from core.config.optimization import OptimizationOptions
 from core.config.training import TRAINING
 from core.data.checks import BadData
+from core.engine.planning import dry
 from core.engine.planning import memory as memory_plan
 from core.engine.planning.anatomy import read_anatomy
 from core.engine.planning.draft import Draft, draft
@@ -346,13 +349,28 @@ def test_what_cannot_be_trained_has_no_plan(
 @pytest.mark.parametrize("options", [{}, {"finetuning_type": "p_tuning", "pre_seq_len": 4}])
 def test_a_dry_step_measures_the_longest_batch(planned: Callable[..., Draft], options: dict[str, Any]) -> None:
     made = planned(per_device_train_batch_size=4, device="cpu", **options)
-    dry = dry_step(made)
-    assert dry.tokens == int(np.sort(made.updates.lengths)[-4:].sum())
-    assert dry.trainable == made.plan.trainable
-    assert dry.micro_batch == 4
-    assert dry.seconds > 0
-    assert dry.estimated_seconds > dry.seconds
-    assert dry.peak_memory > GIB // 8
+    found = dry_step(made)
+    assert found.tokens == int(np.sort(made.updates.lengths)[-4:].sum())
+    assert found.trainable == made.plan.trainable
+    assert found.micro_batch == 4
+    assert found.seconds > 0
+    assert found.estimated_seconds > found.seconds
+    assert found.peak_memory > GIB // 8
+
+
+def test_the_estimate_holds_evaluations_and_probes(
+    planned: Callable[..., Draft], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = itertools.count()  # a second passes between any two looks at it
+    monkeypatch.setattr(dry, "time", SimpleNamespace(perf_counter=lambda: next(clock)))
+    options = {"device": "cpu", "num_train_epochs": 2, "per_device_train_batch_size": 4}
+    bare = dry_step(planned(**options, probe_max_new_tokens=0))
+    made = planned(**options, probe_max_new_tokens=8, probe_prompt=["?", "!"], eval_dataset="test.jsonl", eval_steps=5)
+    updates = made.updates.lengths.sum() * 2 / bare.tokens + 12
+    assert (bare.seconds, bare.estimated_seconds) == (2, pytest.approx(updates))
+    assert (made.plan.evaluations, made.counts.looks, made.eval_rows) == (3, 4, 5)
+    probes = 4 * 2 * 8 / 4  # four times both, of twice as many tokens as were measured
+    assert dry_step(made).estimated_seconds == pytest.approx(updates + 3 * made.eval_tokens / bare.tokens + probes)
 
 
 def test_a_dry_step_halves_the_batch_when_memory_is_short(

@@ -27,6 +27,8 @@ class Counts:
     points: int
     checkpoints: int
     evaluations: int
+    looks: int
+    """How often probes are answered: before the first step, and whenever it is time for an evaluation."""
 
 
 def count(settings: Settings, updates: Updates, eval_rows: int) -> Counts:
@@ -34,13 +36,14 @@ def count(settings: Settings, updates: Updates, eval_rows: int) -> Counts:
     options, output = settings[OptimizationOptions], settings[OutputOptions]
     total = updates.total(options.num_train_epochs, options.max_steps)
     when = output.eval_strategy or "steps"
-    evaluations = _times(when, output.eval_steps or output.save_steps, total, updates) if eval_rows else 0
+    evaluations = _times(when, output.eval_steps or output.save_steps, total, updates)
     return Counts(
         total,
         updates.epoch_after(total),
         -(-total // output.logging_steps),
         _times(output.save_strategy, output.save_steps, total, updates),
-        evaluations,
+        evaluations if eval_rows else 0,
+        1 + max(1, evaluations),
     )
 
 

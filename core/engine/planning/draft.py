@@ -25,7 +25,7 @@ from core.engine.batches.recipe import Recipe, recipe_for
 from core.engine.batches.verdict import mistakes
 from core.engine.planning import cautions
 from core.engine.planning.anatomy import read_anatomy
-from core.engine.planning.counts import count, disk_estimate
+from core.engine.planning.counts import Counts, count, disk_estimate
 from core.engine.planning.memory import estimate_memory, is_short, longest, place_of
 from core.engine.planning.trainable import trainable_parameters
 from core.errors import ConfigError, Problem
@@ -51,6 +51,7 @@ class Draft:
     numbers: NDArray[np.int32]
     """The rows of `encoded` that are trained on."""
     eval_rows: int
+    eval_tokens: int
     found: Report
     """By the checks of the data."""
     eval_reports: Mapping[str, TokenReport] = field(default_factory=dict)
@@ -84,10 +85,13 @@ class Draft:
         return is_short(self.memory) if choice == "auto" else choice == "true"
 
     @cached_property
+    def counts(self) -> Counts:
+        return count(self.settings, self.updates, self.eval_rows)
+
+    @cached_property
     def plan(self) -> Plan:
         """The numbers, and what they warn of."""
-        settings, updates = self.settings, self.updates
-        counts = count(settings, updates, self.eval_rows)
+        settings, updates, counts = self.settings, self.updates, self.counts
         anatomy = read_anatomy(self.model.path)
         disk = disk_estimate(settings, anatomy, self.trainable, self.memory, counts.checkpoints, self.workspace)
         warnings = (
@@ -160,7 +164,8 @@ def draft(settings: Settings, workspace: Workspace, tell: Callable[[Planning], N
         raise ConfigError(wrong)
     reports = {name: test.report for name, test in tests.items()}
     eval_rows = len(out) + sum(map(len, tests.values()))
-    return Draft(settings, workspace, model, recipe, encoded, kept, eval_rows, found, reports)
+    eval_tokens = int(encoded.lengths[out].sum()) + sum(report.tokens for report in reports.values())
+    return Draft(settings, workspace, model, recipe, encoded, kept, eval_rows, eval_tokens, found, reports)
 
 
 def _usable_model(settings: Settings, workspace: Workspace) -> ModelInfo:

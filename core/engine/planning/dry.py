@@ -18,14 +18,17 @@ from core.config.data import DataOptions
 from core.config.finetuning import FinetuningOptions
 from core.config.model import BaseModelOptions
 from core.config.optimization import OptimizationOptions
-from core.config.output import LaunchOptions
+from core.config.output import LaunchOptions, OutputOptions
+from core.engine.batches.batch import Batch
 from core.engine.forward.choose import Forward, choose_forward
 from core.engine.load import choose_device
 from core.engine.planning.draft import Draft
+from core.engine.training.data import probes_of
 from core.engine.training.memory import free_unused, is_out_of_memory
 from core.engine.training.optim import build_optimizer
+from core.engine.training.probes import Prober
 from core.engine.training.processes import Processes
-from core.engine.tuning.prepare import describe_base, load_for_training, prepare
+from core.engine.tuning.prepare import TrainingBase, describe_base, load_for_training, prepare
 from core.engine.tuning.tunable import Tunable
 from core.errors import TrainingError
 from core.hardware import free_physical_cores
@@ -33,8 +36,11 @@ from core.i18n import _
 from core.models.adapters import resolve_adapter
 from core.runs.plan import DryStep
 
-_QUICK_SECONDS = 20.0
+_QUICK_SECONDS = 60.0
 """A first update that took no longer is done once more: the first one also finds its kernels and its memory."""
+
+_PROBE_TOKENS = 4
+"""Enough of an answer to tell how long the rest will take."""
 
 
 def dry_step(made: Draft) -> DryStep:
@@ -55,7 +61,29 @@ def dry_step(made: Draft) -> DryStep:
     tunable = prepare(base, settings[FinetuningOptions], options, adapters, describe_base(base, settings[DataOptions]))
     forward = choose_forward(tunable, options=options, checkpointing=made.checkpointing)
     forward.train(True)
-    return _Measured(made, tunable, forward, processes).step()
+    measured = _Measured(made, tunable, forward, processes)
+    step = measured.step()
+    besides = measured.evaluations() + _probes(made, base, tunable, forward)
+    return replace(step, estimated_seconds=step.estimated_seconds + besides)
+
+
+def _probes(made: Draft, base: TrainingBase, tunable: Tunable, forward: Forward) -> float:
+    """Seconds of all answers to probes: the beginning of one, measured."""
+    output = made.settings[OutputOptions]
+    longest = output.probe_max_new_tokens
+    asked = made.encoded.examples[made.numbers]
+    probes = probes_of(made.recipe, asked, made.settings[DataOptions], output) if longest else ()
+    if not probes:
+        return 0.0
+    forward.train(False)
+    tokens = min(longest, _PROBE_TOKENS)
+    prober = Prober(
+        tunable.network, probes[:1], decode=base.tokenizer.decode, end_ids=frozenset(), stop=(), longest=tokens
+    )
+    began = time.perf_counter()
+    list(prober.answer(0))
+    seconds = time.perf_counter() - began
+    return seconds * longest / tokens * len(probes) * made.counts.looks
 
 
 class _Measured:
@@ -79,6 +107,21 @@ class _Measured:
             micro_batch=len(self._rows),
         )
 
+    def evaluations(self) -> float:
+        """Seconds of all evaluations, by the loss of the longest batch without a gradient."""
+        made = self._made
+        if not made.plan.evaluations:
+            return 0.0
+        self._forward.train(False)
+        batch, began = self._batch(), time.perf_counter()
+        with torch.no_grad(), self._processes.autocast():
+            self._forward.loss(batch)
+        self._wait()
+        return (time.perf_counter() - began) / batch.tokens * made.eval_tokens * made.plan.evaluations / self._sharing
+
+    def _batch(self) -> Batch:
+        return self._made.encoded.batch([int(self._made.numbers[row]) for row in self._rows])
+
     def _update(self) -> tuple[float, float]:
         """Seconds of the passes through the model, and of moving the weights."""
         while True:
@@ -97,8 +140,7 @@ class _Measured:
         return passed - began, time.perf_counter() - passed
 
     def _pass(self) -> None:
-        numbers = [int(self._made.numbers[row]) for row in self._rows]
-        batch = self._made.encoded.batch(numbers)
+        batch = self._batch()
         scaler = self._processes.scaler
         with self._processes.autocast():
             loss = self._forward.loss(batch).sum / batch.targets
@@ -116,11 +158,15 @@ class _Measured:
         self._rows = self._rows[: len(self._rows) // 2]
 
     def _whole(self, seconds_per_token: float, moving: float) -> float:
-        """Seconds of the whole training; processes share the tokens, and those of one CPU its cores too."""
-        plan, launch = self._made.plan, self._made.settings[LaunchOptions]
-        sharing = launch.nproc_per_node if self._processes.device.type != "cpu" else 1
+        """Seconds of all updates."""
+        plan = self._made.plan
         tokens = float(self._made.updates.lengths.sum()) * plan.epochs
-        return tokens * seconds_per_token / sharing + plan.total_steps * moving
+        return tokens * seconds_per_token / self._sharing + plan.total_steps * moving
+
+    @property
+    def _sharing(self) -> int:
+        """How many devices share the tokens; processes on one CPU share its cores too."""
+        return self._made.settings[LaunchOptions].nproc_per_node if self._processes.device.type != "cpu" else 1
 
     def _wait(self) -> None:
         if self._processes.device.type == "cuda":

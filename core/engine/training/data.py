@@ -93,8 +93,7 @@ def open_data(
         reports = [(one.name, report) for one, report in made]
     if len(rows) == 0:
         raise DataError(_("there is no row to train on"), _("lower val_size, or look at: finetui data check"))
-    asked = rows.examples[:_LOOKED_AT_FOR_PROBES].tolist()
-    probes = _probes(recipe, asked, options, output) if output.probe_max_new_tokens else ()
+    probes = probes_of(recipe, rows.examples, options, output) if output.probe_max_new_tokens else ()
     return Data(rows, whole.report, sets, recipe.chosen_template, probes, tuple(reports))
 
 
@@ -109,13 +108,15 @@ def _evaluation_set(recipe: Recipe) -> tuple[EvaluationSet, TokenReport]:
 # --- probes -----------------------------------------------------------------------------------------------------
 
 
-def _probes(recipe: Recipe, numbers: Sequence[int], options: DataOptions, output: OutputOptions) -> tuple[Probe, ...]:
+def probes_of(
+    recipe: Recipe, examples: NDArray[np.int32], options: DataOptions, output: OutputOptions
+) -> tuple[Probe, ...]:
     """The questions that options name, or the first ones of some examples that are trained on."""
     ask = partial(_probe, recipe.chosen_template, options)
     if output.probe_prompt:
         return tuple(ask([Message("user", text)]) for text in output.probe_prompt)
     found: dict[str, Probe] = {}
-    for number in numbers:
+    for number in examples[:_LOOKED_AT_FOR_PROBES].tolist():
         messages = recipe.examples[number].messages[:-1]
         if messages and messages[-1].content not in found:
             probe = ask(messages)
