@@ -14,6 +14,7 @@ import torch
 
 from core.engine.forward.choose import BatchLoss, Forward
 from core.engine.training.control import Control
+from core.engine.training.judge import Judge, Standing
 from core.engine.training.loop import Loop
 from core.errors import DataError
 from core.runs.events import (
@@ -26,6 +27,7 @@ from core.runs.events import (
     StageChanged,
     Step,
 )
+from core.runs.rundir import RunDirectory
 from core.workspace import Workspace
 from training_runs import make_workspace, train_here
 
@@ -369,8 +371,6 @@ class Wisher(Control):
 
 @pytest.fixture
 def wishing(workspace: Workspace) -> Callable[..., Control]:
-    from core.runs.rundir import RunDirectory
-
     return lambda name, **wishes: Wisher(
         RunDirectory(workspace.runs / name), wishes={step: what for what, step in wishes.items()}
     )
@@ -404,6 +404,20 @@ def test_a_stop_before_the_first_update_trains_nothing(
 
 
 # --- options ------------------------------------------------------------------------------------------------------
+
+
+def test_looking_in_between_uses_up_no_patience(
+    workspace: Workspace, name: str, wishing: Callable[..., Control], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def never_better(judge: Judge, standing: Standing, step: int, _metrics: Any) -> Standing:
+        return Standing(1, 0.0, standing.since + 1)
+
+    monkeypatch.setattr(Judge, "look", never_better)
+    options = {"val_size": 4, "max_steps": 6, "eval_steps": 4, "early_stopping_steps": 2}
+    control = Wisher(RunDirectory(workspace.runs / name), wishes=dict.fromkeys((1, 2, 3), "evaluate"))
+    trained = train_here(workspace, name, control=control, **options)
+    assert [one.step for one in trained.evaluations] == [1, 2, 3, 4, 6]
+    assert trained.finished().reason == "completed"
 
 
 def test_a_stop_before_a_resumed_run_goes_on_tells_where_it_stands(

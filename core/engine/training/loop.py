@@ -253,8 +253,9 @@ class Loop:
         if reason is not None or step % work.output.logging_steps == 0:
             self._point()
         found_best = False
-        if wanted.evaluate or _is_due(step, work.steps_per_evaluation) or self._ends_with_evaluation(reason):
-            found_best, gives_up = self._evaluate()
+        is_time = _is_due(step, work.steps_per_evaluation) or self._ends_with_evaluation(reason)
+        if is_time or wanted.evaluate:
+            found_best, gives_up = self._evaluate(uses_patience=is_time)
             reason = reason or ("early_stopping" if gives_up else None)
             if reason == "early_stopping":
                 self._point()
@@ -301,8 +302,11 @@ class Loop:
         work.journal.point(point, window.updates / seconds)
         progress.window = Window()
 
-    def _evaluate(self) -> tuple[bool, bool]:
-        """Evaluate and answer the probes; whether it is the best so far, and whether patience is used up."""
+    def _evaluate(self, uses_patience: bool) -> tuple[bool, bool]:
+        """Evaluate and answer the probes; whether it is the best so far, and whether patience is used up.
+
+        Whoever looks between two evaluations may find a better model, and ends no training by looking.
+        """
         work, progress = self.work, self.progress
         work.journal.stage("evaluating")
         best = gives_up = False
@@ -317,7 +321,9 @@ class Loop:
                     epoch=self.updates.epoch_after(progress.step),
                 )
             if progress.evaluated_at != progress.step:  # the same weights again are no news
-                progress.standing = work.judge.look(progress.standing, progress.step, found.judged)
+                since = progress.standing.since
+                standing = work.judge.look(progress.standing, progress.step, found.judged)
+                progress.standing = standing if uses_patience else replace(standing, since=min(since, standing.since))
                 progress.evaluated_at = progress.step
             best = progress.standing.best_step == progress.step
             gives_up = work.judge.is_patience_used_up(progress.standing)
