@@ -250,6 +250,7 @@ ACTIONS: tuple[Action, ...] = (
     ),
     Action("copy_command", _("Copy the command"), _("copy the command that trains the same"), "form", "ctrl+y"),
     Action("try_batch", _("Try the longest batch"), _("measure time and memory of one real update"), "form", "ctrl+t"),
+    Action("find_option", _("Find an option"), _("go to an option by its name"), "form", "ctrl+f"),
     Action("unfold", _("All options"), _("show the options that are seldom said, or fold them"), "form", "ctrl+l"),
     Action("plan", _("Plan"), _("go to the plan, to read on in it, and back"), "form", "ctrl+g"),
 )

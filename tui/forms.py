@@ -36,17 +36,20 @@ class OptionRow(Vertical):
     OptionRow.-wrong .option-note { color: $text-error; }
     """
 
-    def __init__(self, spec: FieldSpec, value: str, suggested: Sequence[str] = ()) -> None:
+    def __init__(
+        self, spec: FieldSpec, value: str, suggested: Sequence[str] = (), *, unset: str = _("left to the model")
+    ) -> None:
         super().__init__()
         self.spec = spec
         self._suggested = suggested
         self.input = InertInput(
             value,
-            placeholder=_("left to the model") if spec.optional else _("none"),
+            placeholder=unset if spec.optional else _("none"),
             suggester=SuggestFromList(self.words) if self.words else None,
             select_on_focus=False,
         )
         self._note = Static(self._help(), classes="option-note")
+        self._problem: Problem | None = None
 
     def compose(self) -> ComposeResult:
         yield Static(Content(self.spec.name), classes="option-name")
@@ -60,7 +63,7 @@ class OptionRow(Vertical):
 
     def _help(self) -> Content:
         default = self.spec.shown_default
-        facts = _("default {value}").format(value=default) if default else ""
+        facts = _("default: {value}").format(value=default) if default else ""
         return Content(" · ".join(filter(None, (self.spec.help.rstrip("."), str(self.spec.bounds), facts))))
 
     # A class, not `:focus-within`, which styles anew but lays out nothing.
@@ -71,10 +74,18 @@ class OptionRow(Vertical):
     def on_descendant_blur(self) -> None:
         self.remove_class("-current")
 
+    def tell(self, text: str) -> None:
+        """Show another text; typing goes on at its end."""
+        self.input.value = text
+        self.input.cursor_position = len(text)
+
     def show_problem(self, problem: Problem | None) -> None:
         """Show what is wrong in the help's place, or the help again."""
+        if problem == self._problem:  # an update lays the whole form out anew
+            return
+        self._problem = problem
         self.set_class(problem is not None, "-wrong")
-        text = " ".join(filter(None, (problem.what, problem.hint))) if problem else ""
+        text = ": ".join(filter(None, (problem.what, problem.hint))) if problem else ""
         self._note.update(Content(text) if problem else self._help())
 
 
@@ -119,7 +130,7 @@ class OptionForm(VerticalScroll, can_focus=False):
         """Show other texts, without saying `Edited`."""
         self._values = dict(values)
         for row in self.query(OptionRow):
-            row.input.value = self._values[row.spec.name]
+            row.tell(self._values[row.spec.name])
         self.show_problems(())
 
     def show_problems(self, problems: Sequence[Problem]) -> None:

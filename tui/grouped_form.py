@@ -42,9 +42,13 @@ class FoldLine(Static, can_focus=True):
     def __init__(self, section: str) -> None:
         super().__init__()
         self.section = section
+        self._told: tuple[int, bool] | None = None
 
     def tell(self, count: int, *, unfolded: bool) -> None:
         """Say how many there are."""
+        if self._told == (count, unfolded):
+            return
+        self._told = count, unfolded
         self.display = count > 0 or unfolded
         more = plural("▸ {count} more", "▸ {count} more", count)
         self.update(Content(_("▾ fewer") if unfolded else more))
@@ -67,10 +71,13 @@ class Group(Vertical):
     def __init__(self, section: str) -> None:
         super().__init__()
         self.section = section
+        # Made at once: the form lays its rows out between them before they are composed.
+        self.title_line = Static(Content(section), classes="group-title")
+        self.fold_line = FoldLine(section)
 
     def compose(self) -> ComposeResult:
-        yield Static(Content(self.section), classes="group-title")
-        yield FoldLine(self.section)
+        yield self.title_line
+        yield self.fold_line
 
 
 class GroupedForm(OptionForm):
@@ -114,6 +121,8 @@ class GroupedForm(OptionForm):
         self._suggested = suggested
         self._unfolded: set[str] = set()
         self._problems: tuple[Problem, ...] = ()
+        self._laid_out: object = None
+        """What decided which rows there are."""
 
     def compose(self) -> ComposeResult:
         for section in dict.fromkeys(spec.section for spec in self._specs):
@@ -136,22 +145,30 @@ class GroupedForm(OptionForm):
 
     def _lay_out(self) -> None:
         """Make the rows that are wanted now; those that were made stay, hidden when they are not."""
+        wanted_now = frozenset(spec.name for spec in self._specs if self._wanted(spec))
+        held = next((row.spec.name for row in self.query(OptionRow) if row.has_focus_within), "")
+        now = wanted_now, frozenset(self._unfolded), "" if held in wanted_now else held
+        if now == self._laid_out:
+            return
+        self._laid_out = now
         for group in self.query(Group):
             rows = {row.spec.name: row for row in group.query(OptionRow)}
-            before: OptionRow | Static = group.query_one(".group-title", Static)
+            before: OptionRow | Static = group.title_line
             folded = 0
             for spec in (spec for spec in self._specs if spec.section == group.section):
                 row = rows.get(spec.name)
-                wanted = self._wanted(spec)
+                wanted = spec.name in wanted_now
                 folded += not wanted and self._relevant(spec.name, self._values)
                 if row is None and wanted:
-                    row = OptionRow(spec, self._values.get(spec.name, ""), self._suggested.get(spec.name, ()))
+                    row = OptionRow(
+                        spec, self._values.get(spec.name, ""), self._suggested.get(spec.name, ()), unset=_("not given")
+                    )
                     group.mount(row, after=before)
                 if row is not None:
                     # One that the keyboard is in does not vanish while its text is being changed.
                     row.display = wanted or row.has_focus_within
                     before = row
-            group.query_one(FoldLine).tell(folded, unfolded=group.section in self._unfolded)
+            group.fold_line.tell(folded, unfolded=group.section in self._unfolded)
 
     @on(Input.Changed)
     def _texts_changed(self) -> None:
@@ -194,6 +211,19 @@ class GroupedForm(OptionForm):
         self._problems = tuple(problems)
         self._lay_out()
         super().show_problems(problems)
+
+    @property
+    def names(self) -> list[str]:
+        """Of the options that mean something now."""
+        return [spec.name for spec in self._specs if self._relevant(spec.name, self._values)]
+
+    def reveal(self, name: str) -> None:
+        """Put the keyboard into a row, unfolded if it has to be."""
+        section = next(spec.section for spec in self._specs if spec.name == name)
+        if not any(row.spec.name == name and row.display for row in self.query(OptionRow)):
+            self._unfolded.add(section)
+            self._lay_out()
+        self.call_after_refresh(self.go_to, name)
 
     def go_to(self, name: str) -> bool:
         """Put the keyboard into a row."""

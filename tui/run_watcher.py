@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeAlias
 
+from rich.cells import cell_len, set_cell_size
+
 from core.errors import FinetuiError
 from core.i18n import _
 from core.runs.catalog import list_runs, run_name
@@ -37,7 +39,7 @@ _STRIP_BYTES = 4 << 20
 """Curves of longer runs are read when somebody looks at them, not for a strip in the list."""
 _DIVERGED = 2.0
 """Times the loss at the beginning."""
-_SHORT, _STRIP = 20, 8
+_SHORT, _STRIP = 24, 8
 _FIRST_POINTS = 5
 
 Kind: TypeAlias = Literal["finished", "stopped", "failed", "lost", "diverged"]
@@ -256,12 +258,17 @@ def runs_text(active: Sequence[Watched]) -> str:
     first = next((watched for watched in active if watched.state == "running"), active[0])
     others = f" +{len(active) - 1}" if len(active) > 1 else ""
     if first.state == "queued":
-        return "⋯ " + _("{name} waits").format(name=inert_line(first.name)[:_SHORT]) + others
+        return "⋯ " + _("{name} waits").format(name=_short(first.name)) + others
     progress = first.progress
     share = f" {progress:.0%}" if progress is not None else ""
     curve = first.history.curves.get("loss") if first.history is not None else None
     bars = " " + sparkline(curve.slices, _STRIP) if curve is not None else ""
-    return f"▸ {inert_line(first.name)[:_SHORT]}{share}{bars}{others}"
+    return f"▸ {_short(first.name)}{share}{bars}{others}"
+
+
+def _short(name: str) -> str:
+    line = inert_line(name)
+    return line if cell_len(line) <= _SHORT else set_cell_size(line, _SHORT - 1).rstrip() + "…"
 
 
 def _ending(watched: Watched, history: History) -> Alarm:

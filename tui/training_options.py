@@ -14,6 +14,11 @@ from core.config.load import Settings, load
 from core.config.save import as_yaml
 from core.config.sources import TrainingSourceOptions
 from core.config.training import TRAINING
+from core.data.catalog import read_catalog
+from core.errors import FinetuiError
+from core.models.adapters import find_adapters
+from core.models.catalog import list_models
+from core.workspace import Workspace
 
 BASIC = frozenset(
     (
@@ -100,3 +105,14 @@ def command_of(values: Mapping[str, str]) -> str:
     for name, text in said(values).items():
         words += [f"--{name}", text]
     return shlex.join(words)
+
+
+def suggested(workspace: Workspace) -> dict[str, list[str]]:
+    """What there is for options that name something."""
+    found: dict[str, list[str]] = {"model_name_or_path": ["default", *(m.name for m in list_models(workspace))]}
+    found["adapter_name_or_path"] = [adapter.name for adapter in find_adapters(workspace)]
+    try:
+        found["dataset"] = found["eval_dataset"] = list(read_catalog(workspace.data).entries)
+    except FinetuiError:  # said when a set is named
+        found["dataset"] = []
+    return found

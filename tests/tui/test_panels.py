@@ -202,7 +202,7 @@ async def test_the_help_of_a_setting_follows_the_keyboard(start_chat: StartChat)
         note = str(rows["top_p"].query_one(".option-note", Static).content)
         assert note == (
             "Draw among the likeliest tokens that together have this probability. 1: among all"
-            " · above 0, up to 1 · default 0.9"
+            " · above 0, up to 1 · default: 0.9"
         )
         await chat.pilot.press("escape")
         await chat.until(lambda: shown() == [], "no help")

@@ -240,7 +240,8 @@ async def test_a_run_is_seen_going_on_and_ending(train_in_app: Any, chat_workspa
         run = running(chat_workspace)
         await screen.until(lambda: screen.curves(), "the curves of a run that came meanwhile")
         assert "step 41/100" in screen.text("#train-head")
-        assert "training" in screen.text("#train-head")
+        assert "59 s left" in screen.text("#train-head")
+        assert "1 running" in screen.text("#train-title")
         assert list(screen.curves()) == ["loss", "grad_norm", "learning_rate", "tokens_per_second"]
         run.step(50, 0.25)
         await screen.until(lambda: screen.curves()["loss"].split()[1] == "0.25", "the new loss")
@@ -255,6 +256,7 @@ async def test_a_run_is_seen_going_on_and_ending(train_in_app: Any, chat_workspa
         assert rung == [True]
         await screen.until(lambda: bars[1].status.runs == "", "no run at the bottom")
         await screen.until(lambda: "✓ zh-lora" in screen.rows()[0], "its mark")
+        assert "running" not in screen.text("#train-title")
 
 
 async def test_what_goes_wrong_is_told_wherever_one_is(train_in_app: Any, chat_workspace: Workspace) -> None:

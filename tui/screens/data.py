@@ -38,7 +38,7 @@ from tui.widgets.set_list import SetList
 from tui.widgets.set_pages import tabs
 from tui.widgets.set_panes import ClassesPane, LengthsPane, ProblemsPane
 from tui.widgets.set_rows import DataSet, OpenSet, data_sets, head, look_at, row_at
-from tui.widgets.status_bar import Status, StatusBar
+from tui.widgets.status_bar import SharedStatusBar
 
 _WIDE = 100
 _LIST = 42
@@ -111,18 +111,12 @@ class DataScreen(DataActions):
                         yield ProblemsPane()
         yield Static(Content(""), id="data-none")
         yield FittedLine(id="data-keys")
-        yield StatusBar()
+        yield SharedStatusBar()
 
     def on_mount(self) -> None:
         self._page = "text"
-        for screen in self.app.screen_stack[:-1]:  # the chat's line goes on being told; this one says the same
-            for bar in screen.query(StatusBar):
-                self.watch(bar, "status", self._tell_status)
         self.list.options.focus()
         self.rescan()
-
-    def _tell_status(self, status: Status) -> None:
-        self.query_one(StatusBar).status = status
 
     @on(events.Resize)
     def _resized(self) -> None:

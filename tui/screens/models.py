@@ -32,7 +32,7 @@ from tui.pulling import Exporting, Pulling, running_pull
 from tui.widgets.dialogs import AskText, Confirm
 from tui.widgets.inert_inputs import InertInput
 from tui.widgets.model_rows import AdapterRow, ModelRow, PackagedRow, Row, facts, heading, matching, row_content, rows
-from tui.widgets.status_bar import Status, StatusBar
+from tui.widgets.status_bar import SharedStatusBar
 
 _WIDE = 100
 _BAR_CELLS = 20
@@ -91,12 +91,9 @@ class ModelsScreen(Screen[None]):
                 yield Static(Content(""))
         yield Static(Content(""), id="models-progress")
         yield Static(Content(""), id="models-keys")
-        yield StatusBar()
+        yield SharedStatusBar()
 
     def on_mount(self) -> None:
-        for screen in self.app.screen_stack[:-1]:  # the chat's line goes on being told; this one says the same
-            for bar in screen.query(StatusBar):
-                self.watch(bar, "status", self._tell_status)
         self.query_one(OptionList).focus()
         self.action_rescan()
         if running_pull(self.app) is not None:
@@ -104,9 +101,6 @@ class ModelsScreen(Screen[None]):
 
     def on_resize(self, event: events.Resize) -> None:
         self._show_rows()
-
-    def _tell_status(self, status: Status) -> None:
-        self.query_one(StatusBar).status = status
 
     # --- the list ---
 

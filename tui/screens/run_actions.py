@@ -128,6 +128,10 @@ class RunActions(Screen[None]):
         watched, checkpoint = self.current, self.checkpoint
         if watched is None:
             return
+        if watched.state == "finished" and checkpoint is None:
+            told = _("{name} has done all its steps. c makes a longer one of it; 4, then r goes on from a checkpoint.")
+            self.tell(told, name=watched.name, severity="warning")
+            return
         name = Path(checkpoint.path).name if checkpoint is not None and checkpoint.path != "." else None
         await asyncio.to_thread(resume, watched.run, name)
         self.tell(_("{name} goes on."), name=watched.name)
@@ -148,8 +152,12 @@ class RunActions(Screen[None]):
 
     def _started(self, run: Path | None) -> None:
         if run is not None:
-            self.watcher.selected = run
+            self.go_to_run(run)
             self.watcher.look_again()
+
+    def go_to_run(self, run: Path) -> None:
+        """Highlight a run, as soon as it is listed."""
+        raise NotImplementedError
 
     def _folder(self, watched: Watched) -> Path:
         """Where the weights lie that are meant: the highlighted checkpoint, else the end, the best, the newest."""

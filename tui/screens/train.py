@@ -34,7 +34,7 @@ from tui.widgets.log_page import LogPage
 from tui.widgets.log_view import LogView
 from tui.widgets.run_pages import AnswersPage, CheckpointsPage
 from tui.widgets.run_rows import STAGES, facts, progress_line, row_content
-from tui.widgets.status_bar import Status, StatusBar
+from tui.widgets.status_bar import SharedStatusBar
 
 _WIDE = 100
 _LIST, _FACTS = 30, 34
@@ -104,6 +104,8 @@ class TrainScreen(RunActions):
         self._shown: list[Path] = []
         self._prompts: dict[Path, Content] = {}
         self._marked: list[Path] = []
+        self._awaited: Path | None = None
+        """A run that was just started, to be highlighted once it is listed."""
         self._drawn_at = 0.0
         self._draw_timer: Timer | None = None
         self._unsubscribe: Callable[[], None] = lambda: None
@@ -140,12 +142,9 @@ class TrainScreen(RunActions):
             yield FactsPane(id="train-facts")
         yield Static(Content(""), id="train-none")
         yield Static(Content(""), id="train-keys")
-        yield StatusBar()
+        yield SharedStatusBar()
 
     def on_mount(self) -> None:
-        for screen in self.app.screen_stack[:-1]:  # the chat's line goes on being told; this one says the same
-            for bar in screen.query(StatusBar):
-                self.watch(bar, "status", self._tell_status)
         self._unsubscribe = self.watcher.subscribe(self._runs_changed)
         self.query_one("#train-runs").focus()
         self.watcher.look_again()
@@ -156,9 +155,6 @@ class TrainScreen(RunActions):
 
     def on_screen_resume(self) -> None:
         self.watcher.look_again()
-
-    def _tell_status(self, status: Status) -> None:
-        self.query_one(StatusBar).status = status
 
     @on(events.Resize)
     def _resized(self) -> None:
@@ -178,6 +174,7 @@ class TrainScreen(RunActions):
     def _draw(self) -> None:
         self._draw_timer, self._drawn_at = None, time.monotonic()
         self._renew_rows()
+        self._tell_title()
         self._show_run()
 
     # --- the list ---
@@ -195,6 +192,8 @@ class TrainScreen(RunActions):
         self._marked = [path for path in self._marked if path in self.watcher.runs]
         if paths != self._shown or not listed.option_count:
             before = self.current.run.path if self.current else self.watcher.selected
+            if self._awaited in paths:
+                before, self._awaited = self._awaited, None
             self._shown, self._prompts = paths, {}
             listed.clear_options()
             listed.add_options(Option(self._prompt(watched)) for watched in runs)
@@ -243,6 +242,12 @@ class TrainScreen(RunActions):
         if index is None or index >= len(self._shown):
             return None
         return self.watcher.runs.get(self._shown[index])
+
+    def go_to_run(self, run: Path) -> None:
+        if run in self._shown:
+            self.query_one("#train-runs", OptionList).highlighted = self._shown.index(run)
+        else:
+            self._awaited = run
 
     @property
     def checkpoint(self) -> CheckpointSaved | None:
@@ -451,7 +456,8 @@ class TrainScreen(RunActions):
     def _run_keys(self, watched: Watched) -> list[str]:
         if watched.active:
             return [_("x stop"), _("w save"), _("v evaluate"), _("o chat")]
-        return [_("o chat"), _("r resume"), _("c duplicate"), _("e export"), _("d delete")]
+        resume = [] if watched.state == "finished" and self.page != "checkpoints" else [_("r resume")]
+        return [_("o chat"), *resume, _("c duplicate"), _("e export"), _("d delete")]
 
 
 def _has(watched: Watched, words: list[str]) -> bool:

@@ -20,16 +20,13 @@ from textual.containers import Horizontal, VerticalScroll
 from textual.content import Content
 from textual.screen import Screen
 from textual.timer import Timer
-from textual.widgets import OptionList, Static
-from textual.widgets.option_list import Option
+from textual.widget import Widget
+from textual.widgets import Static
 
-from core.config.sources import Preset, list_presets
-from core.data.catalog import read_catalog
+from core.config.sources import list_presets
 from core.errors import ConfigError, FinetuiError, Problem
 from core.i18n import _, plural
 from core.launch.prepare import Prepared, prepare, start
-from core.models.adapters import find_adapters
-from core.models.catalog import list_models
 from core.runs.plan import DryStep, Plan, Planning, Refused
 from core.untrusted import inert, inert_line
 from core.workspace import Workspace, load_state
@@ -49,10 +46,13 @@ from tui.training_options import (
     relevant,
     said,
     settings_of,
+    suggested,
     yaml_of,
 )
 from tui.widgets.dialogs import AskText, Confirm
 from tui.widgets.plan_pane import PlanPane
+from tui.widgets.preset_list import PresetList
+from tui.widgets.status_bar import SharedStatusBar
 
 _WIDE, _PLAN = 100, 44
 _PLAN_SECONDS = 0.7
@@ -74,14 +74,9 @@ class TrainForm(Screen[Path | None]):
     TrainForm #form-title {{ height: 1; padding: 0 1; }}
     TrainForm #form-body {{ height: 1fr; }}
     TrainForm #form-rows {{ width: 1fr; scrollbar-size-vertical: 1; }}
-    TrainForm #form-presets, TrainForm #form-presets:focus {{
-        height: auto; max-height: 9; border: none; padding: 0; background: transparent; margin: 0 0 1 0;
-        & > .option-list--option {{ padding: 0 1; }}
-        & > .option-list--option-highlighted {{ background: $primary 10%; color: $text; text-style: none; }}
-    }}
-    TrainForm #form-presets:focus > .option-list--option-highlighted {{ background: $primary 25%; }}
     TrainForm GroupedForm {{ height: auto; overflow-y: hidden; }}
     TrainForm PlanPane {{ width: {_PLAN}; border-left: solid $panel; }}
+    TrainForm PlanPane:focus {{ border-left: solid $primary; }}
     TrainForm #form-keys {{ height: 1; padding: 0 1; background: $panel; color: $text-muted; }}
     TrainForm.-narrow PlanPane {{ display: none; }}
     TrainForm.-narrow.-plan PlanPane {{ display: block; width: 1fr; border-left: none; }}
@@ -92,12 +87,13 @@ class TrainForm(Screen[Path | None]):
         super().__init__()
         self.workspace = workspace
         self._config = config
-        self._presets: Sequence[Preset] = list_presets("train")
         self._begun: Mapping[str, str] = {**defaults(), "model_name_or_path": self._usual_model()}
         self._problems: tuple[Problem, ...] = ()
         self._prepared: Prepared | None = None
         self._timer: Timer | None = None
         self._starting = False
+        self._before_plan: Widget | None = None
+        """Where the keyboard was when it went to the plan."""
 
     def compose(self) -> ComposeResult:
         yield Static(Content(_("New training: begin with a preset, or with the rows below it")), id="form-title")
@@ -105,18 +101,19 @@ class TrainForm(Screen[Path | None]):
             yield VerticalScroll(id="form-rows", can_focus=False)
             yield PlanPane(id="form-plan")
         yield Static(Content(""), id="form-keys")
+        yield SharedStatusBar()
 
     async def on_mount(self) -> None:
-        suggested = await asyncio.to_thread(_suggested, self.workspace)
+        words = await asyncio.to_thread(suggested, self.workspace)
         rows = self.query_one("#form-rows")
-        form = GroupedForm(option_specs(), self._begun, basic=BASIC, relevant=relevant, suggested=suggested)
-        listed = OptionList(*map(Option, self._preset_rows()), markup=False, id="form-presets")
+        form = GroupedForm(option_specs(), self._begun, basic=BASIC, relevant=relevant, suggested=words)
+        listed = PresetList(list_presets("train"))
         if self._config is None:
             await rows.mount(listed)
         await rows.mount(form)
         self._tell_keys()
         if self._config is None:
-            listed.focus()
+            listed.options.focus()
         else:
             self._begin_with_file(self._config)
         self._consider()
@@ -135,6 +132,7 @@ class TrainForm(Screen[Path | None]):
         keys = [
             _("ctrl+r start"),
             _("enter lists"),
+            _("ctrl+f find"),
             _("ctrl+l all options"),
             *([_("ctrl+g plan")] if self.has_class("-narrow") else []),
             _("ctrl+t try a batch"),
@@ -145,29 +143,21 @@ class TrainForm(Screen[Path | None]):
         line = Content("  ").join(map(Content, keys)).truncate(max(1, self.size.width - 2), ellipsis=True)
         self.query_one("#form-keys", Static).update(line)
 
-    def _preset_rows(self) -> list[Content]:
-        width = max(20, self.size.width - (0 if self.has_class("-narrow") else _PLAN) - 5)
-        return [_preset_row(preset).truncate(width, ellipsis=True) for preset in self._presets]
-
     def on_resize(self) -> None:
         self._tell_keys()
-        for listed in self.query("#form-presets").results(OptionList):
-            for index, row in enumerate(self._preset_rows()):
-                listed.replace_option_prompt_at_index(index, row)
 
     def _tell(self, error: FinetuiError) -> None:
         self.notify(inert(error.hint), title=inert(error.message), severity="error", markup=False)
 
     # --- what it begins with ---
 
-    @on(OptionList.OptionSelected, "#form-presets")
-    def _preset_chosen(self, event: OptionList.OptionSelected) -> None:
-        preset = self._presets[event.option_index]
+    @on(PresetList.Chosen)
+    def _preset_chosen(self, event: PresetList.Chosen) -> None:
         before = self.form.values
-        texts = preset_texts(preset.name)
+        texts = preset_texts(event.preset.name)
         if texts["model_name_or_path"] == defaults()["model_name_or_path"]:
             texts["model_name_or_path"] = before["model_name_or_path"]
-        self._begin(texts, preset.name)
+        self._begin(texts, event.preset.name)
         self.form.go_to("model_name_or_path")
 
     def _begin_with_file(self, config: Path) -> None:
@@ -206,6 +196,15 @@ class TrainForm(Screen[Path | None]):
     def action_unfold(self) -> None:
         self.form.unfold()
 
+    def action_find_option(self) -> None:
+        """Go to an option by its name, wherever it is folded away."""
+
+        def chosen(name: str | None) -> None:
+            if name is not None:
+                self.form.reveal(name)
+
+        self.app.push_screen(ChooseWord(_("Which option?"), self.form.names), chosen)
+
     # --- the plan ---
 
     def _consider(self) -> None:
@@ -219,8 +218,9 @@ class TrainForm(Screen[Path | None]):
         except ConfigError as error:
             self._show_problems(error.problems)
             return
+        stood = bool(self._problems)
         self._show_problems(())
-        self.query_one(PlanPane).say("…")
+        self.query_one(PlanPane).say("…", Content("") if stood else None)  # what stood against it does no more
         self._timer = self.set_timer(_PLAN_SECONDS, self._plan)
 
     def _show_problems(self, problems: Sequence[Problem], total: int = 0) -> None:
@@ -238,6 +238,8 @@ class TrainForm(Screen[Path | None]):
             cautions = [Problem("", caution.message, caution.hint) for caution in prepared.cautions]
             async with aclosing(ask_plan(prepared, dry=dry)) as records:
                 async for record in records:
+                    if not self.display:  # the form is being left, its rows may be gone already
+                        return
                     match record:
                         case Planning(fraction=fraction):
                             pane.say(_("rows become tokens {share:.0%}").format(share=fraction))
@@ -249,10 +251,17 @@ class TrainForm(Screen[Path | None]):
                                 pane.say(_("trying the longest batch…"))
                         case DryStep():
                             pane.show_dry(record)
-        except ConfigError as error:
-            self._show_problems(error.problems)
         except FinetuiError as error:
-            pane.say(_("not known"), Content(inert(f"{error.message}\n{error.hint}")))
+            self._tell_no_plan(error)
+
+    def _tell_no_plan(self, error: FinetuiError) -> None:
+        if not self.display:
+            return
+        if isinstance(error, ConfigError):
+            self._show_problems(error.problems)
+        else:
+            text = Content(inert(f"{error.message}\n{error.hint}"))
+            self.query_one(PlanPane).say(_("not known"), text)
 
     async def _prepare(self) -> Prepared:
         """The training, with everything looked at that it stands on.
@@ -281,6 +290,7 @@ class TrainForm(Screen[Path | None]):
         if pane.has_focus:
             self._leave_plan()
             return
+        self._before_plan = self.focused
         pane.can_focus = True
         self.add_class("-plan")
         self.call_after_refresh(pane.focus)
@@ -288,11 +298,14 @@ class TrainForm(Screen[Path | None]):
     def _leave_plan(self) -> None:
         pane = self.query_one(PlanPane)
         self.remove_class("-plan")
+        self.set_focus(None)
         pane.can_focus = False
-        self.call_after_refresh(self._focus_rows)
+        self.call_after_refresh(self._focus_rows)  # they have to be in view again
 
     def _focus_rows(self) -> None:
-        if self.focused is None:
+        if self._before_plan is not None and self._before_plan.is_attached and self._before_plan.focusable:
+            self._before_plan.focus()
+        else:
             self.form.go_to("model_name_or_path")
 
     # --- what becomes of it ---
@@ -380,21 +393,6 @@ class TrainForm(Screen[Path | None]):
             self.dismiss(None)
 
 
-def _preset_row(preset: Preset) -> Content:
-    return Content.assemble((preset.name.ljust(16), "bold"), (inert_line(preset.about), "$muted"))
-
-
 def _option(where: str) -> str:
     """The option that a problem is about: `--lora_rank`, `lora.yaml:12: lora_rank` and the name alone."""
     return where.rpartition(" ")[2].lstrip("-").replace("-", "_") if where else ""
-
-
-def _suggested(workspace: Workspace) -> dict[str, list[str]]:
-    """What there is for options that name something."""
-    found: dict[str, list[str]] = {"model_name_or_path": ["default", *(m.name for m in list_models(workspace))]}
-    found["adapter_name_or_path"] = [adapter.name for adapter in find_adapters(workspace)]
-    try:
-        found["dataset"] = found["eval_dataset"] = list(read_catalog(workspace.data).entries)
-    except FinetuiError:  # said when a set is named
-        found["dataset"] = []
-    return found

@@ -249,7 +249,7 @@ def _step_row(view: View, width: int, across: int) -> Row:
     cells = [" "] * width
     scale = Scale(view.first, view.last)
     free = 0
-    ticks = scale.ticks(max(2, across // 9))
+    ticks = [value for value in scale.ticks(max(2, across // 9)) if value == round(value)]  # there is no half step
     for value in ticks if len(ticks) > 1 else (view.first, view.last):
         text = f"{value:.0f}" if abs(value) < 1e6 else number_text(value)
         start = _GUTTER + round(scale.fraction(value) * (across - 1)) - len(text) // 2

@@ -92,15 +92,21 @@ class CheckpointsPage(OptionList):
     def __init__(self) -> None:
         super().__init__(markup=False)
         self._saved: list[CheckpointSaved] = []
+        self._width = 0
+        self._history: History | None = None
+
+    def on_resize(self) -> None:
+        self.show(self._history)
 
     def show(self, history: History | None) -> None:
         """The newest first."""
+        self._history = history
         there = history.checkpoints if history is not None else []
         saved = [each for each in reversed(there) if history and (history.run.path / each.path).is_dir()]
-        if saved == self._saved and self.option_count:
+        if saved == self._saved and self.size.width == self._width and self.option_count:
             return
         before = self.current
-        self._saved = saved
+        self._saved, self._width = saved, self.size.width
         self.clear_options()
         if not saved or history is None:
             self.add_option(Option(Content(_("No checkpoint yet: w saves one now.")), disabled=True))

@@ -125,10 +125,10 @@ def progress_line(watched: Watched, width: int) -> Content:
     """The run's name, a bar, and when it will be done."""
     mark, colour = MARKS[watched.state]
     history = watched.history
-    said = STATES[watched.state]
-    if watched.state == "running" and history is not None and history.stage is not None:
-        said = STAGES[history.stage.stage]
-    facts: list[str] = [said]
+    stage = history.stage.stage if history is not None and history.stage is not None else None
+    facts: list[str] = [STATES[watched.state]]
+    if watched.state == "running" and stage is not None:
+        facts = [] if stage == "training" and history and history.step else [STAGES[stage]]
     if history is not None and history.step is not None:
         facts.append(_("step {n}/{total}").format(n=history.step.step, total=history.total_steps))
         if watched.active:
@@ -139,8 +139,10 @@ def progress_line(watched: Watched, width: int) -> Content:
     if progress is not None and watched.state != "finished":
         filled = round(min(progress, 1.0) * cells)
         bar = (("━" * filled, "$text-primary"), ("─" * (cells - filled), "$muted"), f" {progress:4.0%}  ")
-    name = Content.styled(inert_line(watched.name), "bold").truncate(max(8, width * 2 // 5), ellipsis=True)
-    text = Content.assemble((mark + " ", colour), name, "  ", *bar, " · ".join(facts))
+    told = Content.assemble("  ", *bar, " · ".join(facts))
+    room = max(8, width - 2 - told.cell_length)
+    name = Content.styled(inert_line(watched.name), "bold").truncate(room, ellipsis=True)
+    text = Content.assemble((mark + " ", colour), name, told)
     return text.truncate(max(1, width), ellipsis=True)
 
 

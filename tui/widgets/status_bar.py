@@ -82,6 +82,18 @@ class StatusBar(Widget):
         return Content.assemble((text, "bold $text-error" if full > 0.9 else "$text-warning" if full > 0.7 else ""))
 
 
+class SharedStatusBar(StatusBar):
+    """Says what the line of the screens below says, as that goes on being told."""
+
+    def on_mount(self) -> None:
+        for screen in self.app.screen_stack:
+            for bar in screen.query(StatusBar) if screen is not self.screen else ():
+                self.watch(bar, "status", self._repeat)
+
+    def _repeat(self, status: Status) -> None:
+        self.status = status
+
+
 def fit(parts: list[Content], width: int) -> list[Content]:
     """As many of the parts, from the first on, as fit into a width with two cells between them."""
     kept: list[Content] = []
