@@ -1,9 +1,10 @@
 """Options of the tools that people come from which finetui does not have, each with the reason and the way around.
 
 An option is never dropped in silence: who types `--num_beams 4` and gets an answer must be able to believe that four
-beams made it. The reasons depend on what is being done, so each section brings the table of those who look for an
-option in it (`Section.elsewhere`); a key that ends in `*` stands for all that begin like it. Keys that only another
-verb has are not here; the loader tells those by their name.
+beams made it. A value that asks for nothing, or for what finetui does anyway (`deepspeed: null`, `use_unsloth: false`),
+is taken: files of other tools are full of them. The reasons depend on what is being done, so each section brings the
+table of those who look for an option in it (`Section.elsewhere`); a key that ends in `*` stands for all that begin like
+it. Keys that only another verb has are not here; the loader tells those by their name.
 """
 
 from __future__ import annotations
@@ -21,6 +22,38 @@ def reason_against(key: str, tables: Iterable[Mapping[str, str]]) -> str:
             return _(table[key])
         families += (table[name] for name in table if name.endswith("*") and key.startswith(name[:-1]))
     return _(families[0]) if families else ""
+
+
+def is_so_anyway(key: str, value: object) -> bool:
+    """Whether what is wanted of an option that finetui does not have is what happens without it."""
+    return value is None or str(value).lower() in _SO_ANYWAY.get(key, ())
+
+
+_OFF, _ON, _EITHER = ("false",), ("true",), ("false", "true")
+_SO_ANYWAY: Mapping[str, tuple[str, ...]] = {
+    **dict.fromkeys(("use_unsloth", "use_unsloth_gc", "enable_liger_kernel", "use_liger_kernel", "shift_attn"), _OFF),
+    **dict.fromkeys(
+        ("use_v1_kernels", "resize_vocab", "use_llama_pro", "pissa_init", "pissa_convert", "use_oft"), _OFF
+    ),
+    **dict.fromkeys(("use_galore", "use_apollo", "use_badam", "use_adam_mini", "use_muon", "use_dft_loss"), _OFF),
+    **dict.fromkeys(("do_eval", "do_predict", "predict_with_generate", "push_to_hub", "use_swanlab", "use_ray"), _OFF),
+    **dict.fromkeys(("streaming", "group_by_length", "tf32", "bf16_full_eval", "fp16_full_eval", "use_cpu"), _OFF),
+    **dict.fromkeys(("no_cuda", "full_determinism", "ignore_data_skip", "ddp_find_unused_parameters"), _OFF),
+    **dict.fromkeys(("disable_gradient_checkpointing", "upcast_layernorm", "disable_shuffling"), _OFF),
+    **dict.fromkeys(("use_fast_tokenizer", "low_cpu_mem_usage", "save_safetensors", "double_quantization"), _ON),
+    "resume_lora_training": _ON,
+    # of no consequence for what finetui trains, or told whether asked for or not
+    **dict.fromkeys(
+        ("freeze_vision_tower", "freeze_multi_modal_projector", "compute_accuracy", "disable_tqdm"), _EITHER
+    ),
+    **dict.fromkeys(("include_num_input_tokens_seen", "include_tokens_per_second", "skip_memory_metrics"), _EITHER),
+    **dict.fromkeys(("dataloader_pin_memory", "dataloader_persistent_workers", "remove_unused_columns"), _EITHER),
+    "flash_attn": ("auto",),
+    "infer_backend": ("huggingface", "hf"),
+    "model_revision": ("main",),
+    "quantization_method": ("bnb", "bitsandbytes"),
+    "quantization_type": ("nf4",),
+}
 
 
 def _all(reason: str, *keys: str) -> dict[str, str]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar, cast
@@ -18,7 +18,7 @@ from pydantic import ValidationError
 
 from core.config.command_line import by_name, read_command_line
 from core.config.fields import FieldSpec, Section, describe
-from core.config.foreign import reason_against
+from core.config.foreign import is_so_anyway, reason_against
 from core.config.sources import Entry, Source, SourceOptions, Verb, read_file, read_preset, read_values
 from core.errors import ConfigError, Problem, did_you_mean
 from core.i18n import _
@@ -126,7 +126,7 @@ def _chosen(
     for entry in entries:
         spec = known.get(entry.key)
         if spec is None:
-            problems.append(_unknown(entry, known, elsewhere))
+            problems.extend(_unknown(entry, known, elsewhere))
         elif spec.name in SourceOptions.model_fields and entry.source != "typed":
             problems.append(Problem(entry.where, _("cannot stand in a file"), _("type it, with two dashes")))
         elif _says_nothing(entry, spec) and not spec.optional:
@@ -144,11 +144,12 @@ def _says_nothing(entry: Entry, spec: FieldSpec) -> bool:
     return entry.raw is None or (entry.raw == "" and (spec.optional or spec.kind != "text"))
 
 
-def _unknown(entry: Entry, known: Mapping[str, FieldSpec], elsewhere: Sequence[Mapping[str, str]]) -> Problem:
+def _unknown(entry: Entry, known: Mapping[str, FieldSpec], elsewhere: Sequence[Mapping[str, str]]) -> Iterator[Problem]:
     reason = reason_against(entry.key, elsewhere)
-    if reason:
-        return Problem(entry.where, _("is not an option of finetui"), reason)
-    return Problem(entry.where, _("is no option"), did_you_mean(entry.key, sorted(known)))
+    if not reason:
+        yield Problem(entry.where, _("is no option"), did_you_mean(entry.key, sorted(known)))
+    elif not is_so_anyway(entry.key, entry.raw):
+        yield Problem(entry.where, _("is not an option of finetui"), reason)
 
 
 def _filled(kind: type[S], chosen: Mapping[str, Entry], problems: list[Problem]) -> S | None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
+from core.config import foreign
 from core.config.fields import describe
 from core.config.foreign import reason_against
 from core.config.generation import GenerationOptions
@@ -85,6 +88,27 @@ def test_the_reason_fits_the_verb() -> None:
     assert told(TRAINING, "--pref_loss", "sigmoid").startswith("it belongs to another stage than sft")
     for key in ("--do_predict", "--do_eval", "--predict_with_generate"):
         assert told(TRAINING, key).startswith("answering test sets is not trained on")
+
+
+def test_what_asks_for_nothing_is_taken_and_what_asks_for_more_is_not(tmp_path: Path) -> None:
+    asks = "use_unsloth: {off}\npissa_init: {off}\nstreaming: {off}\nuse_fast_tokenizer: {on}\nflash_attn: {auto}\n"
+    file = tmp_path / "factory.yaml"
+    file.write_text("deepspeed: null\nrope_scaling:\n" + asks.format(off="false", on="true", auto="auto"))
+    assert load(TRAINING, file=file).values() == load(TRAINING).values()
+    assert load(TRAINING, arguments=("--do_predict", "False")).values() == load(TRAINING).values()
+    file.write_text("deepspeed: ds.json\n" + asks.format(off="true", on="false", auto="fa2"))
+    with pytest.raises(ConfigError) as caught:
+        load(TRAINING, file=file)
+    assert [problem.what for problem in caught.value.problems] == ["is not an option of finetui"] * 6
+    file.write_text("no_such_option: null\n")
+    with pytest.raises(ConfigError, match="is no option"):
+        load(TRAINING, file=file)
+
+
+def test_every_value_that_is_so_anyway_belongs_to_an_option_that_is_refused_otherwise() -> None:
+    tables = [section.elsewhere for section in (*TRAINING, *CHAT)]
+    known = {name for spec in describe(*TRAINING) for name in (spec.name, *spec.aliases)}
+    assert [key for key in foreign._SO_ANYWAY if key in known or not reason_against(key, tables)] == []
 
 
 def test_an_exact_name_goes_before_its_family() -> None:
