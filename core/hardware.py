@@ -16,6 +16,7 @@ import shutil
 import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 _CPU = Path("/sys/devices/system/cpu")
@@ -89,6 +90,15 @@ def _running_tasks() -> int | None:
     except (OSError, ValueError, IndexError):
         return None
     return max(0, running - 1)  # this process is one of them
+
+
+@cache
+def multiplies_bfloat16() -> bool:
+    """Whether the CPU has matrix units for bfloat16 (AMX); without them that format is slower than float32."""
+    try:
+        return re.search(r"^flags.*\bamx_bf16\b", Path("/proc/cpuinfo").read_text(), re.MULTILINE) is not None
+    except OSError:
+        return False
 
 
 # --- memory -----------------------------------------------------------------------------------------------------

@@ -26,7 +26,7 @@ class BaseModelOptions(Section):
     """How a conversation becomes a prompt. auto: the tokenizer's own chat template, else `default`."""
 
     dtype: Annotated[Literal["auto", "float32", "bfloat16", "float16"], Also("infer_dtype", "torch_dtype")] = "auto"
-    """Number format of the weights. auto: bfloat16 on an accelerator, float32 on a CPU."""
+    """Number format of the weights. auto: bfloat16 on accelerators, and for new LoRA on CPUs with AMX; else float32."""
 
     device: Annotated[str, Field(min_length=1), Shown("DEVICE")] = "auto"
     """cpu, cuda, cuda:1, mps. auto: the first accelerator there is."""

@@ -23,6 +23,7 @@ from core.config.training import TRAINING
 from core.engine.training.checkpoint import find_checkpoint, read_state
 from core.engine.training.control import Control, StoppedEarly
 from core.engine.training.finish import finish
+from core.engine.training.heap import keep_freed_memory
 from core.engine.training.journal import Journal
 from core.engine.training.loop import Loop
 from core.engine.training.memory import is_out_of_memory
@@ -85,6 +86,7 @@ def _go(start: Start) -> None:
     if start.resumed_from is None and journal.writes:
         journal.files.begin(None, 0)
     work = assemble(start, decided)
+    keep_freed_memory()
     loop = Loop(work)
     journal.tell(model_ready(work, loop.forward, decided.folder.name))
     finish(work, loop.shelf, loop.run())

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import importlib.util
 import os
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +15,7 @@ from typing import Any
 from core.config.load import Settings
 from core.config.optimization import OptimizationOptions
 from core.errors import Problem
-from core.hardware import accelerators
+from core.hardware import accelerators, multiplies_bfloat16
 from core.i18n import _
 from core.runs.launch_file import Caution
 
@@ -44,16 +43,9 @@ def this_machine() -> Machine:
     return Machine(
         accelerators=len(found) or (1 if files else 0),
         accelerator="mps" if found and found[0].kind == "mps" else "cuda",
-        bf16_on_cpu=_has_amx(),
+        bf16_on_cpu=multiplies_bfloat16(),
         bitsandbytes=importlib.util.find_spec("bitsandbytes") is not None,
     )
-
-
-def _has_amx() -> bool:
-    try:
-        return re.search(r"^flags.*\bamx_bf16\b", Path("/proc/cpuinfo").read_text(), re.MULTILINE) is not None
-    except OSError:
-        return False
 
 
 def device_of(settings: Settings, machine: Machine) -> str:

@@ -22,6 +22,7 @@ from core.config.finetuning import FinetuningOptions
 from core.config.model import BaseModelOptions
 from core.config.optimization import OptimizationOptions
 from core.engine.tuning.base import weights_dtype
+from core.engine.tuning.stored import stored_format
 from core.engine.tuning.targets import resolve_targets
 from core.errors import ModelError
 from core.models.notes import read_notes
@@ -418,6 +419,40 @@ def test_the_format_that_a_base_is_held_in(options: dict[str, Any], device: torc
         OptimizationOptions(**given(("bf16", "fp16", "pure_bf16"))),
     )
     assert weights_dtype(model, method, how, device) is dtype
+
+
+@pytest.mark.parametrize(
+    ("options", "has_matrix_units", "stored", "dtype"),
+    [
+        ({}, True, "bfloat16", torch.bfloat16),
+        ({}, False, "bfloat16", torch.float32),
+        ({}, True, "float32", torch.float32),
+        ({"dtype": "float32"}, True, "bfloat16", torch.float32),
+        ({"adapter_name_or_path": ("mine",)}, True, "bfloat16", torch.float32),
+        ({"finetuning_type": "p_tuning"}, True, "bfloat16", torch.float32),
+        ({"finetuning_type": "full"}, True, "bfloat16", torch.float32),
+    ],
+)
+def test_a_cpu_with_matrix_units_keeps_bfloat16_for_new_factors(
+    options: dict[str, Any], has_matrix_units: bool, stored: str, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("core.engine.tuning.stored.multiplies_bfloat16", lambda: has_matrix_units)
+    model = BaseModelOptions(dtype=options.get("dtype", "auto"))
+    method = FinetuningOptions(**{name: value for name, value in options.items() if name != "dtype"})
+    assert weights_dtype(model, method, OptimizationOptions(), CPU, stored) is dtype
+
+
+@pytest.mark.parametrize(
+    ("config", "stored"),
+    [
+        ({"dtype": "bfloat16"}, "bfloat16"),
+        ({"torch_dtype": "float16"}, "float16"),
+        ({"text_config": {"dtype": "bfloat16"}}, "bfloat16"),
+        ({"dtype": None}, ""),
+    ],
+)
+def test_what_a_config_says_of_its_weights(config: dict[str, Any], stored: str) -> None:
+    assert stored_format(config) == stored
 
 
 def test_factors_beside_a_bfloat16_base_are_float32(model_folder: Callable[[str], Path]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,6 +35,12 @@ class Anatomy:
     @property
     def parameters(self) -> int:
         return sum(header.elements for _name, header in self.parts())
+
+    @property
+    def stored(self) -> str:
+        """The format of most weights, as torch names it."""
+        formats = Counter(header.dtype for header in self.weights.values())
+        return formats.most_common(1)[0][0] if formats else ""
 
     def parts(self) -> list[tuple[str, TensorHeader]]:
         """The weights that the loaded model has; a head that is the embedding counts once."""

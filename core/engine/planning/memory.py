@@ -21,6 +21,7 @@ from core.config.output import LaunchOptions
 from core.engine.batches.order import Updates
 from core.engine.planning.anatomy import Anatomy, read_anatomy
 from core.engine.planning.trainable import trainable_parameters
+from core.engine.tuning.stored import trains_as_stored
 from core.errors import ModelError
 from core.hardware import accelerators, memory
 from core.runs.plan import MemoryEstimate
@@ -115,7 +116,7 @@ def estimate_memory(settings: Settings, model: Anatomy, trainable: int, size: Si
     options = settings[OptimizationOptions]
     trained_bytes = 2 if options.pure_bf16 else 4
     is_cpu = place.kind == "cpu"
-    width = _computed_bytes(settings, is_cpu)
+    width = _computed_bytes(settings, model, is_cpu)
     method = settings[FinetuningOptions]
     inside = method.finetuning_type in ("full", "freeze")
     slice_rows = max(64, _LOGIT_SLICE_BYTES // (4 * max(model.vocabulary, 1)))
@@ -154,14 +155,14 @@ def _kept_bytes(model: Anatomy, width: int, layers: int) -> int:
 
 def _weight_bytes(settings: Settings, model: Anatomy, is_cpu: bool) -> int:
     bits = settings[FinetuningOptions].quantization_bit
-    width = _held_bytes(settings, is_cpu)
+    width = _held_bytes(settings, model, is_cpu)
     if not bits:
         return model.parameters * width
     linear = sum(inputs * outputs for inputs, outputs in model.linear.values())
     return int(linear * bits / 8 * 1.07) + (model.parameters - linear) * width
 
 
-def _held_bytes(settings: Settings, is_cpu: bool) -> int:
+def _held_bytes(settings: Settings, model: Anatomy, is_cpu: bool) -> int:
     """Of a weight that is not trained; see `core.engine.tuning.base.weights_dtype`, which decides."""
     options, method = settings[OptimizationOptions], settings[FinetuningOptions].finetuning_type
     if options.pure_bf16:
@@ -171,12 +172,14 @@ def _held_bytes(settings: Settings, is_cpu: bool) -> int:
     if method == "freeze":
         return 2 if options.bf16 and not is_cpu else 4
     dtype = settings[BaseModelOptions].dtype
+    if is_cpu and trains_as_stored(settings[BaseModelOptions], settings[FinetuningOptions], model.stored):
+        return 2
     return {"float32": 4, "bfloat16": 2, "float16": 2, "auto": 4 if is_cpu else 2}[dtype]
 
 
-def _computed_bytes(settings: Settings, is_cpu: bool) -> int:
+def _computed_bytes(settings: Settings, model: Anatomy, is_cpu: bool) -> int:
     """Of a number on its way through the model."""
     options = settings[OptimizationOptions]
     if options.bf16 or options.pure_bf16 or (options.fp16 and not is_cpu):
         return 2
-    return _held_bytes(settings, is_cpu)
+    return _held_bytes(settings, model, is_cpu)

@@ -66,6 +66,8 @@ class Effective:
     checkpointing: bool
     compiled: bool
     processes: int = 1
+    dtype: str = ""
+    """Of the base's weights; empty in checkpoints that do not say."""
 
 
 @dataclass(frozen=True)

@@ -215,7 +215,9 @@ def assemble(start: Start, decided: Decided) -> Work:
     settings, options, journal = start.settings, start.optimization, start.journal
     journal.stage("loading")
     model = settings[BaseModelOptions].model_copy(update={"model_name_or_path": str(decided.folder)})
-    base = load_for_training(model, settings[FinetuningOptions], options, device=decided.processes.device)
+    device, dtype = decided.processes.device, _dtype_then(decided.state)
+    base = load_for_training(model, settings[FinetuningOptions], options, device=device, dtype=dtype)
+    loaded = str(base.network.dtype).removeprefix("torch.")
     base = replace(base, template=decided.data.template)
     tunable = _tunable(start, base)
     for message in (*base.warnings, *tunable.warnings):
@@ -223,7 +225,7 @@ def assemble(start: Start, decided: Decided) -> Work:
     if tunable.pads and not decided.updates.grouped:
         decided = replace(decided, updates=replace(decided.updates, grouped=True))
     optimizer = build_optimizer(tunable.groups(), options)
-    effective = _effective(start, decided, tunable)
+    effective = _effective(start, decided, tunable, loaded)
     return Work(
         run=start.run,
         optimization=options,
@@ -247,6 +249,11 @@ def assemble(start: Start, decided: Decided) -> Work:
     )
 
 
+def _dtype_then(state: TrainerState | None) -> torch.dtype | None:
+    """The format of the weights that a checkpoint was trained with, also where this CPU would choose another."""
+    return getattr(torch, state.effective.dtype) if state is not None and state.effective.dtype else None
+
+
 def _tunable(start: Start, base: TrainingBase) -> Tunable:
     finetuning = start.settings[FinetuningOptions]
     adapters = [resolve_adapter(name, start.workspace).path for name in finetuning.adapter_name_or_path]
@@ -255,7 +262,7 @@ def _tunable(start: Start, base: TrainingBase) -> Tunable:
     return prepare(base, finetuning, start.optimization, adapters, notes)
 
 
-def _effective(start: Start, decided: Decided, tunable: Tunable) -> Effective:
+def _effective(start: Start, decided: Decided, tunable: Tunable, dtype: str) -> Effective:
     """What the checkpoint was trained with, or what this machine asks for."""
     options = start.optimization
     if decided.state is not None:
@@ -267,6 +274,7 @@ def _effective(start: Start, decided: Decided, tunable: Tunable) -> Effective:
         checkpointing=decided.checkpointing,
         compiled=_compiles(options, decided, tunable),
         processes=decided.processes.world,
+        dtype=dtype,
     )
 
 
@@ -309,6 +317,8 @@ def model_ready(work: Work, forward: Forward, base_name: str) -> ModelReady:
     choices = list(forward.choices)
     if effective.checkpointing:
         choices.append(_("gradient checkpointing"))
+    if work.processes.device.type == "cpu" and network.dtype is torch.bfloat16:
+        choices.append(_("weights in bfloat16 (dtype float32 for the other)"))
     return ModelReady(
         time=time.time(),
         model=base_name,

@@ -22,6 +22,7 @@ from core.engine.load import choose_device, choose_dtype, end_ids, load_network,
 from core.engine.manner import manner_of_model
 from core.engine.template import Template
 from core.engine.tokenizer import Tokenizer, load_tokenizer
+from core.engine.tuning.stored import stored_format, trains_as_stored
 from core.errors import ModelError
 from core.i18n import _
 from core.models.notes import AdapterNotes, base_hashes, text_sha256
@@ -69,7 +70,9 @@ def load_for_training(
         UsageError: the template or the device does not exist.
     """
     device = device or choose_device(model.device)
-    dtype = dtype or weights_dtype(model, finetuning, optimization, device)
+    if dtype is None:
+        stored = stored_format(read_config(Path(model.model_name_or_path)))
+        dtype = weights_dtype(model, finetuning, optimization, device, stored)
     request = Load(
         1,
         model.model_name_or_path,
@@ -99,12 +102,19 @@ def _loaded(request: Load, device: torch.device, dtype: torch.dtype, bits: int |
 
 
 def weights_dtype(
-    model: BaseModelOptions, finetuning: FinetuningOptions, optimization: OptimizationOptions, device: torch.device
+    model: BaseModelOptions,
+    finetuning: FinetuningOptions,
+    optimization: OptimizationOptions,
+    device: torch.device,
+    stored: str = "",
 ) -> torch.dtype:
     """The format that a base is loaded in for a training.
 
     full trains every weight, so all are float32. freeze needs autocast to compute with two formats, so its frozen
     layers are small only under bf16. Adapters compute in the base's own format, whatever theirs is.
+
+    Args:
+        stored: what `stored_format` gave.
     """
     if optimization.pure_bf16:
         return torch.bfloat16
@@ -114,6 +124,8 @@ def weights_dtype(
         return torch.bfloat16 if optimization.bf16 and device.type != "cpu" else torch.float32
     if optimization.fp16 and model.dtype == "auto" and device.type != "cpu":
         return torch.float16
+    if device.type == "cpu" and trains_as_stored(model, finetuning, stored):
+        return torch.bfloat16
     return choose_dtype(model.dtype, device)
 
 
