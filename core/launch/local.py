@@ -20,8 +20,10 @@ from core.i18n import _
 from core.launch.folder import clear_folder, refuse_active
 from core.runs.alive import this_host
 from core.runs.catalog import enter_run, strike_run
+from core.runs.events import RunFinished
 from core.runs.launch_file import Launch, read_launch, write_launch
 from core.runs.rundir import RunDirectory
+from core.runs.state import read_marks
 from core.untrusted import inert, inert_line
 from core.workspace import Workspace
 
@@ -95,7 +97,7 @@ def resume(run: RunDirectory, checkpoint: str | None = None) -> None:
     """Go on with a run from a checkpoint: the newest one, or the one of that name. The options stay as they were.
 
     Raises:
-        RunError: it is still going on, or there is nothing to go on from.
+        RunError: it is still going on, there is nothing to go on from, or nothing left to do.
     """
     refuse_active(run)
     launch = read_launch(run)
@@ -105,6 +107,7 @@ def resume(run: RunDirectory, checkpoint: str | None = None) -> None:
             told, _("its adapter can be trained further: --adapter_name_or_path {name}").format(name=run.name)
         )
     found = find_checkpoint(run, checkpoint)
+    _refuse_complete(run, found)
     launch = where_it_lies_now(run, launch)
     again = dataclasses.replace(
         launch,
@@ -116,6 +119,17 @@ def resume(run: RunDirectory, checkpoint: str | None = None) -> None:
     )
     write_launch(run, again)
     _start_supervisor(run, again)
+
+
+def _refuse_complete(run: RunDirectory, checkpoint: Path) -> None:
+    """A finished run stays one: loading everything to find that no step is left could only harm its last word."""
+    last = read_marks(run).last
+    if isinstance(last, RunFinished) and last.reason == "completed" and checkpoint == run.checkpoint(last.step):
+        name = inert_line(run.name)
+        raise RunError(
+            _("the run {name} is finished: all {steps} steps are done").format(name=name, steps=last.step),
+            _("train its adapter further in a new run: --adapter_name_or_path {name}").format(name=name),
+        )
 
 
 def without_resume(command: Sequence[str]) -> tuple[str, ...]:

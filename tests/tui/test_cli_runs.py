@@ -19,7 +19,7 @@ from core.launch.local import COMMAND_VARIABLE, launch_run, train_command
 from core.launch.stopping import kill, wait_ended
 from core.records import to_record
 from core.runs.alive import start_time
-from core.runs.catalog import list_runs
+from core.runs.catalog import find_run, list_runs
 from core.runs.events import Step, Warned
 from core.runs.launch_file import Launch
 from core.runs.rundir import RunDirectory
@@ -209,7 +209,7 @@ def test_a_lost_run_is_told_as_lost(finetui: Any, begin: Callable[..., RunDirect
 
 
 def test_a_run_is_resumed_and_followed(
-    finetui: Any, begin: Callable[..., RunDirectory], monkeypatch: pytest.MonkeyPatch
+    finetui: Any, workspace: Workspace, begin: Callable[..., RunDirectory], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     begin("half", "fail", steps=2)
     monkeypatch.setenv("FAKE_END", "finish")
@@ -218,8 +218,15 @@ def test_a_run_is_resumed_and_followed(
     assert done.code == 0
     assert "goes on from step-000002" in done.out
     assert "global step 4 ( 100.00% )" in done.out
-    detached = finetui("runs", "resume", "half", "--detach", "--json").records
-    assert detached[0]["from"] == "step-000004"
+    complete = finetui("runs", "resume", "half")
+    assert (complete.code, complete.out) == (2, "")
+    assert complete.err.splitlines() == [
+        "error: the run half is finished: all 4 steps are done",
+        "hint: train its adapter further in a new run: --adapter_name_or_path half",
+    ]
+    assert state_of(find_run("half", workspace)) == "finished"
+    detached = finetui("runs", "resume", "half", "--checkpoint", "2", "--detach", "--json").records
+    assert detached[0]["from"] == "step-000002"
 
 
 def test_runs_are_removed_when_they_do_not_run(finetui: Any, begin: Callable[..., RunDirectory]) -> None:
