@@ -211,6 +211,7 @@ ACTIONS: tuple[Action, ...] = (
     Action("next_match(-1)", _("Previous"), _("the row found before"), "data", "N"),
     Action("check", _("Check"), _("look for problems in all rows again"), "data", "c"),
     Action("split", _("Split"), _("split a set into one to train on and one to test with"), "data", "s"),
+    Action("train_on", _("Train"), _("train on this set: the form, begun with it"), "data", "t"),
     Action("register", _("Enter"), _("enter a file (marked +) in dataset_info.json, as it was guessed"), "data", "a"),
     Action("rescan", _("Look again"), _("look at the folder again"), "data", "r"),
     # --- the Train screen ---

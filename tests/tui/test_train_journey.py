@@ -26,6 +26,7 @@ from tui.forms import OptionRow
 from tui.run_watcher import RunWatcher, Watched, runs_text
 from tui.screens import train_form as form_module
 from tui.screens.choose import ChooseWord
+from tui.screens.data import DataScreen
 from tui.screens.train import TrainScreen
 from tui.screens.train_form import TrainForm
 from tui.widgets.plan_pane import PlanPane
@@ -190,6 +191,34 @@ async def test_a_run_that_was_just_started_is_the_one_that_is_shown(workspace: W
         await until(pilot, lambda: screen.current and screen.current.name == "new", "the new run")
         screen.go_to_run(workspace.runs / "old")
         await until(pilot, lambda: screen.current and screen.current.name == "old", "the old run")
+
+
+class DataHost(App[None]):
+    """An app with nothing but the Data screen."""
+
+    def __init__(self, workspace: Workspace) -> None:
+        super().__init__()
+        self.workspace = workspace
+
+    def on_mount(self) -> None:
+        self.push_screen(DataScreen(self.workspace))
+
+
+async def test_a_set_is_trained_on_from_its_list_whichever_preset_is_chosen(workspace: Workspace) -> None:
+    app = DataHost(workspace)
+    async with app.run_test(size=(120, 36)) as pilot:
+        data = app.screen
+        assert isinstance(data, DataScreen)
+        await until(pilot, lambda: data.opened, "the set")
+        await pilot.press("t")
+        await until(pilot, lambda: isinstance(app.screen, TrainForm) and app.screen.query(OptionRow), "the form")
+        form = app.screen
+        assert isinstance(form, TrainForm)
+        assert form.form.values["dataset"] == "intro"
+        await pilot.pause()
+        await pilot.press("enter")
+        await until(pilot, lambda: form.form.values["lora_rank"] == "16", "the preset's rank")
+        assert form.form.values["dataset"] == "intro"
 
 
 async def test_what_is_finished_does_not_go_on_in_vain(workspace: Workspace) -> None:

@@ -1,4 +1,4 @@
-"""What can be done with a data set: check it, count it, search it, enter it, split it. Long work goes on in a thread.
+"""What can be done with a data set: check, count, search, enter, split it, train on it. Long work goes on in a thread.
 
 A thread that is no longer wanted ends at the next rows that it tells of, so that looking at another set never waits.
 """
@@ -9,6 +9,7 @@ import asyncio
 import dataclasses
 from array import array
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TypeVar
 
 from textual import work
@@ -196,6 +197,25 @@ class DataActions(Screen[None]):
         told = _("{formatting}, {columns}").format(formatting=entry.formatting, columns=columns)
         self.notify(inert(told), title=_("{name} is entered").format(name=inert_line(name)), markup=False)
         self.rescan(name)
+
+    # --- training ---
+
+    def action_train_on(self) -> None:
+        """Open the form of a training with this set in it; a run that is started there is gone to."""
+        data_set = self.current
+        if data_set is None or data_set.entry is None:
+            self.notify(_("A set has to be entered in dataset_info.json first: a enters it."), severity="warning")
+            return
+        from tui.screens.train import TrainScreen
+        from tui.screens.train_form import TrainForm  # pydantic, 80 ms: not before it is wanted
+
+        async def started(run: Path | None) -> None:
+            if run is not None:
+                await self.app.run_action("mode('train')", self.app)
+                if isinstance(self.app.screen, TrainScreen):
+                    self.app.screen.go_to_run(run)
+
+        self.app.push_screen(TrainForm(self.workspace, dataset=data_set.name), started)
 
     # --- splitting ---
 

@@ -65,6 +65,7 @@ class TrainForm(Screen[Path | None]):
     Args:
         workspace: where data, models and runs lie.
         config: a run's `config.yaml` to begin with.
+        dataset: the set to train on, whichever preset is chosen.
     """
 
     SCOPES: ClassVar[tuple[str, ...]] = ("form",)
@@ -83,11 +84,12 @@ class TrainForm(Screen[Path | None]):
     TrainForm.-narrow.-plan #form-rows {{ display: none; }}
     """
 
-    def __init__(self, workspace: Workspace, config: Path | None = None) -> None:
+    def __init__(self, workspace: Workspace, config: Path | None = None, *, dataset: str = "") -> None:
         super().__init__()
         self.workspace = workspace
         self._config = config
-        self._begun: Mapping[str, str] = {**defaults(), "model_name_or_path": self._usual_model()}
+        self._given = {"dataset": dataset} if dataset else {}
+        self._begun: Mapping[str, str] = {**defaults(), "model_name_or_path": self._usual_model(), **self._given}
         self._problems: tuple[Problem, ...] = ()
         self._prepared: Prepared | None = None
         self._timer: Timer | None = None
@@ -157,7 +159,7 @@ class TrainForm(Screen[Path | None]):
         texts = preset_texts(event.preset.name)
         if texts["model_name_or_path"] == defaults()["model_name_or_path"]:
             texts["model_name_or_path"] = before["model_name_or_path"]
-        self._begin(texts, event.preset.name)
+        self._begin({**texts, **self._given}, event.preset.name)
         self.form.go_to("model_name_or_path")
 
     def _begin_with_file(self, config: Path) -> None:
