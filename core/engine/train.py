@@ -30,7 +30,7 @@ from core.engine.training.memory import is_out_of_memory
 from core.engine.training.setup import Start, assemble, decide, model_ready
 from core.errors import FinetuiError
 from core.i18n import _
-from core.runs.events import RunFailed, RunFinished
+from core.runs.events import RunFailed, RunFinished, Stage
 from core.runs.rundir import RunDirectory
 from core.workspace import find_workspace
 
@@ -63,7 +63,7 @@ def train(run: RunDirectory, resume: str, journal: Journal, control: Control) ->
     except Exception as error:
         told = traceback.format_exc()
         print(told, file=sys.stderr, flush=True)
-        journal.tell(_failed(error, told), durable=True)
+        journal.tell(_failed(error, told, journal.busy_with), durable=True)
         return 1
     return 0
 
@@ -118,13 +118,15 @@ def _results(run: RunDirectory) -> dict[str, float]:
         return {}
 
 
-def _failed(error: Exception, told: str) -> RunFailed:
+def _failed(error: Exception, told: str, busy_with: Stage | None) -> RunFailed:
     """The last word about what nobody expected."""
     if is_out_of_memory(error):
         return RunFailed(
             time.time(),
             _("out of memory: {error}").format(error=str(error).splitlines()[0] if str(error) else "MemoryError"),
-            _("take a smaller per_device_train_batch_size or cutoff_len, or quantization_bit 4"),
+            _("the model alone is too large here: take quantization_bit 4, pure_bf16, or a smaller model")
+            if busy_with == "loading"
+            else _("take a smaller per_device_train_batch_size or cutoff_len, or quantization_bit 4"),
             told[-_LOG_TAIL:],
         )
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):

@@ -577,6 +577,18 @@ def test_a_defect_is_told_with_its_trace(workspace: Workspace, name: str, monkey
     assert "defect" in failed.hint
 
 
+def test_a_model_that_does_not_fit_is_not_blamed_on_the_batch(
+    workspace: Workspace, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def too_large(*_arguments: Any, **_options: Any) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB")
+
+    monkeypatch.setattr("core.engine.training.setup.load_for_training", too_large)
+    failed = train_here(workspace, name, max_steps=1).failed()
+    assert failed.error.startswith("out of memory: CUDA out of memory")
+    assert failed.hint.startswith("the model alone is too large here: ")
+
+
 def test_a_missing_model_is_told_without_one(workspace: Workspace, name: str, tmp_path: Path) -> None:
     failed = train_here(workspace, name, model_name_or_path=str(tmp_path / "none")).failed()
     assert failed.error.startswith("no model ")

@@ -44,6 +44,11 @@ class Journal:
         except OSError as error:
             print(f"events.jsonl: {error}", file=sys.stderr)
 
+    @property
+    def busy_with(self) -> Stage | None:
+        """What was told last; None before anything was."""
+        return self._stage
+
     def stage(self, stage: Stage, fraction: float | None = None) -> None:
         """What it is busy with; the same stage again is told only with a fraction."""
         if stage != self._stage or fraction is not None:
