@@ -39,7 +39,7 @@ _STRIP_BYTES = 4 << 20
 """Curves of longer runs are read when somebody looks at them, not for a strip in the list."""
 _DIVERGED = 2.0
 """Times the loss at the beginning."""
-_SHORT, _STRIP = 24, 8
+_SHORT, _STRIP = 20, 8
 _FIRST_POINTS = 5
 
 Kind: TypeAlias = Literal["finished", "stopped", "failed", "lost", "diverged"]

@@ -253,7 +253,7 @@ def test_what_is_left_is_told_before_a_long_name(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "shown"), [("zh-lora", "zh-lora"), ("a" * 40, "a" * 23 + "…"), ("客" * 20, "客" * 11 + "…")]
+    ("name", "shown"), [("zh-lora", "zh-lora"), ("a" * 40, "a" * 19 + "…"), ("客" * 20, "客" * 9 + "…")]
 )
 def test_a_long_name_is_seen_to_be_cut_in_the_line_at_the_bottom(tmp_path: Path, name: str, shown: str) -> None:
     run = ScriptedRun(tmp_path / "run")
