@@ -1,6 +1,7 @@
 """A training's updates against LLaMA-Factory 0.9.5's way: same rows, same model, same updates, one interleaved run.
 
     python -m benchmarks.train [MODEL] [--rounds N] [--threads N] [--device cpu|cuda] [--large MODEL]
+                               [--parts techniques,shipped,dora,large]
 
 That way is `transformers.Trainer`'s step with LLaMA-Factory's defaults: PEFT, gradient checkpointing, rows padded to
 the longest of the batch (a multiple of 8), logits at every position. Ours is what a user gets who names no option.
@@ -9,8 +10,10 @@ same weights, on the same eight rows of telecom_train_400 with LoRA of rank 8 on
 gradient have to agree within float32's noise, or the benchmark fails.
 
 Times are CPU seconds on a CPU (wall seconds on an accelerator), ratios are medians over updates taken side by side, so
-that a busy machine disturbs all alike. `--large` adds a model of a large vocabulary (gemma3 270M). Budgets: issue 3,
-item 5; that of the checkpoint as shipped is for a CPU without matrix units for bfloat16 (AMX), where that way is slow.
+that a busy machine disturbs all alike. `--parts` names what is measured: each part stands for itself, so one in a hurry
+takes one, with `--rounds 2`. `dora` is that way's DoRA against ours. `--large` adds a model of a large vocabulary
+(gemma3 270M). Budgets: issue 3, item 5; that of the checkpoint as shipped is for a CPU without matrix units for
+bfloat16 (AMX), where that way is slow.
 """
 
 from __future__ import annotations
@@ -20,7 +23,7 @@ import math
 import os
 import time
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -45,6 +48,7 @@ from core.engine.forward.choose import Forward, choose_forward
 from core.engine.forward.families import inner_model
 from core.engine.forward.projection import projection_of
 from core.engine.training.data import open_data
+from core.engine.training.heap import keep_freed_memory
 from core.engine.tuning.prepare import describe_base, load_for_training, prepare
 from core.engine.tuning.tunable import Tunable
 from core.workspace import Workspace
@@ -101,6 +105,7 @@ def ours(**techniques: bool) -> Callable[[Tunable], Callable[[Batch], Tensor]]:
     """Some of the forward's techniques; without any name, what `choose_forward` takes."""
 
     def make(tunable: Tunable) -> Callable[[Batch], Tensor]:
+        inner_model(tunable.network).activation_checkpointing_disable()  # that way may have left it on
         if techniques:
             projection = projection_of(inner_model(tunable.network), 0.0)
             forward = Forward(tunable.network, projection=projection, **techniques)
@@ -148,9 +153,9 @@ def settings_for(folder: Path, **changes: object) -> Settings:
     return load(TRAINING, values=values | changes)
 
 
-def make_tunable(folder: Path, device: torch.device, dtype: str) -> Tunable:
+def make_tunable(folder: Path, device: torch.device, dtype: str, **changes: object) -> Tunable:
     """The model with LoRA, as a run would prepare it."""
-    settings = settings_for(folder, dtype=dtype)
+    settings = settings_for(folder, dtype=dtype, **changes)
     finetuning, optimization = settings[FinetuningOptions], settings[OptimizationOptions]
     base = load_for_training(settings[BaseModelOptions], finetuning, optimization, device=device)
     torch.manual_seed(0)
@@ -257,19 +262,29 @@ def techniques(folder: Path, rows: Sequence[EncodedRow], device: torch.device, r
 
 
 def as_shipped(folder: Path, rows: Sequence[EncodedRow], device: torch.device, rounds: int) -> list[Subject]:
-    """A checkpoint in bfloat16, which that way trains as it is, and ours as a user gets it; then ours in bfloat16."""
+    """A checkpoint in bfloat16, which that way trains as it is, and ours as a user gets it; ours in both formats."""
     half = make_tunable(folder, device, "bfloat16")
     subjects = [
         Subject("that way, bfloat16", half, that_way(checkpointing=True)),
         Subject("ours, as a user gets it", make_tunable(folder, device, "auto"), ours()),
         Subject("ours, bfloat16", half, ours()),
+        Subject("ours, float32", make_tunable(folder, device, "float32"), ours()),
     ]
     run(subjects, rows, rounds)
     assert_equal(subjects, BFLOAT16_NOISE)
     return subjects
 
 
-def figures(options: argparse.Namespace, device: torch.device) -> Iterator[Figure]:
+def with_dora(folder: Path, rows: Sequence[EncodedRow], device: torch.device, rounds: int) -> list[Subject]:
+    """LoRA with trained magnitudes, which PEFT computes by laying out every product of factors."""
+    tunable = make_tunable(folder, device, "float32", use_dora=True)
+    subjects = [Subject("that way", tunable, that_way(checkpointing=True)), Subject("ours", tunable, ours())]
+    run(subjects, rows, rounds)
+    assert_equal(subjects, FLOAT32_NOISE)
+    return subjects
+
+
+def figures(options: argparse.Namespace, device: torch.device) -> list[Figure]:
     folder = options.model or default_model()
     rows = read_rows(folder)
     whole = Batch(rows)
@@ -277,21 +292,30 @@ def figures(options: argparse.Namespace, device: torch.device) -> Iterator[Figur
         f"{folder.name}: {len(rows)} rows of {whole.tokens / len(rows):.0f} tokens, {whole.targets / len(rows):.0f} "
         f"trained, {whole.common_prefix} shared; {options.threads} thread(s), {device}"
     )
-    subjects = techniques(folder, rows, device, options.rounds)
-    print_table(f"{folder.name}, float32", subjects)
-    shipped = as_shipped(folder, rows, device, options.rounds)
-    print_table(f"{folder.name}, bfloat16 as shipped", shipped)
-    large = None
-    if options.large:
+    found: list[Figure] = []
+    if "techniques" in options.parts:
+        subjects = techniques(folder, rows, device, options.rounds)
+        print_table(f"{folder.name}, float32", subjects)
+        found.append(Figure("rows/s against that way", faster(subjects[-1], subjects[0]), "×", 2.2, at_least=True))
+        without = faster(subjects[-1], subjects[1])
+        found.append(Figure("rows/s against it without checkpointing", without, "×", 1.7, at_least=True))
+    if "shipped" in options.parts:
+        shipped = as_shipped(folder, rows, device, options.rounds)
+        print_table(f"{folder.name}, bfloat16 as shipped", shipped)
+        found.append(
+            Figure("rows/s on the checkpoint as shipped", faster(shipped[1], shipped[0]), "×", 4.0, at_least=True)
+        )
+        found.append(Figure("rows/s on it in bfloat16", faster(shipped[2], shipped[0]), "×"))
+    if "dora" in options.parts:
+        dora = with_dora(folder, rows, device, options.rounds)
+        print_table(f"{folder.name}, DoRA, float32", dora)
+        found.append(Figure("rows/s with DoRA", faster(dora[1], dora[0]), "×"))
+    if options.large and "large" in options.parts:
         large = techniques(options.large, read_rows(options.large), device, options.rounds)
         print_table(f"{options.large.name}, float32", large)
+        found.append(Figure("rows/s on a large vocabulary", faster(large[-1], large[0]), "×", 2.5, at_least=True))
     print()
-    yield Figure("rows/s against that way", faster(subjects[-1], subjects[0]), "×", 2.2, at_least=True)
-    yield Figure("rows/s against it without checkpointing", faster(subjects[-1], subjects[1]), "×", 1.7, at_least=True)
-    yield Figure("rows/s on the checkpoint as shipped", faster(shipped[1], shipped[0]), "×", 4.0, at_least=True)
-    yield Figure("rows/s on it in bfloat16", faster(shipped[2], shipped[0]), "×")
-    if large is not None:
-        yield Figure("rows/s on a large vocabulary", faster(large[-1], large[0]), "×", 2.5, at_least=True)
+    return found
 
 
 def main() -> None:
@@ -302,8 +326,10 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--device", default="cpu")
+    parser.add_argument("--parts", default="techniques,shipped,dora,large", type=lambda typed: typed.split(","))
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
+    keep_freed_memory()  # as a run does; that way runs in the same process and has the gain too
     report(figures(options, torch.device(options.device)))
 
 

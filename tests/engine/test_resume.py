@@ -123,6 +123,20 @@ def test_a_stopped_run_goes_on_exactly(workspace: Workspace, name: str, method: 
     )
 
 
+def test_weights_keep_the_format_that_the_checkpoint_was_trained_with(workspace: Workspace, name: str) -> None:
+    """A CPU with other units would choose another one for a run that begins."""
+    options = {**OPTIONS, "max_steps": 3, "save_steps": 2}
+    whole = train_here(workspace, f"{name}-whole", **options)
+    assert whole.all(ModelReady)[-1].dtype == "float32"
+    broken = new_run(workspace, name, options)
+    shutil.copytree(whole.run.checkpoint(2), broken.checkpoint(2))
+    state = broken.checkpoint(2) / "trainer" / "state.json"
+    record = json.loads(state.read_bytes())
+    record["effective"]["dtype"] = "bfloat16"
+    state.write_text(json.dumps(record))
+    assert train_here(workspace, name, resume="step-000002").all(ModelReady)[-1].dtype == "bfloat16"
+
+
 def test_what_is_killed_at_any_moment_goes_on_exactly(workspace: Workspace, whole: Trained, name: str) -> None:
     run = new_run(workspace, name, OPTIONS)
     pid = in_its_own_process(run, workspace)
