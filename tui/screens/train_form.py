@@ -91,6 +91,11 @@ class TrainForm(Screen[Path | None]):
         self._given = {"dataset": dataset} if dataset else {}
         self._begun: Mapping[str, str] = {**defaults(), "model_name_or_path": self._usual_model(), **self._given}
         self._problems: tuple[Problem, ...] = ()
+        """What is known to stand against it now."""
+        self._found: tuple[Problem, ...] = ()
+        """Of these, what the last look at data and models has told."""
+        self._stood = False
+        """Whether problems stand in the plan's place."""
         self._prepared: Prepared | None = None
         self._timer: Timer | None = None
         self._starting = False
@@ -218,25 +223,41 @@ class TrainForm(Screen[Path | None]):
         try:
             settings_of(self.form.values)
         except ConfigError as error:
+            self._found = ()
             self._show_problems(error.problems)
             return
-        stood = bool(self._problems)
-        self._show_problems(())
-        self.query_one(PlanPane).say("…", Content("") if stood else None)  # what stood against it does no more
+        # What only a look at data and models can tell stays at its row until they were looked at again.
+        self._problems = ()
+        self.form.show_problems(self._found)
+        self.query_one(PlanPane).say("…", None if self._found else self._nothing_wrong())
         self._timer = self.set_timer(_PLAN_SECONDS, self._plan)
 
     def _show_problems(self, problems: Sequence[Problem], total: int = 0) -> None:
         """At their rows, and all of them in the plan's place."""
+        self._stood = bool(problems)
         self._problems = tuple(replace(problem, where=_option(problem.where)) for problem in problems)
         self.form.show_problems(self._problems)
         if problems:
             self.query_one(PlanPane).show_problems(problems, total)
+
+    def _nothing_wrong(self) -> Content | None:
+        """What takes the place of problems that are mended; None where there were none."""
+        stood, self._stood = self._stood, False
+        return Content("") if stood else None
+
+    def _found_against(self, problems: Sequence[Problem], total: int = 0) -> None:
+        """Problems that a look at data and models has told."""
+        self._show_problems(problems, total)
+        self._found = self._problems
 
     @work(exclusive=True, group="plan")
     async def _plan(self, dry: bool = False) -> None:
         pane = self.query_one(PlanPane)
         try:
             prepared = await self._prepare()
+            self._found = ()
+            self.form.show_problems(())
+            pane.say("…", self._nothing_wrong())
             cautions = [Problem("", caution.message, caution.hint) for caution in prepared.cautions]
             async with aclosing(ask_plan(prepared, dry=dry)) as records:
                 async for record in records:
@@ -246,7 +267,7 @@ class TrainForm(Screen[Path | None]):
                         case Planning(fraction=fraction):
                             pane.say(_("rows become tokens {share:.0%}").format(share=fraction))
                         case Refused(problems=problems, total=total):
-                            self._show_problems(problems, total)
+                            self._found_against(problems, total)
                         case Plan():
                             pane.show_plan(record, cautions)
                             if dry:
@@ -260,7 +281,7 @@ class TrainForm(Screen[Path | None]):
         if not self.display:
             return
         if isinstance(error, ConfigError):
-            self._show_problems(error.problems)
+            self._found_against(error.problems)
         else:
             text = Content(inert(f"{error.message}\n{error.hint}"))
             self.query_one(PlanPane).say(_("not known"), text)
@@ -337,7 +358,7 @@ class TrainForm(Screen[Path | None]):
             prepared = await self._prepare()
             run = await asyncio.to_thread(start, prepared)
         except ConfigError as error:
-            self._show_problems(error.problems)
+            self._found_against(error.problems)
             self._go_to_problem()
             return
         finally:

@@ -24,6 +24,7 @@ class PlanPane(VerticalScroll, can_focus=False):
     DEFAULT_CSS = """
     PlanPane { padding: 0 1; scrollbar-size-vertical: 1; }
     PlanPane Static { width: 100%; height: auto; }
+    PlanPane #plan-title { height: 1; }
     """
 
     def __init__(self, *, id: str | None = None) -> None:
@@ -38,9 +39,12 @@ class PlanPane(VerticalScroll, can_focus=False):
 
     def say(self, title: str, text: Content | None = None) -> None:
         """Show a title, and a text below it; without one, what stood there stays."""
-        self.query_one("#plan-title", Static).update(Content.assemble((_("Plan"), "bold $text-primary"), "  ", title))
-        if text is not None:
-            self.query_one("#plan-text", Static).update(text)
+        line = Content.assemble((_("Plan"), "bold $text-primary"), "  ", title)
+        # While one types, this is told at each key: it must not lay out the whole form anew.
+        self.query_one("#plan-title", Static).update(line, layout=False)
+        shown = self.query_one("#plan-text", Static)
+        if text is not None and text != shown.content:
+            shown.update(text)
 
     def show_problems(self, problems: Sequence[Problem], total: int = 0) -> None:
         """What stands against it."""
