@@ -201,6 +201,19 @@ async def test_without_a_run_it_says_how_to_get_one(train: Any) -> None:
         await screen.press("x", "r", "o", "d", "space", "1", "enter", "m", "l", "plus", "slash", "escape")
 
 
+async def test_the_first_run_has_the_keyboard(train: Any, chat_workspace: Workspace) -> None:
+    async with train() as screen:
+        await screen.press("n")
+        await screen.press("escape")
+        await screen.until(lambda: isinstance(screen.screen, TrainScreen), "the way back from the form")
+        running(chat_workspace)
+        await screen.until(lambda: screen.rows(), "the run")
+        await screen.press("x")
+        assert isinstance(screen.screen, Confirm)
+        await screen.press("n", "l")
+        assert "log y" in screen.legend
+
+
 @pytest.mark.parametrize("width", [30, 20, 12])
 def test_rows_are_as_wide_as_asked(chat_workspace: Workspace, width: int) -> None:
     name = "通义千问" * 12

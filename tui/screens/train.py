@@ -67,6 +67,7 @@ class FactsPane(VerticalScroll, can_focus=True):
 class TrainScreen(RunActions):
     """Lists runs and shows them."""
 
+    AUTO_FOCUS = ""  # Textual's choice, back from the form, would be the filter, which may be hidden
     SCOPES: ClassVar[tuple[str, ...]] = ("train", "curves")
     """Of the actions that the palette offers here."""
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -231,6 +232,8 @@ class TrainScreen(RunActions):
         empty = self.watcher.scanned and not self.watcher.runs
         none.display = empty
         self.query_one("#train-body").display = not empty
+        if not empty and self.focused is None:  # what is hidden loses the keyboard
+            self.query_one("#train-runs").focus()
         if empty:
             where = inert_line(str(self.workspace.runs))
             none.update(Content(_("No training yet in {folder}.\n\nn starts one.").format(folder=where)))
