@@ -1,25 +1,34 @@
 """Renew the pictures of the README: the real app with the real model, in a workspace that is thrown away.
 
-    .venv/bin/python docs/make_pictures.py MODEL_FOLDER ADAPTER_FOLDER
+    .venv/bin/python docs/make_pictures.py MODEL_FOLDER ADAPTER_FOLDER RUN_FOLDER RUN_FOLDER
 
-The adapter of the pictures is the one of `tests/pty/train_adapter.py`. Needs rsvg-convert (Debian's librsvg2-bin) and
-a font with Chinese characters (fonts-noto-cjk).
+The adapter of the pictures is the one of `tests/pty/train_adapter.py`; the runs are two trainings that are laid over
+one another (`finetui train --preset quick_lora --val_size 12 --eval_steps 4`, once with another rank). Needs
+rsvg-convert (Debian's librsvg2-bin) and a font with Chinese characters (fonts-noto-cjk).
 """
 
 from __future__ import annotations
 
 import asyncio
+import html
+import re
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from core.workspace import Workspace
+from textual.pilot import Pilot
+
+from core.workspace import init_workspace
 from tui.app import FinetuiApp
 
 HERE = Path(__file__).parent
 SIZE = (120, 36)
+_TEXT = re.compile(
+    r'(?P<head><text [^>]*?)x="(?P<x>[\d.]+)"(?P<middle>[^>]*?)textLength="(?P<length>[\d.]+)"(?P<tail>[^>]*)>'
+    r"(?P<text>[^<]*)</text>"
+)
 EARLIER = ("法国的首都是哪里？", "Name three colors as a list.", "Tell me a short story about a dragon.")
 
 
@@ -44,19 +53,44 @@ class Scene:
         await asyncio.sleep(0.2)
         await self.until_idle()
 
+    async def keys(self, pilot: Pilot[None], *names: str) -> None:
+        for name in names:
+            await pilot.press(name)
+            await asyncio.sleep(0.5)
+        await pilot.pause()
+
     def picture(self, name: str) -> None:
         # Without this attribute the converter drops the spaces that a text begins with.
-        svg = self.app.export_screenshot().replace("<text ", '<text xml:space="preserve" ')
+        svg = _one_by_one(self.app.export_screenshot().replace("<text ", '<text xml:space="preserve" '))
         png = HERE / f"{name}.png"
         subprocess.run(["rsvg-convert", "--width", "1400", "--output", png], input=svg.encode(), check=True)
         print(png)
 
 
-async def main(model: Path, adapter: Path) -> None:
+def _one_by_one(svg: str) -> str:
+    """Set braille dot for dot: the converter takes them from a wider font and knows no textLength."""
+
+    def apart(found: re.Match[str]) -> str:
+        text = html.unescape(found["text"])
+        if not any("\u2800" <= character <= "\u28ff" for character in text):
+            return found[0]
+        x, step = float(found["x"]), float(found["length"]) / len(text)
+        return "".join(
+            f'{found["head"]}x="{x + step * at:.1f}"{found["middle"]}{found["tail"]}>{html.escape(character)}</text>'
+            for at, character in enumerate(text)
+            if not character.isspace()
+        )
+
+    return _TEXT.sub(apart, svg)
+
+
+async def main(model: Path, adapter: Path, *runs: Path) -> None:
     with TemporaryDirectory() as folder:
-        workspace = Workspace(Path(folder))
+        workspace, _made = init_workspace(Path(folder))
         shutil.copytree(model, workspace.models / "smollm2-135m-instruct")
         shutil.copytree(adapter, workspace.runs / "sailor-lora")
+        for run in runs:
+            shutil.copytree(run, workspace.runs / run.name)
         app = FinetuiApp(workspace)
         async with app.run_test(size=SIZE) as pilot:
             scene = Scene(app)
@@ -74,7 +108,20 @@ async def main(model: Path, adapter: Path) -> None:
             await pilot.press("alt+2")
             await pilot.pause()
             scene.picture("compare")
+            await training(scene, pilot)
+
+
+async def training(scene: Scene, pilot: Pilot[None]) -> None:
+    """The Train screen with two runs, the form with its plan, and a data set as tokens."""
+    await scene.keys(pilot, "f3", "space", "down", "space")
+    scene.picture("train")
+    await scene.keys(pilot, "n", "enter")
+    await asyncio.sleep(8)  # the plan is made by a process of its own
+    scene.picture("train_form")
+    await scene.keys(pilot, "escape", "f5", *["down"] * 6, "enter", "3")
+    await asyncio.sleep(2)
+    scene.picture("data")
 
 
 if __name__ == "__main__":
-    asyncio.run(main(Path(sys.argv[1]), Path(sys.argv[2])))
+    asyncio.run(main(*map(Path, sys.argv[1:])))
