@@ -114,7 +114,7 @@ class RunWatcher:
         self._alarm = alarm
         self._listeners: list[RunsListener] = []
         self._glanced: object = None
-        self._scanned_at = 0.0
+        self._glanced_at = self._scanned_at = 0.0
         self._wanted: list[Path] = []
         self._hurry = asyncio.Event()
 
@@ -158,8 +158,12 @@ class RunWatcher:
                 await asyncio.wait_for(self._hurry.wait(), POLL_SECONDS if busy else _GLANCE_SECONDS)
 
     async def _due(self) -> bool:
+        now = time.monotonic()
+        if self._scanned_at and now - self._glanced_at < _GLANCE_SECONDS:
+            return False
+        self._glanced_at = now
         glance = await asyncio.to_thread(_glance, self.workspace)
-        old = time.monotonic() - self._scanned_at > _SCAN_SECONDS or self._scanned_at == 0.0
+        old = now - self._scanned_at > _SCAN_SECONDS or self._scanned_at == 0.0
         if glance == self._glanced and not old:
             return False
         self._glanced = glance

@@ -82,7 +82,7 @@ class Train:
         return [str(listed.get_option_at_index(index).prompt) for index in range(listed.option_count)]
 
     def text(self, selector: str) -> str:
-        return str(self.screen.query_one(selector, Static).content)
+        return "\n".join(str(shown.content) for shown in self.screen.query(selector).results(Static))
 
     @property
     def legend(self) -> str:

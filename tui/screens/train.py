@@ -54,14 +54,38 @@ class FactsPane(VerticalScroll, can_focus=True):
 
     DEFAULT_CSS = """
     FactsPane { padding: 0 1; scrollbar-size-vertical: 1; }
-    FactsPane Static { width: 100%; height: auto; }
+    FactsPane Static { width: 100%; height: auto; margin: 0 0 1 0; }
     """
 
-    def compose(self) -> ComposeResult:
-        yield Static(Content(""))
-
     def show(self, text: Content) -> None:
-        self.query_one(Static).update(text)
+        """Show a text, block by block: those that stay the same are not sent again."""
+        blocks = text.split("\n\n")
+        shown = list(self.query(Static))
+        while len(shown) > len(blocks):
+            shown.pop().remove()
+        for block, text_of in enumerate(blocks):
+            if block >= len(shown):
+                self.mount(Static(text_of))
+            else:
+                _tell_block(shown[block], text_of)
+
+
+def _tell_block(shown: Static, text: Content) -> None:
+    """Show another text; it is laid out anew only when it needs another number of rows."""
+    width = max(1, shown.size.width)
+    before = shown.content
+    if text != before:
+        shown.update(text, layout=not (isinstance(before, Content) and _rows(before, width) == _rows(text, width)))
+
+
+def _rows(text: Content, width: int) -> list[int]:
+    return [-(-line.cell_length // width) for line in text.split("\n")]
+
+
+def _tell_line(line: Static, text: Content) -> None:
+    """Show something in a line of a fixed height: nothing is sent when it is the same."""
+    if text != line.content:
+        line.update(text, layout=False)
 
 
 class TrainScreen(RunActions):
@@ -224,7 +248,7 @@ class TrainScreen(RunActions):
         active = len(self.watcher.active)
         said = plural("{count} running", "{count} running", active) if active else ""
         title = Content.assemble((_("Runs"), "bold"), (f"  {len(self.watcher.runs)}", "$muted"), "  ", said)
-        self.query_one("#train-title", Static).update(title)
+        _tell_line(self.query_one("#train-title", Static), title)
 
     def _tell_none(self) -> None:
         """Where there is no run, say how to get one."""
@@ -307,7 +331,7 @@ class TrainScreen(RunActions):
         if watched is None:
             return
         width = max(10, self.query_one("#train-run").size.width - 2)
-        self.query_one("#train-head", Static).update(progress_line(watched, width))
+        _tell_line(self.query_one("#train-head", Static), progress_line(watched, width))
         self._tell_tabs(watched)
         match self.page:
             case "curves":
@@ -320,9 +344,8 @@ class TrainScreen(RunActions):
                 self.query_one(CheckpointsPage).show(watched.history)
             case _facts:
                 pass
-        text = facts(watched, _FACTS - 4)
-        for pane in self.query(FactsPane):
-            pane.show(text)
+        pane = "#facts FactsPane" if self.has_class("-narrow") else "#train-facts"
+        self.query_one(pane, FactsPane).show(facts(watched, _FACTS - 4))
 
     def _overlaid(self, watched: Watched) -> list[ShownRun]:
         """The marked runs and this one."""
@@ -339,7 +362,7 @@ class TrainScreen(RunActions):
                 continue
             told = f"{number} {name}" + (f" {counts[page]}" if counts.get(page) else "")
             parts.append(Content.styled(told, "bold underline $text" if page == self.page else ""))
-        self.query_one("#train-tabs", Static).update(Content("   ").join(parts))
+        _tell_line(self.query_one("#train-tabs", Static), Content("   ").join(parts))
 
     def action_page(self, page: str) -> None:
         if self.current is None:
@@ -443,7 +466,7 @@ class TrainScreen(RunActions):
             keys = [*self._place_keys(), *self._run_keys(watched), *keys]
         kept = Content("  ").join(map(Content, [*keys, _("esc back"), _("F1 all keys")]))
         width = max(1, self.size.width - 2)
-        self.query_one("#train-keys", Static).update(kept.truncate(width, ellipsis=True))
+        _tell_line(self.query_one("#train-keys", Static), kept.truncate(width, ellipsis=True))
 
     def _place_keys(self) -> list[str]:
         if self.query_one("#train-runs").has_focus:

@@ -101,7 +101,8 @@ class CurvesPane(Vertical, can_focus=True):
             self._steps, self._end = 0.0, None
         self._runs = list(runs)
         none = self.query_one("#curves-none", Static)
-        none.update(Content(waiting))
+        if none.content != Content(waiting):
+            none.update(Content(waiting))
         none.display = not self._all_metrics()
         self.query_one(Grid).display = not none.display
         self._draw()
@@ -212,7 +213,9 @@ class CurvesPane(Vertical, can_focus=True):
         if hidden > 0 and names:
             parts.append(Content(_("{n} more: m").format(n=hidden)))
         legend = Content(" · ").join(parts).truncate(max(1, self.size.width - 2), ellipsis=True)
-        self.query_one("#curves-legend", Static).update(legend)
+        line = self.query_one("#curves-legend", Static)
+        if line.content != legend:
+            line.update(legend, layout=False)
 
     @on(events.Resize)
     def _resized(self) -> None:
