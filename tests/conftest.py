@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -28,6 +29,9 @@ _FROM_OUTSIDE = (
     "TMUX",
     "SSH_",
 )
+
+# A shell that runs pytest in the background has it ignored, and what is started here would inherit that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Before any module under test is imported: libraries read these at import.
 for name in [name for name in os.environ if name.startswith(_FROM_OUTSIDE) and name != "FINETUI_TEST_MODEL"]:

@@ -66,4 +66,4 @@ def test_what_is_installed_already_is_not_installed_again(bare: Path) -> None:
 
 def test_help_names_every_target_people_use(bare: Path) -> None:
     shown = make(bare, "help").stdout
-    assert [line.split()[1] for line in shown.splitlines()][:5] == ["help", "run", "test", "check", "lint"]
+    assert [line.split()[1] for line in shown.splitlines()][:6] == ["help", "run", "demo", "test", "check", "lint"]

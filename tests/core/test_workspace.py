@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
 import pytest
-from setuptools import Distribution
 
 from core.errors import WorkspaceError
 from core.workspace import _BUNDLED_KINDS, Workspace, find_workspace, init_workspace, load_state, save_state, write_json
@@ -66,16 +67,26 @@ def test_init_copies_the_bundled_sets(tmp_path: Path) -> None:
     assert (workspace.data / "ad_copy.jsonl").read_bytes() == (ROOT / "data/ad_copy.jsonl").read_bytes()
 
 
-def test_what_init_copies_is_in_the_wheel(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(ROOT)
-    distribution = Distribution()
-    distribution.parse_config_files()
-    build = distribution.get_command_obj("build_py")
-    build.ensure_finalized()
-    found = build.get_data_files_without_manifest()  # the other way writes an egg-info folder
-    wheel = {Path(folder, name) for _package, folder, _build, names in found for name in names}
-    copied = {path for path in Path("data").iterdir() if path.suffix in _BUNDLED_KINDS}
-    assert {path.name for path in wheel if path.match("core/bundled/*")} == {path.name for path in copied}
+# The other way writes an egg-info folder.
+_DATA_FILES_OF_THE_WHEEL = """
+from setuptools import Distribution
+distribution = Distribution()
+distribution.parse_config_files()
+build = distribution.get_command_obj("build_py")
+build.ensure_finalized()
+for _package, folder, _build, names in build.get_data_files_without_manifest():
+    for name in names:
+        print(f"{folder}/{name}")
+"""
+
+
+def test_what_init_copies_is_in_the_wheel() -> None:
+    # A process of its own: setuptools wants to be there before anybody's distutils.
+    told = subprocess.run([sys.executable, "-c", _DATA_FILES_OF_THE_WHEEL], cwd=ROOT, capture_output=True, text=True)
+    wheel = {Path(line) for line in told.stdout.splitlines()}
+    copied = {path.name for path in (ROOT / "data").iterdir() if path.suffix in _BUNDLED_KINDS}
+    assert "telecom_train_400.jsonl" in copied
+    assert {path.name for path in wheel if path.match("core/bundled/*")} == copied, told.stderr
 
 
 def test_init_where_a_file_stands(tmp_path: Path) -> None:

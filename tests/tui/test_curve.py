@@ -11,7 +11,7 @@ from textual.geometry import Region
 
 from core.runs.curve import Curve as Points
 from core.runs.curve import Slice
-from tui.series import nearest, single, smoothed, smoothing_weight, sparkline
+from tui.series import _one_by_one, columns, nearest, single, smoothed, smoothing_weight, sparkline
 from tui.widgets.axes import Scale, number_text, step_range, value_scale
 from tui.widgets.braille import Canvas
 from tui.widgets.curve import Curve
@@ -54,6 +54,15 @@ def test_gaps_stay_gaps_and_folded_points_count_as_many() -> None:
     unfolded = smoothed([single(0, 3.0), *(single(step, 1.0) for step in range(1, 9))])
     folded = smoothed([single(0, 3.0), Slice(1, 8, 1.0, 1.0, 1.0, 8)])
     assert folded[-1] == pytest.approx(unfolded[-1])
+
+
+def test_many_points_become_the_same_columns_by_both_ways() -> None:
+    points = [Slice(step, step + 2, step % 7 - 1.0, step % 7 + 1.0, float(step % 7), 3) for step in range(0, 3000, 3)]
+    for means in (None, smoothed(points)):
+        values = [point.mean for point in points] if means is None else means
+        for first, per_step in ((0.0, 0.03), (100.0, 0.05), (-50.0, 0.7)):
+            slow = _one_by_one(points, values, first, per_step, whole=means is None)
+            assert columns(points, first, per_step, means) == slow
 
 
 # --- drawing ------------------------------------------------------------------------------------------------------
