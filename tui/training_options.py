@@ -116,3 +116,8 @@ def suggested(workspace: Workspace) -> dict[str, list[str]]:
     except FinetuiError:  # said when a set is named
         found["dataset"] = []
     return found
+
+
+def option_of(where: str) -> str:
+    """The option that a problem is about: `--lora_rank`, `lora.yaml:12: lora_rank` and the name alone."""
+    return where.rpartition(" ")[2].lstrip("-").replace("-", "_") if where else ""

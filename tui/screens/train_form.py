@@ -36,11 +36,13 @@ from tui.forms import OptionForm
 from tui.grouped_form import GroupedForm
 from tui.plan_child import ask_plan
 from tui.screens.choose import ChooseWord
+from tui.screens.writing import write_file
 from tui.training_options import (
     BASIC,
     command_of,
     defaults,
     file_texts,
+    option_of,
     option_specs,
     preset_texts,
     relevant,
@@ -235,7 +237,7 @@ class TrainForm(Screen[Path | None]):
     def _show_problems(self, problems: Sequence[Problem], total: int = 0) -> None:
         """At their rows, and all of them in the plan's place."""
         self._stood = bool(problems)
-        self._problems = tuple(replace(problem, where=_option(problem.where)) for problem in problems)
+        self._problems = tuple(replace(problem, where=option_of(problem.where)) for problem in problems)
         self.form.show_problems(self._problems)
         if problems:
             self.query_one(PlanPane).show_problems(problems, total)
@@ -376,27 +378,10 @@ class TrainForm(Screen[Path | None]):
 
         def named(name: str | None) -> None:
             if name:
-                self._write(self.workspace.root / Path(name).expanduser(), yaml_of(settings))
+                write_file(self, self.workspace.root / Path(name).expanduser(), yaml_of(settings))
 
         method = self.form.values.get("finetuning_type") or "train"
         self.app.push_screen(AskText(_("Save the options in which file?"), f"{method}.yaml"), named)
-
-    def _write(self, path: Path, text: str) -> None:
-        def write(confirmed: bool | None) -> None:
-            if not confirmed:
-                return
-            try:
-                path.write_text(text, encoding="utf-8")
-            except OSError as error:
-                told = _("cannot write {path}").format(path=inert_line(str(path)))
-                self._tell(FinetuiError(told, error.strerror or ""))
-                return
-            self.notify(_("Written: {path}").format(path=inert_line(str(path))), markup=False)
-
-        if path.exists():
-            self.app.push_screen(Confirm(_("Write over {path}?").format(path=inert_line(str(path)))), write)
-        else:
-            write(True)
 
     async def action_copy_command(self) -> None:
         await clipboard.copy(self.app, command_of(self.form.values), self.workspace.state)
@@ -409,13 +394,5 @@ class TrainForm(Screen[Path | None]):
             self.dismiss(None)
         else:
             question = _("Leave the form? What you changed is lost.")
-            self.app.push_screen(Confirm(question, _("ctrl+s keeps it in a file")), self._left)
-
-    def _left(self, confirmed: bool | None) -> None:
-        if confirmed:
-            self.dismiss(None)
-
-
-def _option(where: str) -> str:
-    """The option that a problem is about: `--lora_rank`, `lora.yaml:12: lora_rank` and the name alone."""
-    return where.rpartition(" ")[2].lstrip("-").replace("-", "_") if where else ""
+            asked = Confirm(question, _("ctrl+s keeps it in a file"))
+            self.app.push_screen(asked, lambda confirmed: self.dismiss(None) if confirmed else None)
