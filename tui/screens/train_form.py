@@ -188,14 +188,12 @@ class TrainForm(Screen[Path | None]):
     @on(GroupedForm.Asked)
     def _list_words(self, event: GroupedForm.Asked) -> None:
         row = event.row
-        text = row.input
 
         def chosen(word: str | None) -> None:
             if word is not None:
-                text.value = word
-                text.cursor_position = len(word)
+                row.tell(word)
 
-        self.app.push_screen(ChooseWord(row.spec.name, row.words, text.value), chosen)
+        self.app.push_screen(ChooseWord(row.spec.name, row.words, row.input.value), chosen)
 
     @on(OptionForm.Edited)
     def _edited(self, event: OptionForm.Edited) -> None:
@@ -394,5 +392,8 @@ class TrainForm(Screen[Path | None]):
             self.dismiss(None)
         else:
             question = _("Leave the form? What you changed is lost.")
-            asked = Confirm(question, _("ctrl+s keeps it in a file"))
-            self.app.push_screen(asked, lambda confirmed: self.dismiss(None) if confirmed else None)
+            self.app.push_screen(Confirm(question, _("ctrl+s keeps it in a file")), self._left)
+
+    def _left(self, confirmed: bool | None) -> None:
+        if confirmed:
+            self.dismiss(None)
