@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import sys
 import time
 from pathlib import Path
@@ -16,10 +17,13 @@ from core.jsonl import append_lines
 from core.runs.alive import start_time, this_host
 
 _RUN_STARTED = "run_started"  # core.runs.events.RunStarted, whose import costs 40 ms
+HEARD = (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM)
 
 
 def main(words: list[str]) -> int:
     """Supervise a run to its end; with `--detach` in a process that has no parent, once it has said that it lives."""
+    # They wait for their handlers: who starts a run in a shell's background leaves us some that would be ignored.
+    signal.pthread_sigmask(signal.SIG_BLOCK, HEARD)
     folder = Path(words[-1])
     if "--detach" in words[:-1]:
         return _detached(folder)

@@ -19,6 +19,7 @@ from core.jsonl import append_lines
 from core.launch.death import out_of_memory_kills, story_of
 from core.launch.device_lock import Ticket
 from core.launch.family import Family
+from core.launch.supervise import HEARD
 from core.records import to_record
 from core.runs.events import Event, Queued, RunFailed, RunFinished, RunStarted, StageChanged, Step, Warned
 from core.runs.follow import Follower
@@ -179,6 +180,7 @@ def _wakened_by_signals(asked: set[int]) -> Iterator[int]:
     signal.signal(signal.SIGINT, lambda *_: asked.add(_END))
     for number in (_END, _KILL):
         signal.signal(number, lambda got, _frame: asked.add(got))
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, HEARD)
     yield reading
 
 

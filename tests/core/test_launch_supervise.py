@@ -376,6 +376,16 @@ def test_a_run_that_goes_on_is_neither_removed_nor_resumed_nor_overwritten(
     assert list_runs(workspace) == []
 
 
+def test_a_kill_right_behind_a_start_in_the_background_counts(started: Callable[..., RunDirectory]) -> None:
+    before = signal.signal(signal.SIGQUIT, signal.SIG_IGN)  # as a shell does behind an ampersand
+    try:
+        run = started("one", *shell(SLEEP))
+    finally:
+        signal.signal(signal.SIGQUIT, before)
+    kill(run)
+    assert isinstance(last_word(run), RunFailed | RunFinished)
+
+
 def test_only_what_a_run_wrote_is_deleted(started: Callable[..., RunDirectory], workspace: Workspace) -> None:
     run = started("one", *shell("exit 0"))
     last_word(run)
