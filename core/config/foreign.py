@@ -211,3 +211,14 @@ WRITING = {
         _PARALLEL, "ddp_backend", "ray_*", "use_ray", "use_mca", "nnodes", "node_rank", "master_addr", "master_port"
     ),
 }
+
+_CUT = "prompts are never cut inside a turn, and answers end at max_new_tokens: use --cutoff_len"
+
+TESTED_ROWS = {
+    **_all(_CUT, "on_long_rows"),
+    **_all("test sets are read anew each time; leave it out", "overwrite_cache", "preprocessing_num_workers"),
+    **_all("test sets are asked one by one; leave it out", "mix_strategy", "interleave_probs", "packing"),
+}
+EVALUATING = {
+    **_all("nothing is trained here; leave it out", "do_train", "resume_from_checkpoint"),
+}

@@ -17,7 +17,7 @@ from core.errors import ConfigError, Problem, did_you_mean
 from core.i18n import _
 
 Source: TypeAlias = Literal["default", "preset", "file", "typed"]
-Verb: TypeAlias = Literal["chat", "train"]
+Verb: TypeAlias = Literal["chat", "train", "eval"]
 
 PRESETS = Path(__file__).parent / "presets"
 _FIRST = ("quick_lora",)
@@ -45,6 +45,15 @@ class TrainingSourceOptions(SourceOptions):
     preset: Annotated[str | None, Shown("NAME")] = None
     """Options that come with finetui: quick_lora, persona_sft, telecom_lora, intro_lora, intro_ptuning or
     adgen_ptuning. A file and what is typed win over them."""
+
+
+class EvaluationSourceOptions(SourceOptions):
+    """Where the other options of an evaluation may stand."""
+
+    presets: ClassVar[Verb] = "eval"
+
+    preset: Annotated[str | None, Shown("NAME")] = None
+    """Options that come with finetui: exact or sampled. A file and what is typed win over them."""
 
 
 @dataclass(frozen=True, slots=True)

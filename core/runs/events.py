@@ -17,7 +17,9 @@ from core.records import registry
 
 SCHEMA = 1
 
-Stage: TypeAlias = Literal["importing", "data", "loading", "trying", "training", "evaluating", "saving", "ending"]
+Stage: TypeAlias = Literal[
+    "importing", "data", "loading", "trying", "training", "evaluating", "answering", "scoring", "saving", "ending"
+]
 Reason: TypeAlias = Literal["completed", "stopped", "early_stopping"]
 
 
@@ -143,6 +145,44 @@ class Sample:
 
 
 @dataclass(frozen=True, slots=True)
+class Answered:
+    """How far an evaluation is: answers to test rows, all its parts and repeats together."""
+
+    time: float
+    part: str
+    """The part that is busy, as `parts.json` names it."""
+    part_done: int
+    part_total: int
+    done: int
+    total: int
+    failed: int = 0
+    tokens: int = 0
+    """Generated in this segment."""
+    tokens_per_second: float = 0.0
+    """Over the last window; so are rows."""
+    rows_per_second: float = 0.0
+    elapsed: float = 0.0
+    """Over all segments."""
+    remaining: float = 0.0
+    memory: int = 0
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    """The busy part's metrics so far, over its answered rows: those that are cheap enough."""
+
+
+@dataclass(frozen=True, slots=True)
+class PartScored:
+    """A model has answered a whole test set, and its report is written."""
+
+    time: float
+    part: str
+    folder: str
+    """Relative to the run's folder."""
+    rows: int
+    seconds: float
+    metrics: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class CheckpointSaved:
     """A checkpoint is complete."""
 
@@ -204,6 +244,8 @@ Event: TypeAlias = (
     | Step
     | Evaluation
     | Sample
+    | Answered
+    | PartScored
     | CheckpointSaved
     | CheckpointRemoved
     | Warned
@@ -219,6 +261,8 @@ EVENTS = registry(
     Step,
     Evaluation,
     Sample,
+    Answered,
+    PartScored,
     CheckpointSaved,
     CheckpointRemoved,
     Warned,
