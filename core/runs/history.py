@@ -11,12 +11,14 @@ from collections.abc import Mapping
 
 from core.runs.curve import Curve
 from core.runs.events import (
+    Answered,
     CheckpointRemoved,
     CheckpointSaved,
     DataReady,
     Evaluation,
     Event,
     ModelReady,
+    PartScored,
     Queued,
     RunFailed,
     RunFinished,
@@ -55,6 +57,10 @@ class History:
         self.data: DataReady | None = None
         self.model: ModelReady | None = None
         self.step: Step | None = None
+        self.answered: Answered | None = None
+        """How far an evaluation is."""
+        self.scored: dict[str, PartScored] = {}
+        """Of an evaluation, the parts that have their report, by name."""
         self.evaluations: dict[str, Evaluation] = {}
         """The last one of each data set."""
         self.best: Evaluation | None = None
@@ -89,9 +95,11 @@ class History:
 
     @property
     def progress(self) -> float | None:
-        """The share of the steps that is done; None before it is known."""
+        """The share of the steps, or of the answers, that is done; None before it is known."""
         if self.finished is not None and self.finished.reason == "completed":
             return 1.0
+        if self.answered is not None:
+            return self.answered.done / self.answered.total if self.answered.total else None
         done = self.step.step if self.step else 0
         return done / self.total_steps if self.total_steps else None
 
@@ -123,6 +131,10 @@ class History:
                 self._put(event.step, _step_values(event))
             case Evaluation():
                 self._evaluated(event)
+            case Answered():
+                self.answered = event
+            case PartScored():
+                self.scored[event.part] = event
             case Sample():
                 self.samples = [*self.samples, event][-_MOST_SAMPLES:]
             case CheckpointSaved():
