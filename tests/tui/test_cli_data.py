@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from commands import runner
 from core.errors import Problem
 from core.runs.plan import (
     DiskEstimate,
@@ -23,23 +24,9 @@ from core.runs.plan import (
 )
 from core.workspace import Workspace
 from hostile import CORPUS, dangers
-from tui.__main__ import main
 from tui.cli import data_tokens
 
 ALPACA = {"columns": {"prompt": "instruction", "query": "input", "response": "output"}}
-
-
-class Run:
-    """What a command did."""
-
-    def __init__(self, code: int, out: str, err: str) -> None:
-        self.code = code
-        self.out = out
-        self.err = err
-
-    @property
-    def records(self) -> list[dict[str, Any]]:
-        return [json.loads(line) for line in self.out.splitlines()]
 
 
 @pytest.fixture
@@ -52,12 +39,7 @@ def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
 
 @pytest.fixture
 def finetui(capsys: pytest.CaptureFixture[str], workspace: Workspace) -> Any:
-    def run(*words: str) -> Run:
-        code = main(("data", *words))
-        captured = capsys.readouterr()
-        return Run(code, captured.out, captured.err)
-
-    return run
+    return runner(capsys, "data")
 
 
 def fill(workspace: Workspace, **sets: list[dict[str, Any]]) -> None:

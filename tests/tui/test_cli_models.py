@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from commands import runner
 from core.models import catalog, packaged
 from core.models import pull as pull_module
 from core.models.pull_packaged import pull_packaged
@@ -18,19 +18,6 @@ from hostile import FILE_NAMES
 from packages import ENTRY, converts_to, downloads, fails, wheels
 from tui.__main__ import main
 from tui.cli import doctor, models
-
-
-class Run:
-    """What a command did."""
-
-    def __init__(self, code: int, out: str, err: str) -> None:
-        self.code = code
-        self.out = out
-        self.err = err
-
-    @property
-    def records(self) -> list[dict[str, Any]]:
-        return [json.loads(line) for line in self.out.splitlines()]
 
 
 @pytest.fixture
@@ -43,12 +30,7 @@ def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
 
 @pytest.fixture
 def finetui(capsys: pytest.CaptureFixture[str], workspace: Workspace) -> Any:
-    def run(*words: str) -> Run:
-        code = main(words)
-        captured = capsys.readouterr()
-        return Run(code, captured.out, captured.err)
-
-    return run
+    return runner(capsys)
 
 
 # --- list -------------------------------------------------------------------------------------------------------

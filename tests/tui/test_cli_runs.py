@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 import fake_trainer
+from commands import runner
 from core.jsonl import append_lines
 from core.launch.folder import make_folder
 from core.launch.local import COMMAND_VARIABLE, launch_run, train_command
@@ -26,20 +27,6 @@ from core.runs.rundir import RunDirectory
 from core.runs.state import is_active, read_marks, state_of
 from core.workspace import Workspace
 from hostile import FILE_NAMES
-from tui.__main__ import main
-
-
-class Run:
-    """What a command did."""
-
-    def __init__(self, code: int, out: str, err: str) -> None:
-        self.code = code
-        self.out = out
-        self.err = err
-
-    @property
-    def records(self) -> list[dict[str, Any]]:
-        return [json.loads(line) for line in self.out.splitlines()]
 
 
 @pytest.fixture
@@ -58,12 +45,7 @@ def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Works
 
 @pytest.fixture
 def finetui(capsys: pytest.CaptureFixture[str], workspace: Workspace) -> Any:
-    def run(*words: str) -> Run:
-        code = main(words)
-        captured = capsys.readouterr()
-        return Run(code, captured.out, captured.err)
-
-    return run
+    return runner(capsys)
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 import pytest
 
 import fake_trainer
+from commands import Run, runner
 from core.config.load import load
 from core.config.training import TRAINING
 from core.errors import Problem
@@ -24,24 +26,11 @@ from core.runs.rundir import RunDirectory
 from core.runs.state import is_active, state_of
 from core.workspace import Workspace
 from folders import make_adapter, make_model
-from tui.__main__ import main
+from tui import plan_child
 from tui.cli import planning
 
 BARE = Machine(accelerators=0)
 ROWS = [{"instruction": f"question {number}", "input": "", "output": f"answer {number}"} for number in range(12)]
-
-
-class Run:
-    """What a command did."""
-
-    def __init__(self, code: int, out: str, err: str) -> None:
-        self.code = code
-        self.out = out
-        self.err = err
-
-    @property
-    def records(self) -> list[dict[str, Any]]:
-        return [json.loads(line) for line in self.out.splitlines()]
 
 
 @pytest.fixture
@@ -65,12 +54,7 @@ def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Works
 
 @pytest.fixture
 def finetui(capsys: pytest.CaptureFixture[str], workspace: Workspace) -> Any:
-    def run(*words: str) -> Run:
-        code = main(words)
-        captured = capsys.readouterr()
-        return Run(code, captured.out, captured.err)
-
-    return run
+    return runner(capsys)
 
 
 def train(finetui: Any, *words: str) -> Run:
@@ -449,7 +433,7 @@ def test_what_cannot_be_planned_is_told(finetui: Any, monkeypatch: pytest.Monkey
 
 
 def test_an_engine_that_dies_while_it_plans_is_told(finetui: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(planning, "_ENGINE", ("-c", "raise SystemExit('no engine here')"))
+    monkeypatch.setattr(plan_child, "COMMAND", (sys.executable, "-c", "raise SystemExit('no engine here')"))
     done = train(finetui, "--plan")
     assert done.code == 2
     assert done.err.splitlines()[-2:] == ["error: the engine ended without a plan", "hint: no engine here"]
