@@ -8,24 +8,41 @@ import json
 import os
 import sys
 import tempfile
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Iterator
 from pathlib import Path
 
 from core.errors import RecordError, RunError
 from core.i18n import _
 from core.launch.local import ENVIRONMENT
-from core.launch.prepare import Prepared
 from core.records import from_record
 from core.runs.plan import PLAN_RECORDS, PlanRecord
 from core.untrusted import inert
+from core.workspace import Workspace
 
 COMMAND = (sys.executable, "-P", "-m", "core.engine.plan")
 
 
-async def ask_plan(prepared: Prepared, *, dry: bool) -> AsyncGenerator[PlanRecord]:
-    """What the engine finds out, as it does.
+def ask_engine(text: str, workspace: Workspace, *, dry: bool) -> Iterator[PlanRecord]:
+    """`ask_plan` for who has no event loop."""
+    asked = ask_plan(text, workspace, dry=dry)
+    with asyncio.Runner() as runner:
+        try:
+            with contextlib.suppress(StopAsyncIteration):
+                while True:
+                    yield runner.run(_next(asked))
+        finally:
+            runner.run(asked.aclose())
+
+
+async def _next(asked: AsyncGenerator[PlanRecord]) -> PlanRecord:
+    return await anext(asked)
+
+
+async def ask_plan(text: str, workspace: Workspace, *, dry: bool) -> AsyncGenerator[PlanRecord]:
+    """What the engine finds out, as it does; it is ended when the caller no longer listens.
 
     Args:
+        text: a `config.yaml`.
         dry: also make one update with the longest batch, which loads the model.
 
     Raises:
@@ -33,7 +50,7 @@ async def ask_plan(prepared: Prepared, *, dry: bool) -> AsyncGenerator[PlanRecor
     """
     with tempfile.TemporaryDirectory(prefix="finetui-plan-") as folder:
         config, errors = Path(folder) / "config.yaml", Path(folder) / "errors.log"
-        config.write_text(prepared.config, encoding="utf-8")
+        config.write_text(text, encoding="utf-8")
         with errors.open("wb") as stderr:
             child = await asyncio.create_subprocess_exec(
                 *COMMAND,
@@ -42,7 +59,7 @@ async def ask_plan(prepared: Prepared, *, dry: bool) -> AsyncGenerator[PlanRecor
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=stderr,
-                env={**os.environ, **ENVIRONMENT, "FINETUI_WORKSPACE": str(prepared.workspace.root)},
+                env={**os.environ, **ENVIRONMENT, "FINETUI_WORKSPACE": str(workspace.root)},
                 start_new_session=True,
                 limit=1 << 24,
             )

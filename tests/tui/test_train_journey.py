@@ -30,7 +30,7 @@ from tui.screens.data import DataScreen
 from tui.screens.train import TrainScreen
 from tui.screens.train_form import TrainForm
 from tui.widgets.plan_pane import PlanPane
-from tui.widgets.plot import View, _step_row
+from tui.charts.plot import View, _step_row
 from tui.widgets.preset_list import PresetList
 from tui.widgets.run_rows import progress_line
 from tui.widgets.status_bar import StatusBar

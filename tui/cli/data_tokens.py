@@ -16,7 +16,7 @@ from core.i18n import _
 from core.runs.plan import LeftOutRow, Plan, Planning, Refused, TokenReport
 from core.workspace import Workspace
 from tui.cli.console import Progress
-from tui.cli.planning import ask_engine
+from tui.plan_child import ask_engine
 
 
 def with_tokens(

@@ -11,7 +11,7 @@ from core.runs.catalog import run_name
 from core.runs.history import History
 from core.untrusted import inert_line
 from core.workspace import Workspace
-from tui.widgets.plot import Chart, Trace, View, draw
+from tui.charts.plot import Chart, Trace, View, draw
 
 _LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 

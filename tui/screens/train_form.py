@@ -259,7 +259,7 @@ class TrainForm(Screen[Path | None]):
             self.form.show_problems(())
             pane.say("…", self._nothing_wrong())
             cautions = [Problem("", caution.message, caution.hint) for caution in prepared.cautions]
-            async with aclosing(ask_plan(prepared, dry=dry)) as records:
+            async with aclosing(ask_plan(prepared.config, prepared.workspace, dry=dry)) as records:
                 async for record in records:
                     if not self.display:  # the form is being left, its rows may be gone already
                         return

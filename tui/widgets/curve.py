@@ -16,7 +16,7 @@ from textual.message import Message
 from textual.strip import Strip
 from textual.widget import Widget
 
-from tui.widgets.plot import COLOURS, Chart, Row, View, draw
+from tui.charts.plot import COLOURS, Chart, Row, View, draw
 
 _PLAIN = ("title", "current", "axis", "crosshair")
 _NAMES = (*_PLAIN, *(f"{part}-{n}" for part in ("line", "raw", "mark") for n in range(COLOURS)))

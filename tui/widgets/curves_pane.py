@@ -21,10 +21,10 @@ from core.i18n import _
 from core.runs.history import History
 from core.untrusted import inert_line
 from tui.actions import bindings
+from tui.charts.axes import step_range
+from tui.charts.plot import COLOURS, Chart, Trace, View
 from tui.series import nearest
-from tui.widgets.axes import step_range
 from tui.widgets.curve import Curve
-from tui.widgets.plot import COLOURS, Chart, Trace, View
 
 FIRST_METRICS = ("loss", "eval_loss", "grad_norm", "learning_rate", "tokens_per_second")
 _LAST_METRICS = ("rows_per_second",)

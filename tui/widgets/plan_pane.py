@@ -13,7 +13,7 @@ from core.errors import Problem
 from core.i18n import _, plural
 from core.runs.plan import DryStep, Plan
 from core.untrusted import inert, inert_line
-from tui.cli.planning import dry_pairs, plan_pairs
+from tui.plan_text import dry_pairs, plan_pairs
 
 _MOST_PROBLEMS = 20
 

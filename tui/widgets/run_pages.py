@@ -18,7 +18,7 @@ from core.models.figures import size_text
 from core.runs.events import CheckpointSaved, Sample
 from core.runs.history import History
 from core.untrusted import inert, inert_line
-from tui.widgets.axes import number_text
+from tui.charts.axes import number_text
 from tui.widgets.lines import break_offsets
 
 _ANSWERS_PER_PROMPT = 60

@@ -16,9 +16,9 @@ from core.models.figures import count_text, size_text
 from core.runs.history import History
 from core.runs.state import RunState
 from core.untrusted import inert, inert_line
+from tui.charts.axes import number_text
 from tui.run_watcher import Watched
 from tui.series import sparkline
-from tui.widgets.axes import number_text
 
 MARKS: dict[RunState, tuple[str, str]] = {
     "queued": ("⋯", "$text-warning"),
@@ -43,6 +43,8 @@ STAGES = {
     "trying": _("trying the longest batch"),
     "training": _("training"),
     "evaluating": _("evaluating"),
+    "answering": _("answering"),
+    "scoring": _("scoring"),
     "saving": _("saving"),
     "ending": _("ending"),
 }

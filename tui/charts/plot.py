@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from rich.cells import cell_len, set_cell_size
 
 from core.runs.curve import Slice
+from tui.charts.axes import Scale, number_text, value_scale
+from tui.charts.braille import FULL, Canvas
 from tui.series import Column, columns, nearest, smoothed, window
-from tui.widgets.axes import Scale, number_text, value_scale
-from tui.widgets.braille import FULL, Canvas
 
 COLOURS = 6
 _GUTTER = 8
