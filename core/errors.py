@@ -15,6 +15,9 @@
     ├── RunError                 a run cannot be started, stopped, resumed or removed
     │   ├── RunNotFound          no run of that name
     │   └── TrainingError        a training that has begun cannot go on
+    ├── ReportError              predictions or a report cannot be found or read
+    ├── ServerError              a served model gives no answer
+    │   └── ServerUnreachable    nobody takes calls at its address
     ├── PromptTooLong            one message alone does not fit the model's context
     └── WorkerError              the model's process answered with an error
         └── WorkerDied           the model's process ended by itself
@@ -117,6 +120,30 @@ class RunNotFound(RunError):
 
 class TrainingError(RunError):
     """A training that has begun cannot go on."""
+
+
+class ReportError(FinetuiError):
+    """Predictions or a report cannot be found or read."""
+
+
+class ServerError(FinetuiError):
+    """A served model gives no answer.
+
+    Args:
+        passing: asking again may help.
+        pause: seconds that the server asks to wait before that.
+        for_all: no other question would fare better: a wrong key, a model that it does not have.
+    """
+
+    def __init__(
+        self, message: str, hint: str = "", *, passing: bool = False, pause: float = 0.0, for_all: bool = False
+    ) -> None:
+        super().__init__(message, hint)
+        self.passing, self.pause, self.for_all = passing, pause, for_all
+
+
+class ServerUnreachable(ServerError):
+    """Nobody takes calls at its address."""
 
 
 class PromptTooLong(FinetuiError):

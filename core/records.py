@@ -84,7 +84,7 @@ def _reader(kind: Any) -> _Reader:
     origin, args = get_origin(kind), get_args(kind)
     if dataclasses.is_dataclass(kind):
         return _dataclass_reader(typing.cast(type, kind))
-    if kind is Any:
+    if kind in (Any, object):
         return lambda value, _: value
     if origin is Literal:
         return _choice_reader(args)
