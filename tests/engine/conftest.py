@@ -12,7 +12,9 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 
 import torch
 
+from core.workspace import Workspace
 from tiny_models import make_model, train_adapter
+from training_runs import make_workspace
 
 torch.set_num_threads(1)
 
@@ -44,3 +46,15 @@ def adapter_folder(
         return made[key]
 
     return folder
+
+
+@pytest.fixture(scope="module")
+def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    """Where trainings of a module run."""
+    return make_workspace(tmp_path_factory.mktemp("workspace"))
+
+
+@pytest.fixture
+def name(request: pytest.FixtureRequest) -> str:
+    """A run of this test's own."""
+    return str(request.node.name).replace("[", "-").replace("]", "")

@@ -3,49 +3,28 @@
 from __future__ import annotations
 
 import errno
-import json
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
+from core.engine.control import Control
 from core.engine.forward.choose import BatchLoss, Forward
-from core.engine.training.control import Control
 from core.engine.training.judge import Judge, Standing
 from core.engine.training.loop import Loop
-from core.errors import DataError
 from core.runs.events import (
-    CheckpointRemoved,
     CheckpointSaved,
     DataReady,
-    ModelReady,
     RunFinished,
-    Sample,
     StageChanged,
     Step,
 )
 from core.runs.rundir import RunDirectory
 from core.workspace import Workspace
-from training_runs import make_workspace, train_here
-
-
-@pytest.fixture(scope="module")
-def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
-    return make_workspace(tmp_path_factory.mktemp("workspace"))
-
-
-@pytest.fixture(scope="module")
-def plain_losses(workspace: Workspace) -> list[float]:
-    return train_here(workspace, "plain", max_steps=3, max_grad_norm=1e6).losses
-
-
-@pytest.fixture
-def name(request: pytest.FixtureRequest) -> str:
-    return str(request.node.name).replace("[", "-").replace("]", "")
-
+from training_runs import train_here
 
 # --- equivalence --------------------------------------------------------------------------------------------------
 
@@ -242,116 +221,6 @@ def test_a_learning_rate_of_seed_004_in_the_extreme_is_caught(workspace: Workspa
     assert "lower learning_rate (1e+30 now)" in trained.failed().hint
 
 
-# --- evaluations --------------------------------------------------------------------------------------------------
-
-
-def test_patience_ends_it_and_the_best_is_kept(workspace: Workspace, name: str) -> None:
-    """At this rate the tiny model gets worse soon."""
-    trained = train_here(
-        workspace,
-        name,
-        finetuning_type="full",
-        val_size=6,
-        eval_steps=1,
-        learning_rate=0.05,
-        lr_scheduler_type="constant",
-        num_train_epochs=20,
-        early_stopping_steps=3,
-        load_best_model_at_end=True,
-        save_total_limit=1,
-    )
-    finished = trained.finished()
-    losses = [one.metrics["loss"] for one in trained.evaluations]
-    best = min(range(len(losses)), key=losses.__getitem__)
-    assert finished.reason == "early_stopping"
-    assert finished.step == len(losses) == best + 1 + 3
-    assert [one.best for one in trained.evaluations] == [loss <= min(losses[: i + 1]) for i, loss in enumerate(losses)]
-    assert finished.metrics["eval_loss"] == losses[best]  # what was kept, not what came last
-    kept = [path.name for path in trained.run.saved_checkpoints()]
-    assert kept[0] == f"step-{best + 1:06d}"
-    assert len(kept) <= 2
-    assert len(trained.all(CheckpointRemoved)) + len(kept) == len(trained.all(CheckpointSaved)) - 1  # `.` is the run
-    stored = trained.run.checkpoint(best + 1) / "model.safetensors"
-    assert stored.read_bytes() == (trained.run.path / "model.safetensors").read_bytes()
-    state = json.loads((trained.run.path / "trainer_state.json").read_bytes())
-    assert (state["best_global_step"], state["best_metric"]) == (best + 1, losses[best])
-
-
-def test_each_data_set_is_evaluated_by_itself_and_all_together(workspace: Workspace, name: str) -> None:
-    (workspace.data / "more.json").write_text(json.dumps([{"instruction": "And now?", "output": "Nothing."}] * 3))
-    info = {"colours": {"file_name": "colours.json"}, "more": {"file_name": "more.json"}}
-    (workspace.data / "dataset_info.json").write_text(json.dumps(info))
-    trained = train_here(
-        workspace,
-        name,
-        eval_dataset=("colours", "more"),
-        eval_steps=2,
-        max_steps=3,
-        metric_for_best_model="eval_more_accuracy",
-        per_device_eval_batch_size=2,
-    )
-    assert [(one.dataset, one.step, one.rows) for one in trained.evaluations] == [
-        ("colours", 2, 26),
-        ("more", 2, 3),
-        ("colours", 3, 26),
-        ("more", 3, 3),
-    ]
-    metrics = trained.finished().metrics
-    first, second = trained.evaluations[-2:]
-    assert metrics["eval_colours_loss"] == first.metrics["loss"]
-    assert metrics["eval_more_loss"] == second.metrics["loss"]
-    low, high = sorted((first.metrics["loss"], second.metrics["loss"]))
-    assert low < metrics["eval_loss"] < high
-    assert metrics["eval_perplexity"] == pytest.approx(math.exp(metrics["eval_loss"]))
-
-
-def test_an_unknown_metric_is_refused_before_the_model_is_loaded(workspace: Workspace, name: str) -> None:
-    trained = train_here(workspace, name, val_size=4, max_steps=2, metric_for_best_model="los")
-    assert trained.failed().error == "metric_for_best_model: evaluations have no 'los'"
-    assert trained.failed().hint.startswith("did you mean 'loss'?")
-    assert not trained.all(ModelReady)
-
-
-def test_patience_without_evaluation_rows_is_refused(workspace: Workspace, name: str) -> None:
-    trained = train_here(workspace, name, max_steps=2, early_stopping_steps=2)
-    assert trained.failed().error == "early_stopping_steps compares evaluations, and there are no rows to evaluate"
-
-
-def test_bad_rows_that_are_left_out_are_neither_trained_nor_asked(workspace: Workspace, name: str) -> None:
-    good = [json.dumps({"instruction": f"What is {n}?", "output": "red"}) for n in range(6)]
-    (workspace.data / "gaps.jsonl").write_text("\n".join(["{broken", good[0], "{broken", *good[1:]]))
-    options = {"dataset": ("gaps.jsonl",), "on_bad_rows": "skip", "max_steps": 1, "probe_max_new_tokens": 2}
-    for limits, rows in (({}, 6), ({"max_samples": 3}, 3)):
-        trained = train_here(workspace, f"{name}-{rows}", **options, **limits)
-        assert trained.finished().reason == "completed"
-        (ready,) = trained.all(DataReady)
-        assert (ready.rows, ready.left_out_rows) == (rows, 2)
-        assert trained.warnings[0] == "2 rows are left out"
-        assert [sample.prompt for sample in trained.all(Sample)][:2] == ["What is 0?", "What is 1?"]
-
-
-def test_what_is_cut_of_evaluation_rows_is_told(workspace: Workspace, name: str) -> None:
-    row = json.dumps({"instruction": "What? " * 200, "output": "red"})
-    (workspace.data / "long_test.jsonl").write_text(row)
-    trained = train_here(workspace, name, max_steps=1, eval_dataset=("long_test.jsonl",), cutoff_len=128)
-    assert "long_test: 1 row is too long and is cut: 100.0 % of them, " in trained.warnings[0]
-
-
-def test_probes_are_answered_before_at_evaluations_and_at_the_end(workspace: Workspace, name: str) -> None:
-    options = {"max_steps": 3, "eval_steps": 2, "probe_prompt": ("Who are you?", "[b]?"), "probe_max_new_tokens": 5}
-    trained = train_here(workspace, name, lora_dropout=0.5, **options)
-    samples = trained.all(Sample)
-    assert [(one.step, one.prompt) for one in samples] == [
-        (step, prompt) for step in (0, 2, 3) for prompt in ("Who are you?", "[b]?")
-    ]
-    assert any(one.answer for one in samples)
-    last = train_here(workspace, f"{name}-last", **{**options, "eval_strategy": "no"})
-    assert [one.step for one in last.all(Sample)] == [0, 0, 3, 3]  # before and after, whoever wants no evaluations
-    silent = train_here(workspace, f"{name}-silent", lora_dropout=0.5, **{**options, "probe_max_new_tokens": 0})
-    assert silent.losses == trained.losses  # probes draw from no generator
-    assert not silent.all(Sample)
-
-
 # --- wishes -------------------------------------------------------------------------------------------------------
 
 
@@ -403,172 +272,6 @@ def test_a_stop_before_the_first_update_trains_nothing(
     assert not (trained.run.path / "adapter_model.safetensors").exists()
 
 
-# --- options ------------------------------------------------------------------------------------------------------
-
-
-def test_looking_in_between_uses_up_no_patience(
-    workspace: Workspace, name: str, wishing: Callable[..., Control], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def never_better(judge: Judge, standing: Standing, step: int, _metrics: Any) -> Standing:
-        return Standing(1, 0.0, standing.since + 1)
-
-    monkeypatch.setattr(Judge, "look", never_better)
-    options = {"val_size": 4, "max_steps": 6, "eval_steps": 4, "early_stopping_steps": 2}
-    control = Wisher(RunDirectory(workspace.runs / name), wishes=dict.fromkeys((1, 2, 3), "evaluate"))
-    trained = train_here(workspace, name, control=control, **options)
-    assert [one.step for one in trained.evaluations] == [1, 2, 3, 4, 6]
-    assert trained.finished().reason == "completed"
-
-
-def test_a_stop_before_a_resumed_run_goes_on_tells_where_it_stands(
-    workspace: Workspace, name: str, wishing: Callable[..., Control]
-) -> None:
-    options = {"max_steps": 4, "save_strategy": "steps", "save_steps": 2}
-    train_here(workspace, name, control=wishing(name, stop=2), **options)
-    again = train_here(workspace, name, control=wishing(name, stop=0), resume_from_checkpoint="true", **options)
-    assert (again.finished().reason, again.finished().step) == ("stopped", 2)
-
-
-def test_the_learning_rate_rises_and_falls_as_transformers_has_it(workspace: Workspace, name: str) -> None:
-    trained = train_here(workspace, name, max_steps=6, warmup_ratio=0.3, learning_rate=1e-3)
-    rates = [step.learning_rate for step in trained.all(Step)]
-    assert rates == pytest.approx([0.0, 5e-4, 1e-3, 7.5e-4, 5e-4, 2.5e-4])
-
-
-@pytest.mark.parametrize("optim", ["adamw_torch_fused", "sgd", "adafactor"])
-def test_every_optimiser_learns(workspace: Workspace, name: str, optim: str) -> None:
-    rate = 0.5 if optim == "sgd" else 5e-3
-    trained = train_here(workspace, name, max_steps=8, optim=optim, learning_rate=rate)
-    assert trained.losses[-1] < trained.losses[0]
-
-
-@pytest.mark.parametrize(
-    "option",
-    [
-        {"gradient_checkpointing": "true"},
-        {"dataloader_num_workers": 2},
-        {"max_grad_norm": 1e6},
-        {"max_grad_norm": 0},
-        {"loraplus_lr_ratio": 1.0},
-        {"logging_steps": 1, "data_seed": 42},
-    ],
-)
-def test_what_changes_nothing_of_the_numbers(
-    workspace: Workspace, plain_losses: list[float], name: str, option: dict[str, Any]
-) -> None:
-    trained = train_here(workspace, name, **{"max_steps": 3, "max_grad_norm": 1e6, **option})
-    assert trained.losses == pytest.approx(plain_losses, rel=1e-6)
-
-
-@pytest.mark.parametrize(
-    "option",
-    [
-        {"seed": 7},
-        {"data_seed": 7},
-        {"shuffle": False},
-        {"label_smoothing_factor": 0.1},
-        {"neftune_noise_alpha": 5.0},
-        {"lora_dropout": 0.2},
-        {"max_grad_norm": 0.5},
-        {"loraplus_lr_ratio": 16.0},
-        {"weight_decay": 5.0},
-        {"adam_beta2": 0.9},
-        {"pure_bf16": True},
-        {"use_rslora": True},
-        {"train_on_prompt": True},
-    ],
-)
-def test_what_changes_the_numbers(
-    workspace: Workspace, plain_losses: list[float], name: str, option: dict[str, Any]
-) -> None:
-    options = {"max_steps": 3, "max_grad_norm": 1e6, **option}
-    trained = train_here(workspace, name, **options)
-    assert trained.finished().step == 3
-    assert trained.losses != plain_losses
-    if option.keys() & {"lora_dropout", "neftune_noise_alpha"}:  # the same seed draws the same again
-        assert train_here(workspace, f"{name}-again", **options).losses == trained.losses
-
-
-@pytest.mark.parametrize(
-    ("choice", "threads", "steps", "compiled"),
-    [("auto", 1, 9, False), ("auto", 1, 10**9, True), ("auto", 2, 10**9, False), ("true", 2, 9, True)],
-)
-def test_layers_are_compiled_where_it_pays(
-    workspace: Workspace,
-    name: str,
-    monkeypatch: pytest.MonkeyPatch,
-    choice: str,
-    threads: int,
-    steps: int,
-    compiled: bool,
-) -> None:
-    asked = []
-
-    def seen(*_: Any, compile: bool, **__: Any) -> Forward:
-        asked.append(compile)
-        raise DataError("enough")
-
-    monkeypatch.setattr("core.engine.training.setup.choose_forward", seen)
-    train_here(workspace, name, torch_compile=choice, threads=threads, max_steps=steps)
-    assert asked == [compiled]
-
-
-def test_eight_bit_adam_trains_or_tells_what_it_needs(workspace: Workspace, name: str) -> None:
-    trained = train_here(workspace, name, max_steps=4, optim="adamw_8bit")
-    assert trained.finished().step == 4
-    assert trained.losses[-1] < trained.losses[0]
-
-
-@pytest.mark.parametrize("strategy", ["epoch", "steps"])
-def test_checkpoints_come_when_they_are_due(workspace: Workspace, name: str, strategy: str) -> None:
-    trained = train_here(
-        workspace,
-        name,
-        num_train_epochs=2,
-        per_device_train_batch_size=9,
-        save_strategy=strategy,
-        save_steps=4,
-        save_only_model=True,
-    )
-    due = {"epoch": [3, 6], "steps": [4]}[strategy]
-    assert [one.step for one in trained.all(CheckpointSaved)] == [*due, 6]
-    assert not list(trained.run.checkpoints.glob("*/trainer"))
-    assert trained.all(CheckpointSaved)[0].bytes > 10_000
-
-
-def test_long_rows_are_told_of(workspace: Workspace, name: str) -> None:
-    trained = train_here(workspace, name, cutoff_len=60, max_steps=1)
-    (ready,) = trained.all(DataReady)
-    assert ready.cut_rows > 0
-    (warning,) = trained.warnings
-    assert warning.startswith(f"{ready.cut_rows} rows are too long and are cut: ")
-
-
-def test_fp16_without_a_gpu_is_float32_with_a_warning_or_refused(workspace: Workspace, name: str) -> None:
-    plain = train_here(workspace, f"{name}-plain", max_steps=2)
-    trained = train_here(workspace, name, max_steps=2, fp16=True)
-    assert trained.warnings == ["fp16 needs a GPU: this is trained in float32"]
-    assert trained.losses == plain.losses
-    assert train_here(workspace, f"{name}-strict", max_steps=2, fp16=True, strict=True).failed().error == (
-        "fp16 needs a GPU"
-    )
-
-
-def test_bf16_computes_in_it_and_keeps_float32(workspace: Workspace, name: str) -> None:
-    plain = train_here(workspace, f"{name}-plain", max_steps=3)
-    trained = train_here(workspace, name, max_steps=3, bf16=True)
-    assert trained.losses == pytest.approx(plain.losses, rel=0.02)
-    assert trained.losses != plain.losses
-    assert {weight.dtype for weight in trained.weights().values()} == {torch.float32}
-
-
-@pytest.fixture(autouse=True)
-def _own_threads() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    yield
-    torch.set_num_threads(threads)
-
-
 def test_a_defect_is_told_with_its_trace(workspace: Workspace, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("core.engine.training.setup.build_optimizer", lambda *_: 1 / 0)
     failed = train_here(workspace, name, max_steps=1).failed()
@@ -593,3 +296,26 @@ def test_a_missing_model_is_told_without_one(workspace: Workspace, name: str, tm
     failed = train_here(workspace, name, model_name_or_path=str(tmp_path / "none")).failed()
     assert failed.error.startswith("no model ")
     assert failed.log == ""
+
+
+def test_looking_in_between_uses_up_no_patience(
+    workspace: Workspace, name: str, wishing: Callable[..., Control], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def never_better(judge: Judge, standing: Standing, step: int, _metrics: Any) -> Standing:
+        return Standing(1, 0.0, standing.since + 1)
+
+    monkeypatch.setattr(Judge, "look", never_better)
+    options = {"val_size": 4, "max_steps": 6, "eval_steps": 4, "early_stopping_steps": 2}
+    control = Wisher(RunDirectory(workspace.runs / name), wishes=dict.fromkeys((1, 2, 3), "evaluate"))
+    trained = train_here(workspace, name, control=control, **options)
+    assert [one.step for one in trained.evaluations] == [1, 2, 3, 4, 6]
+    assert trained.finished().reason == "completed"
+
+
+def test_a_stop_before_a_resumed_run_goes_on_tells_where_it_stands(
+    workspace: Workspace, name: str, wishing: Callable[..., Control]
+) -> None:
+    options = {"max_steps": 4, "save_strategy": "steps", "save_steps": 2}
+    train_here(workspace, name, control=wishing(name, stop=2), **options)
+    again = train_here(workspace, name, control=wishing(name, stop=0), resume_from_checkpoint="true", **options)
+    assert (again.finished().reason, again.finished().step) == ("stopped", 2)

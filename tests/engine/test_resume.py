@@ -26,7 +26,7 @@ from core.engine.training.shelf import Shelf
 from core.runs.events import CheckpointSaved, ModelReady, Step
 from core.runs.rundir import RunDirectory
 from core.workspace import Workspace
-from training_runs import Trained, ended, forked, killed_when, make_workspace, new_run, train_here
+from training_runs import Trained, ended, forked, killed_when, new_run, train_here
 
 STEPS = 9
 OPTIONS: dict[str, Any] = {
@@ -41,11 +41,6 @@ OPTIONS: dict[str, Any] = {
     "warmup_steps": 2,
     "weight_decay": 0.01,
 }
-
-
-@pytest.fixture(scope="module")
-def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
-    return make_workspace(tmp_path_factory.mktemp("workspace"))
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ import pytest
 from core.engine.train import main
 from core.runs.events import ModelReady, Step
 from core.workspace import Workspace
-from training_runs import Trained, ended, forked, killed_when, make_workspace, new_run, train_here
+from training_runs import Trained, ended, forked, killed_when, new_run, train_here
 
 OPTIONS = {
     "max_steps": 7,
@@ -21,11 +21,6 @@ OPTIONS = {
     "save_steps": 2,
     "weight_decay": 0.01,
 }
-
-
-@pytest.fixture(scope="module")
-def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
-    return make_workspace(tmp_path_factory.mktemp("workspace"))
 
 
 def two_processes(run_path: Path, workspace: Workspace, resume: str = "") -> list[int]:

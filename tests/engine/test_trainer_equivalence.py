@@ -15,7 +15,7 @@ from core.engine.batches.cache import token_set
 from core.engine.batches.recipe import Recipe
 from core.runs.events import Step
 from core.workspace import Workspace
-from training_runs import Trained, make_workspace, train_here
+from training_runs import Trained, train_here
 
 STEPS = 20
 OPTIONS: dict[str, Any] = {
@@ -28,11 +28,6 @@ OPTIONS: dict[str, Any] = {
     "weight_decay": 0.1,
     "max_grad_norm": 0.7,
 }
-
-
-@pytest.fixture(scope="module")
-def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
-    return make_workspace(tmp_path_factory.mktemp("workspace"))
 
 
 class InOrder(transformers.Trainer):  # type: ignore[misc]
