@@ -16,6 +16,7 @@ import sys
 import threading
 from typing import Any, BinaryIO, NoReturn, cast
 
+from core.engine.shortage import is_out_of_memory
 from core.errors import FinetuiError, ModelError, PromptTooLong, RecordError, UsageError
 from core.i18n import _
 from core.jsonl import dump_line
@@ -189,18 +190,6 @@ def failure(request_id: int, error: BaseException) -> Failed:
 
     traceback.print_exception(error, file=sys.stderr)
     return Failed(request_id, "internal", f"{type(error).__name__}: {_one_line(error)}", _("the log has the details"))
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """torch raises an own type on accelerators and bare RuntimeErrors elsewhere."""
-    text = str(error).lower()
-    return (
-        isinstance(error, MemoryError)
-        or type(error).__name__ == "OutOfMemoryError"
-        or "out of memory" in text
-        or "can't allocate memory" in text
-        or "not enough memory" in text
-    )
 
 
 def _kind(error: FinetuiError) -> ErrorKind:

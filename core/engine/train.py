@@ -7,12 +7,10 @@ with a reason; where it cannot say that itself, because it was killed, the super
 from __future__ import annotations
 
 import argparse
-import errno
 import json
 import os
 import sys
 import time
-import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,21 +18,18 @@ from pathlib import Path
 from core.config.load import load
 from core.config.output import OutputOptions
 from core.config.training import TRAINING
+from core.engine.control import Control, StoppedEarly
+from core.engine.failure import tell_failure
 from core.engine.training.checkpoint import find_checkpoint, read_state
-from core.engine.training.control import Control, StoppedEarly
 from core.engine.training.finish import finish
 from core.engine.training.heap import keep_freed_memory
 from core.engine.training.journal import Journal
 from core.engine.training.loop import Loop
-from core.engine.training.memory import is_out_of_memory
 from core.engine.training.setup import Start, assemble, decide, model_ready
-from core.errors import FinetuiError
 from core.i18n import _
-from core.runs.events import RunFailed, RunFinished, Stage
+from core.runs.events import RunFinished
 from core.runs.rundir import RunDirectory
 from core.workspace import find_workspace
-
-_LOG_TAIL = 4096
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -56,14 +51,9 @@ def train(run: RunDirectory, resume: str, journal: Journal, control: Control) ->
     except StoppedEarly as early:
         control.granted(control.look())
         journal.tell(RunFinished(time.time(), "stopped", early.step), durable=True)
-    except FinetuiError as error:
-        print(f"{error.message}\n{error.hint}", file=sys.stderr, flush=True)
-        journal.tell(RunFailed(time.time(), error.message, error.hint), durable=True)
-        return 1
     except Exception as error:
-        told = traceback.format_exc()
-        print(told, file=sys.stderr, flush=True)
-        journal.tell(_failed(error, told, journal.busy_with), durable=True)
+        less_memory = _("take a smaller per_device_train_batch_size or cutoff_len, or quantization_bit 4")
+        tell_failure(error, journal, less_memory=less_memory, kept=_("make room; finished checkpoints stay"))
         return 1
     return 0
 
@@ -116,28 +106,6 @@ def _results(run: RunDirectory) -> dict[str, float]:
         return {name: float(value) for name, value in json.loads(path.read_bytes()).items()}
     except (OSError, ValueError, AttributeError, TypeError):  # of no use to anybody but the reader
         return {}
-
-
-def _failed(error: Exception, told: str, busy_with: Stage | None) -> RunFailed:
-    """The last word about what nobody expected."""
-    if is_out_of_memory(error):
-        return RunFailed(
-            time.time(),
-            _("out of memory: {error}").format(error=str(error).splitlines()[0] if str(error) else "MemoryError"),
-            _("the model alone is too large here: take quantization_bit 4, pure_bf16, or a smaller model")
-            if busy_with == "loading"
-            else _("take a smaller per_device_train_batch_size or cutoff_len, or quantization_bit 4"),
-            told[-_LOG_TAIL:],
-        )
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-        message = _("the disk is full: {error}").format(error=error)
-        return RunFailed(time.time(), message, _("make room; finished checkpoints stay"), told[-_LOG_TAIL:])
-    if "Connection closed by peer" in str(error):  # gloo, where another process is gone
-        return RunFailed(
-            time.time(), _("another process of this run has ended"), _("the log has its trace"), told[-_LOG_TAIL:]
-        )
-    message = f"{type(error).__name__}: {error}"
-    return RunFailed(time.time(), message, _("this is a defect of finetui; the log has its trace"), told[-_LOG_TAIL:])
 
 
 if __name__ == "__main__":

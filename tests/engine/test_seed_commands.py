@@ -16,8 +16,8 @@ from typing import Any
 import accelerate.state
 import pytest
 
+from core.engine.control import Control
 from core.engine.train import train
-from core.engine.training.control import Control
 from core.engine.training.journal import Journal
 from core.jsonl import append_lines
 from core.launch import prepare as prepare_module

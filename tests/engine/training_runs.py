@@ -20,8 +20,8 @@ import torch
 from core.config.load import load
 from core.config.save import as_yaml
 from core.config.training import TRAINING
+from core.engine.control import Control
 from core.engine.train import train
-from core.engine.training.control import Control
 from core.engine.training.journal import Journal
 from core.records import from_record
 from core.runs.events import EVENTS, Evaluation, Event, RunFailed, RunFinished, Step, Warned

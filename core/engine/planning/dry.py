@@ -23,8 +23,9 @@ from core.engine.batches.batch import Batch
 from core.engine.forward.choose import Forward, choose_forward
 from core.engine.load import choose_device
 from core.engine.planning.draft import Draft
+from core.engine.shortage import is_out_of_memory
 from core.engine.training.data import probes_of
-from core.engine.training.memory import free_unused, is_out_of_memory
+from core.engine.training.memory import free_unused
 from core.engine.training.optim import build_optimizer
 from core.engine.training.probes import Prober
 from core.engine.training.processes import Processes

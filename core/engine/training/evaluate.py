@@ -19,7 +19,8 @@ from torch import Tensor
 
 from core.engine.batches.batch import Batch, EncodedRow
 from core.engine.forward.choose import Forward
-from core.engine.training.memory import free_unused, is_out_of_memory
+from core.engine.shortage import is_out_of_memory
+from core.engine.training.memory import free_unused
 from core.engine.training.processes import Processes
 from core.runs.events import Evaluation
 

@@ -17,10 +17,11 @@ import torch
 from torch import Tensor
 
 from core.engine.batches.batch import Batch
+from core.engine.control import Wanted
 from core.engine.planning.memory import optimizer_bytes
-from core.engine.training.control import Wanted
+from core.engine.shortage import is_out_of_memory
 from core.engine.training.evaluate import evaluate
-from core.engine.training.memory import free_unused, held_memory, is_out_of_memory
+from core.engine.training.memory import free_unused, held_memory
 from core.engine.training.nonsense import refuse_nonsense
 from core.engine.training.progress import Progress, Window
 from core.engine.training.random_state import random_state, seed_all, set_random_state, undisturbed
@@ -81,7 +82,7 @@ class Loop:
         else:
             seed_all(work.optimization.seed + work.processes.rank)  # no process draws the others' dropout
         self.forward.train(True)
-        work.control.training()
+        work.control.working()
         if work.processes.device.type != "cpu":  # where a CPU is short of memory, the system ends the process
             self._try_longest()
         if self.progress.step == 0:

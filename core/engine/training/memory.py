@@ -1,4 +1,4 @@
-"""How much memory is held, and how to tell that there is none left."""
+"""How much memory is held, and how to give it back."""
 
 from __future__ import annotations
 
@@ -19,15 +19,6 @@ def held_memory(device: torch.device) -> int:
         return int(_STATM.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
     except OSError:  # no /proc
         return 0
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an error says that no memory was left, on whichever device."""
-    if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
-        return True
-    return isinstance(error, RuntimeError) and any(
-        sign in str(error).lower() for sign in ("out of memory", "not enough memory", "can't allocate memory")
-    )
 
 
 def free_unused(device: torch.device) -> None:

@@ -17,11 +17,11 @@ from core.config.optimization import OptimizationOptions
 from core.config.output import LaunchOptions, OutputOptions
 from core.engine.batches.order import Updates, updates_of
 from core.engine.batches.verdict import notices
+from core.engine.control import Control
 from core.engine.forward.choose import Forward, choose_forward
 from core.engine.load import choose_device
 from core.engine.planning.memory import needs_checkpointing
 from core.engine.training.checkpoint import read_state
-from core.engine.training.control import Control
 from core.engine.training.data import Data, open_data
 from core.engine.training.journal import Journal
 from core.engine.training.judge import Judge, make_judge

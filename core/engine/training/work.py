@@ -12,8 +12,8 @@ from torch.optim.lr_scheduler import LRScheduler
 from core.config.optimization import OptimizationOptions
 from core.config.output import OutputOptions
 from core.engine.batches.order import Updates
+from core.engine.control import Control
 from core.engine.forward.choose import Forward
-from core.engine.training.control import Control
 from core.engine.training.evaluate import EvaluationSet, Rows
 from core.engine.training.journal import Journal
 from core.engine.training.judge import Judge

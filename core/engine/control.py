@@ -1,8 +1,8 @@
-"""What others want of a running training: wishes in `control/`, and signals.
+"""What others want of a running training or evaluation: wishes in `control/`, and signals.
 
-The first SIGTERM (or Ctrl-C) means: save and end after this update. Before the first update there is nothing to save,
-so it ends at once; a second one, a while later, ends at once in any case. The same signal often comes twice, from the
-terminal and from torchrun.
+The first SIGTERM (or Ctrl-C) means: end after this step of the work, and keep what is done. Before the first step there
+is nothing to keep, so it ends at once; a second one, a while later, ends at once in any case. The same signal often
+comes twice, from the terminal and from torchrun.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _SAME_SIGNAL_SECONDS = 2.0
 
 
 class StoppedEarly(BaseException):
-    """A stop before the first update; no `Exception`, for nobody in between may take it for a mistake."""
+    """A stop before the first step; no `Exception`, for nobody in between may take it for a mistake."""
 
     step = 0
     """Where the run stands: at its checkpoint's, if it was to go on from one."""
@@ -27,7 +27,7 @@ class StoppedEarly(BaseException):
 
 @dataclass(frozen=True)
 class Wanted:
-    """What is asked for after an update."""
+    """What is asked for after a step."""
 
     stop: bool = False
     save: bool = False
@@ -41,7 +41,7 @@ class Control:
         self._run = run
         self._reads_wishes = reads_wishes  # the first process; the others are told
         self._owner = os.getpid()
-        self._is_training = False
+        self._is_working = False
         self._signalled, self._signalled_at = False, 0.0
 
     def listen(self) -> None:
@@ -58,16 +58,16 @@ class Control:
             os.kill(os.getpid(), number)
             return
         self._signalled, self._signalled_at = True, now
-        if not self._is_training:
+        if not self._is_working:
             raise StoppedEarly
 
-    def training(self) -> None:
-        """From here a stop waits for the end of an update.
+    def working(self) -> None:
+        """From here a stop waits for the end of a step.
 
         Raises:
             StoppedEarly: a stop is wanted already.
         """
-        self._is_training = True
+        self._is_working = True
         if self.look().stop:
             raise StoppedEarly
 
