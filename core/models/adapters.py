@@ -126,10 +126,26 @@ def resolve_adapter(name_or_path: str, workspace: Workspace) -> AdapterInfo:
 
 
 def _candidates(name_or_path: str, workspace: Workspace) -> Iterator[Path]:
+    yield from typed_folders(name_or_path, workspace)
+    run, _at, step = name_or_path.rpartition("@")
+    if run and step.isdecimal():
+        yield from checkpoint_folders(run, int(step), workspace)
+
+
+def typed_folders(name_or_path: str, workspace: Workspace) -> Iterator[Path]:
+    """Where a folder may lie that is named as from here, from the workspace or from its runs/."""
     path = typed_path(name_or_path)
     yield path.absolute()
     if not path.is_absolute():
         yield workspace.root / path
+        yield workspace.runs / path
+
+
+def checkpoint_folders(run: str, step: int, workspace: Workspace) -> Iterator[Path]:
+    """Where `RUN@STEP` may lie: finetui's checkpoints, and those of LLaMA-Factory."""
+    for folder in typed_folders(run, workspace):
+        yield folder / "checkpoints" / f"step-{step:06d}"
+        yield folder / f"checkpoint-{step}"
 
 
 # --- does it fit? -----------------------------------------------------------------------------------------------
