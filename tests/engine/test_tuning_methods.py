@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,18 +17,12 @@ from safetensors.torch import load_file
 from tuning_base import logits_of, loss_of, token_ids, train, tunable
 
 from core.config.data import DataOptions
-from core.config.finetuning import FinetuningOptions
-from core.config.model import BaseModelOptions
 from core.config.optimization import OptimizationOptions
-from core.engine.tuning.base import weights_dtype
-from core.engine.tuning.stored import stored_format
 from core.engine.tuning.targets import resolve_targets
 from core.errors import ModelError
 from core.models.notes import read_notes
 from core.serve.protocol import Row
-from tiny_models import make_model, reference_model, train_adapter
-
-CPU, GPU = torch.device("cpu"), torch.device("cuda")
+from tiny_models import reference_model, train_adapter
 
 
 def test_lora_is_pefts(model_folder: Callable[[str], Path], tmp_path: Path) -> None:
@@ -284,107 +277,6 @@ def test_the_state_is_exact(options: dict[str, Any], model_folder: Callable[[str
         again.restore(dict(list(state.items())[1:]))
 
 
-def test_an_adapter_is_trained_further_as_it_is(
-    model_folder: Callable[[str], Path], adapter_folder: Callable[..., Path]
-) -> None:
-    first = adapter_folder("llama")
-    tuned = tunable(model_folder("llama"), adapters=[first], lora_rank=32, lora_dropout=0.5)
-    assert tuned.warnings[0].startswith(f"goes on with {first}: lora of rank 4, alpha 8, on down_proj, gate_proj")
-    assert not tuned.exact_sharing
-    tuned.network.eval()
-    ids = token_ids(1, 13)
-    assert torch.equal(logits_of(tuned.network, ids), logits_of(reference_model(model_folder("llama"), first), ids))
-    assert train(tuned, 10)[-1] < loss_of(tunable(model_folder("llama")), token_ids(2, 20)).item()
-
-
-def test_adapters_over_adapters(
-    model_folder: Callable[[str], Path], adapter_folder: Callable[..., Path], tmp_path: Path
-) -> None:
-    """All but the last are merged, or all of them under create_new_adapter; a chat puts them together again."""
-    first, second = adapter_folder("qwen3"), adapter_folder("qwen3", use_rslora=True)
-    both = tunable(model_folder("qwen3"), adapters=[first, second])
-    third = tunable(model_folder("qwen3"), adapters=[first, second], create_new_adapter=True, lora_rank=2)
-    ids = token_ids(1, 12)
-    torch.testing.assert_close(logits_of(both.network, ids), logits_of(third.network, ids), rtol=0, atol=1e-4)
-    train(third, 10, rate=5e-3)
-    third.save(tmp_path)
-    notes = read_notes(tmp_path)
-    assert notes is not None
-    assert [merged.path for merged in notes.chain] == [str(first), str(second)]
-    alone = tunable(model_folder("qwen3"), adapters=[tmp_path])  # the others come along
-    named = tunable(model_folder("qwen3"), adapters=[first, second, tmp_path])
-    wanted = logits_of(third.network, ids)
-    torch.testing.assert_close(logits_of(alone.network, ids), wanted, rtol=0, atol=1e-4)
-    torch.testing.assert_close(logits_of(named.network, ids), wanted, rtol=0, atol=1e-4)
-    model = load(model_folder("qwen3"))
-    loaded = model.load_adapter("c", tmp_path)
-    assert loaded.is_fused
-    prompt = list(model.base.template.rendering(HELLO).ids)
-    ask(model, Row(HELLO, "c", "k"))
-    row = model._rows.take("k", "c")
-    assert row is not None
-    read = torch.tensor([row.tokens])
-    assert row.tokens[len(prompt) :] == logits_of(third.network, read)[0, len(prompt) - 1 : -1].argmax(-1).tolist()
-
-
-def test_a_dora_over_a_lora_answers_as_it_was_trained(
-    model_folder: Callable[[str], Path], adapter_folder: Callable[..., Path], tmp_path: Path
-) -> None:
-    top = tunable(
-        model_folder("llama"), adapters=[adapter_folder("llama")], create_new_adapter=True, use_dora=True, lora_rank=2
-    )
-    train(top, 10, rate=5e-3)
-    top.save(tmp_path)
-    model = load(model_folder("llama"))
-    assert model.load_adapter("c", tmp_path).is_fused
-    prompt = list(model.base.template.rendering(HELLO).ids)
-    ask(model, Row(HELLO, "c", "k"))
-    row = model._rows.take("k", "c")
-    assert row is not None
-    read = torch.tensor([row.tokens])
-    assert row.tokens[len(prompt) :] == logits_of(top.network, read)[0, len(prompt) - 1 : -1].argmax(-1).tolist()
-
-
-def test_an_adapter_over_another_through_peft(
-    model_folder: Callable[[str], Path], adapter_folder: Callable[..., Path], tmp_path: Path
-) -> None:
-    top = tunable(model_folder("olmo2"), adapters=[adapter_folder("olmo2")], create_new_adapter=True, lora_rank=2)
-    train(top, 10, rate=5e-3)
-    top.save(tmp_path)
-    model = load(model_folder("olmo2"))
-    plain = text_of(ask(model, Row(HELLO)))
-    assert not model.load_adapter("c", tmp_path).is_fused
-    model.load_adapter("a", adapter_folder("olmo2"))
-    prompt = list(model.base.template.rendering(HELLO).ids)
-    ask(model, Row(HELLO, "a"))
-    ask(model, Row(HELLO, "c", "k"))
-    row = model._rows.take("k", "c")
-    assert row is not None
-    read = torch.tensor([row.tokens])
-    assert row.tokens[len(prompt) :] == logits_of(top.network, read)[0, len(prompt) - 1 : -1].argmax(-1).tolist()
-    model.unload_adapter("c")
-    model.unload_adapter("a")
-    assert text_of(ask(model, Row(HELLO))) == plain
-
-
-def test_what_lies_below_has_to_be_there_and_unchanged(model_folder: Callable[[str], Path], tmp_path: Path) -> None:
-    low, top = train_adapter(model_folder("llama"), tmp_path / "low", steps=2), tmp_path / "top"
-    top.mkdir()
-    tunable(model_folder("llama"), adapters=[low], create_new_adapter=True, lora_rank=2).save(top)
-    for folder in (low, top):
-        shutil.copytree(folder, tmp_path / "workspace" / folder.name)
-    low.rename(tmp_path / "hidden")
-    model = load(model_folder("llama"))
-    assert model.load_adapter("moved", tmp_path / "workspace" / "top").parameters > 0
-    (tmp_path / "hidden").rename(low)
-    train_adapter(model_folder("llama"), low, steps=1, seed=5)
-    with pytest.raises(ModelError, match="which has changed since"):
-        load(model_folder("llama")).load_adapter("c", top)
-    low.rename(tmp_path / "moved")
-    with pytest.raises(ModelError, match=f"was trained over the adapter {low}, which is not there"):
-        load(model_folder("llama")).load_adapter("c", top)
-
-
 def test_noise_on_embeddings_in_training_only(model_folder: Callable[[str], Path]) -> None:
     tuned, ids = tunable(model_folder("llama"), neftune_noise_alpha=5.0), token_ids(2, 16)
     assert (tuned.pads, tuned.exact_sharing) == (True, False)
@@ -395,131 +287,3 @@ def test_noise_on_embeddings_in_training_only(model_folder: Callable[[str], Path
     largest = 5.0 / math.sqrt(16 * 48)
     assert 0.9 * largest < noise.abs().max().item() <= largest * 1.0001
     assert loss_of(tuned, ids).item() != loss_of(tuned, ids).item()
-
-
-@pytest.mark.parametrize(
-    ("options", "device", "dtype"),
-    [
-        ({}, CPU, torch.float32),
-        ({"finetuning_type": "full"}, GPU, torch.float32),
-        ({"finetuning_type": "freeze"}, GPU, torch.float32),
-        ({"finetuning_type": "freeze", "bf16": True}, GPU, torch.bfloat16),
-        ({"finetuning_type": "full", "pure_bf16": True}, CPU, torch.bfloat16),
-        ({"fp16": True}, GPU, torch.float16),
-        ({"dtype": "bfloat16"}, CPU, torch.bfloat16),
-    ],
-)
-def test_the_format_that_a_base_is_held_in(options: dict[str, Any], device: torch.device, dtype: torch.dtype) -> None:
-    def given(names: tuple[str, ...]) -> dict[str, Any]:
-        return {name: options[name] for name in names if name in options}
-
-    model = BaseModelOptions(**given(("dtype",)))
-    method, how = (
-        FinetuningOptions(**given(("finetuning_type",))),
-        OptimizationOptions(**given(("bf16", "fp16", "pure_bf16"))),
-    )
-    assert weights_dtype(model, method, how, device) is dtype
-
-
-@pytest.mark.parametrize(
-    ("options", "has_matrix_units", "stored", "dtype"),
-    [
-        ({}, True, "bfloat16", torch.bfloat16),
-        ({}, False, "bfloat16", torch.float32),
-        ({}, True, "float32", torch.float32),
-        ({"dtype": "float32"}, True, "bfloat16", torch.float32),
-        ({"adapter_name_or_path": ("mine",)}, True, "bfloat16", torch.float32),
-        ({"finetuning_type": "p_tuning"}, True, "bfloat16", torch.float32),
-        ({"finetuning_type": "full"}, True, "bfloat16", torch.float32),
-    ],
-)
-def test_a_cpu_with_matrix_units_keeps_bfloat16_for_new_factors(
-    options: dict[str, Any], has_matrix_units: bool, stored: str, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("core.engine.tuning.stored.multiplies_bfloat16", lambda: has_matrix_units)
-    model = BaseModelOptions(dtype=options.get("dtype", "auto"))
-    method = FinetuningOptions(**{name: value for name, value in options.items() if name != "dtype"})
-    assert weights_dtype(model, method, OptimizationOptions(), CPU, stored) is dtype
-
-
-@pytest.mark.parametrize(
-    ("config", "stored"),
-    [
-        ({"dtype": "bfloat16"}, "bfloat16"),
-        ({"torch_dtype": "float16"}, "float16"),
-        ({"text_config": {"dtype": "bfloat16"}}, "bfloat16"),
-        ({"dtype": None}, ""),
-    ],
-)
-def test_what_a_config_says_of_its_weights(config: dict[str, Any], stored: str) -> None:
-    assert stored_format(config) == stored
-
-
-def test_factors_beside_a_bfloat16_base_are_float32(model_folder: Callable[[str], Path]) -> None:
-    from core.engine.tuning.base import describe_base, load_for_training
-    from core.engine.tuning.prepare import prepare
-
-    model, method = (
-        BaseModelOptions(model_name_or_path=str(model_folder("llama")), dtype="bfloat16"),
-        FinetuningOptions(),
-    )
-    for pure in (False, True):
-        how = OptimizationOptions(pure_bf16=pure)
-        base = load_for_training(model, method, how)
-        tuned = prepare(base, method, how, [], describe_base(base, DataOptions()))
-        assert tuned.network.dtype == torch.bfloat16
-        assert {one.dtype for one in tuned.trained.values()} == {torch.bfloat16 if pure else torch.float32}
-        assert math.isfinite(train(tuned, 2)[-1])
-
-
-@pytest.mark.parametrize("bits", [4, 8])
-def test_a_quantised_base_learns_right_also_after_an_evaluation(bits: int, tmp_path: Path) -> None:
-    """bitsandbytes repacks 4-bit weights in a pass without gradients on some CPUs; gradients after it were wrong."""
-    pytest.importorskip("bitsandbytes")
-    folder = make_model(tmp_path / "m", "llama")
-    tuned = tunable(folder, quantization_bit=bits, lora_rank=4)
-    ids = token_ids(2, 20)
-
-    def gradients() -> list[torch.Tensor]:
-        loss_of(tuned, ids).backward()
-        found = [one.grad.clone() for one in tuned.trained.values() if one.grad is not None and one.grad.any()]
-        tuned.network.zero_grad()
-        return found
-
-    before = gradients()
-    tuned.network.eval()
-    logits_of(tuned.network, ids)
-    assert before
-    for one, other in zip(before, gradients(), strict=True):
-        torch.testing.assert_close(one, other)
-    plain = tunable(folder, lora_rank=4)
-    assert tuned.parameters == plain.parameters
-    assert train(tuned, 15)[-1] < loss_of(plain, ids).item()
-    tuned.save(tmp_path)
-    notes = read_notes(tmp_path)
-    assert notes is not None
-    assert notes.quantization_bit == bits
-
-
-def test_a_prefix_before_a_quantised_base(model_folder: Callable[[str], Path]) -> None:
-    pytest.importorskip("bitsandbytes")
-    tuned = tunable(model_folder("llama"), finetuning_type="p_tuning", pre_seq_len=4, quantization_bit=4)
-    losses = train(tuned, 10)
-    assert losses[-1] < losses[0]
-    assert [one.dtype for one in tuned.trained.values()] == [torch.float32]
-
-
-def test_quantisation_without_bitsandbytes_or_under_merged_adapters(
-    model_folder: Callable[[str], Path], adapter_folder: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    with pytest.raises(ModelError, match="adapters cannot be merged into weights of 4 bits"):
-        tunable(model_folder("llama"), quantization_bit=4, adapters=[adapter_folder("llama")], create_new_adapter=True)
-    from importlib.metadata import PackageNotFoundError
-
-    def missing(name: str) -> str:
-        raise PackageNotFoundError(name)
-
-    monkeypatch.setattr("core.engine.tuning.base.version", missing)
-    with pytest.raises(ModelError, match="quantization_bit 4 needs bitsandbytes") as caught:
-        tunable(model_folder("llama"), quantization_bit=4)
-    assert "pip install 'finetui[quant]'" in caught.value.hint
