@@ -160,12 +160,13 @@ class ChatModel:
     def _batches(self, rows: Sequence[Row]) -> list[tuple[Runner, list[int]]]:
         """Who answers which rows, together or in turn."""
         fused = self.base.fused
-        together = [n for n, row in enumerate(rows) if fused is not None and self._is_fused(row.adapter)]
+        together = [n for n, row in enumerate(rows) if fused is not None and self.is_fused(row.adapter)]
         alone = [n for n in range(len(rows)) if n not in together]
         first: list[tuple[Runner, list[int]]] = [(fused, together)] if fused is not None and together else []
         return first + [(self.base.stock, [n]) for n in alone]
 
-    def _is_fused(self, adapter: str | None) -> bool:
+    def is_fused(self, adapter: str | None) -> bool:
+        """Whether the fast forward serves the base, or an adapter."""
         return adapter is None or self._adapters[adapter].is_fused
 
     def _begin(self, request: Generate, number: int, prompt: Prompt, runner: Runner, started_at: float) -> Answer:
