@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 from core.config.load import Settings
-from core.config.optimization import OptimizationOptions
 from core.errors import Problem
 from core.hardware import accelerators, multiplies_bfloat16
 from core.i18n import _
@@ -69,10 +68,9 @@ def locks_of(device: str, processes: int) -> tuple[str, ...]:
 
 def replacements(settings: Settings, machine: Machine) -> Iterator[tuple[str, Any, Caution]]:
     """(option, value instead, what to tell) of what this machine cannot do as asked and can do another way."""
-    device = device_of(settings, machine)
-    optimization = settings[OptimizationOptions]
+    device, values = device_of(settings, machine), settings.values()
     for name in _HALF:
-        if not getattr(optimization, name) or device.startswith("cuda"):
+        if not values[name] or device.startswith("cuda"):
             continue
         if name == "bf16" and (machine.bf16_on_cpu or device != "cpu"):
             continue
@@ -86,9 +84,9 @@ def refusals(settings: Settings, machine: Machine) -> Iterator[Problem]:
     install = _("install it with: pip install 'finetui[quant]'")
     if values["quantization_bit"] and not machine.bitsandbytes:
         yield Problem("quantization_bit", _("needs the package bitsandbytes"), install)
-    if values["optim"] == "adamw_8bit" and not machine.bitsandbytes:
+    if values.get("optim") == "adamw_8bit" and not machine.bitsandbytes:
         yield Problem("optim", _("adamw_8bit needs the package bitsandbytes"), install)
-    device, processes = device_of(settings, machine), int(values["nproc_per_node"])
+    device, processes = device_of(settings, machine), int(values.get("nproc_per_node", 1))
     if device.startswith("cuda") and processes > max(1, machine.accelerators):
         what = _("there are {count} accelerators here").format(count=machine.accelerators)
         yield Problem(

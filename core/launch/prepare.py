@@ -6,13 +6,12 @@ stands against the start is told at once, each problem beside its option. Nothin
 
 from __future__ import annotations
 
-import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from core.config.change import replaced
 from core.config.data import DataOptions
@@ -20,18 +19,18 @@ from core.config.idle import idle_options
 from core.config.load import Settings
 from core.config.save import as_yaml
 from core.config.training import TRAINING, contradictions
-from core.data.catalog import read_catalog
-from core.data.checks import check
 from core.data.entry import DatasetEntry
 from core.data.examples import check_ranking, data_folder
-from core.errors import ConfigError, FinetuiError, Problem
-from core.i18n import _, plural
+from core.errors import ConfigError, Problem
+from core.i18n import _
+from core.launch.findings import Findings
 from core.launch.folder import make_folder, refuse_active, refuse_used
 from core.launch.local import ENVIRONMENT, find_checkpoint, launch_run, train_command
-from core.launch.machine import Machine, device_of, locks_of, refusals, replacements, this_machine
+from core.launch.machine import Machine, device_of, locks_of, refusals, this_machine
+from core.launch.named import checked_rows, find_sets, lasting_name, mismatches, usable_model
+from core.launch.naming import joined_name, run_folder, unused
 from core.launch.record import commits, data_files, packages
 from core.models.adapters import check_adapter, resolve_adapter
-from core.models.catalog import resolve_model
 from core.models.info import AdapterInfo, ModelInfo, typed_path
 from core.runs.alive import this_host
 from core.runs.launch_file import Caution, Launch, read_launch
@@ -39,10 +38,7 @@ from core.runs.rundir import RunDirectory
 from core.untrusted import inert_line
 from core.workspace import Workspace
 
-T = TypeVar("T")
 _CATASTROPHIC_RATE = 1e-2
-_MOST_CHECKED = 16 << 20
-"""Bytes of data that are checked before the start, in about a second."""
 _CHECKOUT = Path(__file__).parents[2]
 
 
@@ -131,25 +127,27 @@ def launch_of(prepared: Prepared) -> Launch:
 class _Preparation:
     def __init__(self, settings: Settings, workspace: Workspace, machine: Machine) -> None:
         self._settings, self._workspace, self._machine = settings, workspace, machine
-        self._problems: list[Problem] = []
+        self._findings = Findings(settings)
 
     def prepared(self) -> Prepared:
-        values = self._settings.values()
-        model = self._tried("model_name_or_path", partial(self._model, values["model_name_or_path"]))
+        values, findings = self._settings.values(), self._findings
+        model = findings.tried(
+            "model_name_or_path", partial(usable_model, values["model_name_or_path"], self._workspace)
+        )
         adapters = [
             adapter
             for name in values["adapter_name_or_path"]
-            if (adapter := self._tried("adapter_name_or_path", partial(self._adapter, name, model)))
+            if (adapter := findings.tried("adapter_name_or_path", partial(self._adapter, name, model)))
         ]
         sets = [*self._sets("dataset", values), *self._sets("eval_dataset", values)]
-        rows = [] if self._problems else self._checked(sets, values)
-        self._refuse(contradictions(values))
-        self._refuse(refusals(self._settings, self._machine))
-        settings, cautions = self._honest(values)
-        run = self._tried("output_dir", partial(self._folder, values))
+        rows = [] if findings.problems else self._checked(sets, values)
+        findings.refuse(contradictions(values))
+        findings.refuse(refusals(self._settings, self._machine))
+        settings, cautions = findings.honest(self._machine)
+        run = findings.tried("output_dir", partial(self._folder, values))
         checkpoint = self._checkpoint(run, values["resume_from_checkpoint"]) if run is not None else ""
-        if self._problems or model is None or run is None:
-            raise ConfigError(self._problems)
+        if findings.problems or model is None or run is None:
+            raise ConfigError(findings.problems)
         device = device_of(settings, self._machine)
         return Prepared(
             run=run,
@@ -160,34 +158,11 @@ class _Preparation:
             sets=tuple(sets),
             device=device,
             devices=locks_of(device, values["nproc_per_node"]),
-            cautions=(*cautions, *_cautions(settings.values()), *rows, *self._mismatches(adapters, model)),
+            cautions=(*cautions, *_cautions(settings.values()), *rows, *mismatches(adapters, model)),
             checkpoint=checkpoint,
         )
 
-    # --- problems -----------------------------------------------------------------------------------------------
-
-    def _tried(self, option: str, find: Callable[[], T]) -> T | None:
-        try:
-            return find()
-        except ConfigError as error:
-            self._problems.extend(error.problems)
-        except FinetuiError as error:
-            self._problems.append(Problem(self._where(option), error.message, error.hint))
-        return None
-
-    def _refuse(self, problems: Iterator[Problem]) -> None:
-        self._problems += (Problem(self._where(found.where), found.what, found.hint) for found in problems)
-
-    def _where(self, option: str) -> str:
-        return self._settings.origins[option].where or option
-
     # --- what the names mean ------------------------------------------------------------------------------------
-
-    def _model(self, name: str) -> ModelInfo:
-        model = resolve_model(name, self._workspace)
-        if model.problems:
-            raise FinetuiError(_("{name}: {problem}").format(name=inert_line(model.name), problem=model.problems[0]))
-        return model
 
     def _adapter(self, name: str, model: ModelInfo | None) -> AdapterInfo:
         adapter = resolve_adapter(name, self._workspace)
@@ -195,46 +170,23 @@ class _Preparation:
             check_adapter(adapter, model)
         return adapter
 
-    def _mismatches(self, adapters: list[AdapterInfo], model: ModelInfo) -> Iterator[Caution]:
-        for adapter in adapters:
-            yield from (Caution(told) for told in check_adapter(adapter, model))
-
     def _sets(self, option: str, values: dict[str, Any]) -> Iterator[DatasetEntry]:
         names = values[option]
         if option == "dataset" and not names:
             hint = _("give one with --dataset NAME; finetui data list shows them")
-            self._problems.append(Problem(self._where(option), _("there is nothing to train on"), hint))
-            return
-        folder = data_folder(self._settings[DataOptions], self._workspace)
-        catalog = self._tried("dataset_dir", partial(read_catalog, folder))
-        for name in names:
-            entry = self._tried(option, partial(catalog.entry, name)) if catalog is not None else None
-            if entry is not None:
-                self._tried(option, partial(_usable, entry))
-                yield entry
+            self._findings.refuse([Problem(option, _("there is nothing to train on"), hint)])
+            return iter(())
+        return find_sets(self._findings, option, names, self._settings[DataOptions], self._workspace, _usable)
 
     def _checked(self, sets: list[DatasetEntry], values: dict[str, Any]) -> list[Caution]:
-        """Every row, where there are not so many that one would wait; the run itself looks at all in any case."""
-        if sum(_size(entry) for entry in sets) > _MOST_CHECKED:
-            return []
         names, against = values["dataset"], values["eval_dataset"]
-        looks = partial(check, names, self._settings[DataOptions], self._workspace, against=against, ranking=False)
-        report = self._tried("dataset", looks)
-        if report is None:
-            return []
-        self._tried("dataset", partial(report.raise_if_it_stops, values["on_bad_rows"]))
-        if not report.total:
-            return []
-        told = plural("the data has {count} thing to look at", "the data has {count} things to look at", report.total)
-        if report.bad_rows:
-            left_out = plural("{count} row is left out", "{count} rows are left out", report.bad_rows)
-            told = f"{told}; {left_out}"
-        return [Caution(told, _("see: finetui data check {names}").format(names=inert_line(" ".join(names))))]
+        choices = self._settings[DataOptions]
+        return checked_rows(self._findings, sets, choices, self._workspace, names=names, against=against)
 
     def _folder(self, values: dict[str, Any]) -> RunDirectory:
         given = values["output_dir"]
         if given is None:
-            return RunDirectory(_unused(self._workspace.runs / _name(values)))
+            return RunDirectory(unused(self._workspace.runs / _name(values)))
         run = RunDirectory(run_folder(given, self._workspace))
         if not values["resume_from_checkpoint"]:
             refuse_used(run, overwrite=values["overwrite_output_dir"])
@@ -243,14 +195,14 @@ class _Preparation:
     def _checkpoint(self, run: RunDirectory, wanted: str | None) -> str:
         if not wanted or self._settings.values()["output_dir"] is None:
             return ""
-        typed = typed_path(wanted)
+        typed, findings = typed_path(wanted), self._findings
         if len(typed.parts) > 1 and typed.absolute().parent.resolve() != run.checkpoints.resolve():
             what = _("is no checkpoint of {run}").format(run=inert_line(run.name))
             hint = _("weights of another run: name them with adapter_name_or_path or model_name_or_path")
-            self._problems.append(Problem(self._where("resume_from_checkpoint"), what, hint))
+            findings.refuse([Problem("resume_from_checkpoint", what, hint)])
             return ""
-        self._tried("resume_from_checkpoint", partial(refuse_active, run))
-        found = self._tried("resume_from_checkpoint", partial(find_checkpoint, run, wanted))
+        findings.tried("resume_from_checkpoint", partial(refuse_active, run))
+        found = findings.tried("resume_from_checkpoint", partial(find_checkpoint, run, wanted))
         return found.name if found is not None else ""
 
     def _names(
@@ -264,26 +216,12 @@ class _Preparation:
             yield "model_name_or_path", (str(model.path.absolute()), "")
         if adapters:
             yield "adapter_name_or_path", (tuple(str(adapter.path.absolute()) for adapter in adapters), "")
-        lasting = [entry.name if entry.registered or entry.hub_name else str(entry.path) for entry in sets]
+        lasting = [lasting_name(entry) for entry in sets]
         yield "dataset", (tuple(lasting[: len(values["dataset"])]), "")
         yield "eval_dataset", (tuple(lasting[len(values["dataset"]) :]), "")
         folder = data_folder(self._settings[DataOptions], self._workspace)
         if not folder.is_relative_to(self._workspace.root):
             yield "dataset_dir", (str(folder), "")
-
-    # --- what the machine can do --------------------------------------------------------------------------------
-
-    def _honest(self, values: dict[str, Any]) -> tuple[Settings, list[Caution]]:
-        changes: dict[str, tuple[Any, str]] = {}
-        cautions: list[Caution] = []
-        for option, instead, caution in replacements(self._settings, self._machine):
-            if values["strict"]:
-                what = caution.message.partition(": ")[2].partition(";")[0]
-                self._problems.append(Problem(self._where(option), what, _("leave it out, or leave --strict out")))
-            else:
-                changes[option] = (instead, _("this machine cannot"))
-                cautions.append(caution)
-        return replaced(self._settings, changes), cautions
 
 
 def _cautions(values: dict[str, Any]) -> Iterator[Caution]:
@@ -303,32 +241,7 @@ def _usable(entry: DatasetEntry) -> None:
         entry.data_files()
 
 
-def _size(entry: DatasetEntry) -> int:
-    """In bytes; a set of a hub counts as large."""
-    return sum(path.stat().st_size for path in entry.data_files()) if not entry.hub_name else _MOST_CHECKED + 1
-
-
-# --- folders ----------------------------------------------------------------------------------------------------
-
-
-def run_folder(output_dir: str, workspace: Workspace) -> Path:
-    """The folder of an `output_dir`: a bare name lies in the workspace's runs/, a path is taken as it is."""
-    path = typed_path(output_dir)
-    bare = len(path.parts) == 1 and not path.is_absolute() and path.name and not re.search(r"[/\\]", output_dir)
-    return workspace.runs / path.name if bare else path.absolute()
-
-
 def _name(values: dict[str, Any]) -> str:
     """`lora-telecom_train_400`: method and data."""
     method = {"p_tuning": "ptuning"}.get(values["finetuning_type"], values["finetuning_type"])
-    sets = [re.sub(r"[^\w.-]+", "_", Path(name).stem) for name in values["dataset"]] or ["run"]
-    return f"{method}-{sets[0]}" + ("+" if len(sets) > 1 else "")
-
-
-def _unused(path: Path) -> Path:
-    """The path, or the first of it with a number that is free."""
-    number, free = 1, path
-    while free.exists():
-        number += 1
-        free = path.with_name(f"{path.name}-{number}")
-    return free
+    return joined_name(method, values["dataset"])

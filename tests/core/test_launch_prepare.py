@@ -13,7 +13,8 @@ from core.errors import ConfigError
 from core.launch import record
 from core.launch.local import train_command
 from core.launch.machine import Machine
-from core.launch.prepare import Prepared, launch_of, prepare, run_folder
+from core.launch.naming import run_folder
+from core.launch.prepare import Prepared, launch_of, prepare
 from core.runs.rundir import RunDirectory
 from core.workspace import Workspace
 from folders import make_adapter, make_model
