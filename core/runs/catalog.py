@@ -71,7 +71,7 @@ def enter_run(run: RunDirectory, workspace: Workspace) -> None:
         return
     paths = _listed(workspace)
     if run.path not in paths:
-        _write_list(workspace, [*(path for path in paths if is_run(path)), run.path])
+        _write_list(workspace, [*filter(Path.is_dir, paths), run.path])
 
 
 def strike_run(run: RunDirectory, workspace: Workspace) -> None:
@@ -79,6 +79,11 @@ def strike_run(run: RunDirectory, workspace: Workspace) -> None:
     paths = _listed(workspace)
     if run.path in paths:
         _write_list(workspace, [path for path in paths if path != run.path])
+
+
+def entered_folders(workspace: Workspace) -> list[Path]:
+    """The folders elsewhere that were entered, whatever they hold."""
+    return [path for path in _listed(workspace) if path.is_dir()]
 
 
 def _list_file(workspace: Workspace) -> Path:
