@@ -14,9 +14,24 @@ from textual.binding import Binding, BindingType
 
 from core.i18n import _
 
-Scope: TypeAlias = Literal["app", "chat", "message", "train", "curves", "form", "data"]
+Scope: TypeAlias = Literal[
+    "app",
+    "chat",
+    "message",
+    "train",
+    "curves",
+    "form",
+    "train_form",
+    "data",
+    "evaluate",
+    "evaluation",
+    "report",
+    "compare",
+]
 """app: everywhere; chat: the chat screen; message: on the message that the transcript's cursor is at; train: the Train
-screen; curves: where the keyboard is in its curves; form: the form of a training; data: the Data screen."""
+screen; curves: where the keyboard is in its curves; form: the form of a training or an evaluation, train_form: of a
+training alone; data: the Data screen; evaluate: the Evaluate screen, evaluation: the log and facts of one of its runs;
+report: the rows of one report; compare: a comparison of reports."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,6 +193,14 @@ ACTIONS: tuple[Action, ...] = (
     # --- the app ---
     Action("mode('chat')", _("Chat"), _("go to the chat"), "app", "f2"),
     Action("mode('train')", _("Train"), _("trainings: start them, watch them, use them"), "app", "f3", "train"),
+    Action(
+        "mode('evaluate')",
+        _("Evaluate"),
+        _("evaluations: start them, read and compare their reports"),
+        "app",
+        "f4",
+        "eval",
+    ),
     Action("mode('data')", _("Data"), _("data sets: look into them, check, search, split them"), "app", "f5", "data"),
     Action("mode('models')", _("Models"), _("models and adapters: list, fetch, remove"), "app", "f6", "models"),
     Action("theme", _("Light or dark"), _("switch between the light and the dark theme"), "app", "", "theme"),
@@ -212,6 +235,7 @@ ACTIONS: tuple[Action, ...] = (
     Action("check", _("Check"), _("look for problems in all rows again"), "data", "c"),
     Action("split", _("Split"), _("split a set into one to train on and one to test with"), "data", "s"),
     Action("train_on", _("Train"), _("train on this set: the form, begun with it"), "data", "t"),
+    Action("test_on", _("Evaluate"), _("evaluate on this set: the form, begun with it"), "data", "e"),
     Action("register", _("Enter"), _("enter a file (marked +) in dataset_info.json, as it was guessed"), "data", "a"),
     Action("rescan", _("Look again"), _("look at the folder again"), "data", "r"),
     # --- the Train screen ---
@@ -231,6 +255,7 @@ ACTIONS: tuple[Action, ...] = (
     Action("chat_run", _("Open in chat"), _("the base and this checkpoint, side by side"), "train", "o"),
     Action("export_run", _("Export"), _("merge the adapter into its base, as a model of its own"), "train", "e"),
     Action("delete", _("Delete"), _("delete a run, or on the checkpoints page a checkpoint"), "train", "d"),
+    Action("test_run", _("Evaluate it"), _("test what was trained: the form of an evaluation"), "train", "t"),
     Action("smooth", _("Smoothing"), _("draw the smoothed curve over the raw one"), "train", "s"),
     Action("log_scale", _("Log scale"), _("a logarithmic y axis"), "train", "l"),
     Action("metrics", _("Metrics"), _("choose which curves are shown"), "train", "m"),
@@ -244,23 +269,78 @@ ACTIONS: tuple[Action, ...] = (
     Action("choose(-1)", _("Curve above"), _("the curve above"), "curves", "up"),
     Action("choose(1)", _("Curve below"), _("the curve below"), "curves", "down"),
     Action("alone", _("Alone"), _("this curve alone, or all again"), "curves", "f,enter"),
-    # --- the form of a training ---
-    Action("start_run", _("Start"), _("start the training"), "form", "ctrl+r"),
+    # --- the form of a training or an evaluation ---
+    Action("start_run", _("Start"), _("start what the form says"), "form", "ctrl+r"),
+    Action("save_yaml", _("Save as YAML"), _("write the options into a file, for the command"), "form", "ctrl+s"),
+    Action("copy_command", _("Copy the command"), _("copy the command that does the same"), "form", "ctrl+y"),
     Action(
-        "save_yaml", _("Save as YAML"), _("write the options into a file, for finetui train FILE"), "form", "ctrl+s"
+        "try_batch", _("Try the longest batch"), _("measure time and memory of one real update"), "train_form", "ctrl+t"
     ),
-    Action("copy_command", _("Copy the command"), _("copy the command that trains the same"), "form", "ctrl+y"),
-    Action("try_batch", _("Try the longest batch"), _("measure time and memory of one real update"), "form", "ctrl+t"),
     Action("find_option", _("Find an option"), _("go to an option by its name"), "form", "ctrl+f"),
     Action("unfold", _("All options"), _("show the options that are seldom said, or fold them"), "form", "ctrl+l"),
     Action("plan", _("Plan"), _("go to the plan, to read on in it, and back"), "form", "ctrl+g"),
+    # --- the Evaluate screen ---
+    Action("new_evaluation", _("New evaluation"), _("start an evaluation: models × test sets"), "evaluate", "n"),
+    Action("open_report", _("Open"), _("read the report, row by row"), "evaluate", "enter"),
+    Action("mark", _("Mark"), _("mark a report, to compare it"), "evaluate", "space"),
+    Action("compare_reports", _("Compare"), _("compare the marked reports of one test set"), "evaluate", "c"),
+    Action("sort(1)", _("Sort"), _("sort by the next column"), "evaluate", "s"),
+    Action("sort(-1)", _("Turn the order"), _("sort the other way round"), "evaluate", "S"),
+    Action("columns", _("Columns"), _("choose which metrics are shown"), "evaluate", "m"),
+    Action("shift(-1)", _("Columns before"), _("the columns to the left"), "evaluate", "left"),
+    Action("shift(1)", _("Columns after"), _("the columns to the right"), "evaluate", "right"),
+    Action("intervals", _("Intervals"), _("show the 95 % intervals, or hide them"), "evaluate", "i"),
+    Action("search", _("Filter"), _("show the reports that have these words"), "evaluate", "slash"),
+    Action("run_page('log')", _("Log"), _("what the evaluation writes, and how far it is"), "evaluate", "l"),
+    Action("stop_run", _("Stop"), _("have the evaluation keep what it has and stop"), "evaluate", "x"),
+    Action("resume_run", _("Resume"), _("go on with an evaluation that ended early"), "evaluate", "r"),
+    Action("duplicate", _("Duplicate"), _("the form, filled in as this evaluation was"), "evaluate", "u"),
+    Action("export_table", _("Export the table"), _("write the reports shown as csv, md or jsonl"), "evaluate", "e"),
+    Action("html", _("HTML report"), _("write a page with everything, for a browser"), "evaluate", "h"),
+    Action("copy_command", _("Copy the command"), _("copy the command that evaluates the same"), "evaluate", "y"),
+    Action("delete", _("Delete"), _("delete an evaluation with all of its reports"), "evaluate", "d"),
+    Action("page('log')", _("Log"), _("what the evaluation writes"), "evaluation", "1,l"),
+    Action("page('facts')", _("Facts"), _("everything known about the evaluation"), "evaluation", "2,f"),
+    # --- a report ---
+    Action("page('rows')", _("Rows"), _("the answers, one line each, and one of them whole"), "report", "1"),
+    Action("page('classes')", _("Classes"), _("the answers by class; enter shows those of one"), "report", "2"),
+    Action("page('kinds')", _("Errors"), _("the answers by what is wrong with them"), "report", "3"),
+    Action("page('confusion')", _("Confusion"), _("which class was answered for which"), "report", "4"),
+    Action("page('facts')", _("Facts"), _("all numbers, and what they stand on"), "report", "5"),
+    Action("search", _("Filter"), _("show the rows that fit: wrong, bleu<20, text:…"), "report", "slash"),
+    Action("sort(1)", _("Sort"), _("sort by the next column"), "report", "s"),
+    Action("sort(-1)", _("Turn the order"), _("sort the other way round"), "report", "S"),
+    Action("sort_by", _("Sort by…"), _("choose the column to sort by"), "report", "c"),
+    Action("judge('good')", _("Good"), _("this answer is good; again takes it back"), "report", "g"),
+    Action("judge('bad')", _("Bad"), _("this answer is bad; again takes it back"), "report", "b"),
+    Action("judge('unsure')", _("Unsure"), _("this answer is hard to judge; again takes it back"), "report", "u"),
+    Action("advance", _("Go on after a verdict"), _("whether a verdict goes on to the next row"), "report", "v"),
+    Action("note", _("Note"), _("write a note to this answer"), "report", "n"),
+    Action("row(-1)", _("Row above"), _("the row above, also from inside one"), "report", "left"),
+    Action("row(1)", _("Row below"), _("the row below, also from inside one"), "report", "right"),
+    Action("unfold", _("All of it"), _("the whole prompt and the thinking, or fold them"), "report", "t"),
+    Action("together", _("In one text"), _("reference and answer as one text, or side by side"), "report", "d"),
+    Action("headline", _("Intervals"), _("all numbers with their intervals on top, or fold them"), "report", "i"),
+    Action("chat_row", _("Open in chat"), _("ask this question again, base and adapter side by side"), "report", "o"),
+    Action("copy_row", _("Copy"), _("copy the question, the reference and the answer"), "report", "y"),
+    Action("add_row", _("Add to a data set"), _("put this row into a data set to train on"), "report", "a"),
+    Action("export_rows", _("Export"), _("write the rows shown as csv, jsonl, md or html"), "report", "e"),
+    # --- a comparison ---
+    Action("show_rows('improved')", _("Improved"), _("the rows that became better"), "compare", "i"),
+    Action("show_rows('regressed')", _("Regressed"), _("the rows that became worse"), "compare", "r"),
+    Action("show_rows('changed')", _("Changed"), _("the rows whose answer is another one"), "compare", "c"),
+    Action("show_rows('all')", _("All rows"), _("all rows"), "compare", "a"),
+    Action("judge", _("Judged by"), _("choose the metric that says what is better"), "compare", "m"),
+    Action("baseline", _("Baseline"), _("compare with another one of them"), "compare", "b"),
+    Action("search", _("Filter"), _("show the rows with a text"), "compare", "slash"),
+    Action("export_comparison", _("Export"), _("write the comparison as md, csv, json or jsonl"), "compare", "e"),
 )
 
 
 def bindings(scope: Scope) -> list[BindingType]:
     """Textual's bindings of a scope. Those of app, chat and form come before the input's own keys."""
     where = "screen." if scope == "message" else ""
-    first = scope in ("app", "chat", "form")
+    first = scope in ("app", "chat", "form", "train_form")
     return [
         Binding(action.keys, where + action.name, action.label, show=False, priority=first, tooltip=action.help)
         for action in ACTIONS

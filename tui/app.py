@@ -72,6 +72,7 @@ LIGHT = Theme(
 
 _SCREENS = {
     "train": ("tui.screens.train", "TrainScreen"),
+    "evaluate": ("tui.screens.evaluate", "EvaluateScreen"),
     "data": ("tui.screens.data", "DataScreen"),
     "models": ("tui.screens.models", "ModelsScreen"),
 }

@@ -1,5 +1,7 @@
 """Watches the runs of a workspace for the whole app: which there are, how they go on, and when one needs a look.
 
+Trainings and evaluations alike: F3 lists the one kind, F4 the other, the line at the bottom and the bell know both.
+
 Runs are folders that others write, so they are polled: four times a second while something runs, else a glance at
 the folder every two seconds, in a thread, which sends nothing to the terminal. Screens subscribe and are told; the line
 at the bottom of every screen is told through the app.
@@ -19,7 +21,7 @@ from typing import Literal, TypeAlias
 from rich.cells import cell_len, set_cell_size
 
 from core.errors import FinetuiError
-from core.i18n import _
+from core.i18n import _, plural
 from core.runs.catalog import list_runs, run_name
 from core.runs.events import RunFinished, RunStarted, Step
 from core.runs.history import History
@@ -43,6 +45,7 @@ _SHORT, _STRIP = 20, 8
 _FIRST_POINTS = 5
 
 Kind: TypeAlias = Literal["finished", "stopped", "failed", "lost", "diverged"]
+EVALUATION = "evaluation"
 
 Severity: TypeAlias = Literal["information", "warning", "error"]
 _SEVERITIES: dict[Kind, Severity] = {
@@ -86,6 +89,11 @@ class Watched:
     @property
     def active(self) -> bool:
         return is_active(self.state)
+
+    @property
+    def evaluates(self) -> bool:
+        """Whether it is an evaluation, not a training."""
+        return self.summary.kind == EVALUATION
 
     @property
     def progress(self) -> float | None:
@@ -141,6 +149,14 @@ class RunWatcher:
     def active(self) -> list[Watched]:
         """The runs that go on, or wait for their turn."""
         return [watched for watched in self.runs.values() if watched.active]
+
+    @property
+    def trainings(self) -> dict[Path, Watched]:
+        return {path: watched for path, watched in self.runs.items() if not watched.evaluates}
+
+    @property
+    def evaluations(self) -> dict[Path, Watched]:
+        return {path: watched for path, watched in self.runs.items() if watched.evaluates}
 
     # --- watching ---
 
@@ -256,18 +272,24 @@ class RunWatcher:
 
 
 def runs_text(active: Sequence[Watched]) -> str:
-    """What the line at the bottom says of the runs that go on: `▸ zh-lora 45% ▆▄▃▂`; empty when there are none."""
+    """What the line at the bottom says of the runs that go on; empty when there are none.
+
+    `▸ zh-lora 45% ▆▄▃▂` is a training, `▸ eval zh-lora 45%` an evaluation.
+    """
     if not active:
         return ""
     first = next((watched for watched in active if watched.state == "running"), active[0])
     others = f" +{len(active) - 1}" if len(active) > 1 else ""
+    name = _short(first.name)
+    if first.evaluates and not name.startswith("eval"):
+        name = _("eval {name}").format(name=name)
     if first.state == "queued":
-        return "⋯ " + _("{name} waits").format(name=_short(first.name)) + others
+        return "⋯ " + _("{name} waits").format(name=name) + others
     progress = first.progress
     share = f" {progress:.0%}" if progress is not None else ""
     curve = first.history.curves.get("loss") if first.history is not None else None
     bars = " " + sparkline(curve.slices, _STRIP) if curve is not None else ""
-    return f"▸ {_short(first.name)}{share}{bars}{others}"
+    return f"▸ {name}{share}{bars}{others}"
 
 
 def _short(name: str) -> str:
@@ -281,10 +303,25 @@ def _ending(watched: Watched, history: History) -> Alarm:
     if watched.state == "failed" and failed is not None:
         return Alarm("failed", watched.name, _("{name} failed"), ". ".join(filter(None, (failed.error, failed.hint))))
     if watched.state == "stopped" and finished is not None:
-        return Alarm("stopped", watched.name, _("{name} has stopped"), _("at step {n}").format(n=finished.step))
+        told = _answers_told(history) if watched.evaluates else _("at step {n}").format(n=finished.step)
+        return Alarm("stopped", watched.name, _("{name} has stopped"), told)
     if watched.state == "finished" and finished is not None:
-        return Alarm("finished", watched.name, _("{name} is finished"), _results(finished))
+        told = _answers_told(history) if watched.evaluates else _results(finished)
+        return Alarm("finished", watched.name, _("{name} is finished"), told)
     return Alarm("lost", watched.name, _("{name} is lost"), _("its processes are gone without a word"))
+
+
+def _answers_told(history: History) -> str:
+    """`200 answers`, `120 of 200 answers`; and how many failed."""
+    answered = history.answered
+    if answered is None:
+        return ""
+    told = plural("{count} answer", "{count} answers", answered.done)
+    if answered.done < answered.total:
+        told = _("{done} of {total} answers").format(done=answered.done, total=answered.total)
+    if answered.failed:
+        told += ", " + plural("{count} failed", "{count} failed", answered.failed)
+    return told
 
 
 def _results(event: RunFinished) -> str:

@@ -32,11 +32,11 @@ from tui import plan_child
 from tui.forms import OptionRow
 from tui.grouped_form import GroupedForm
 from tui.run_watcher import RunWatcher
-from tui.screens import train_form as form_module
+from tui.screens import run_form
 from tui.screens.choose import ChooseWord
 from tui.screens.train import TrainScreen
 from tui.screens.train_form import TrainForm
-from tui.training_options import command_of, defaults, file_texts, preset_texts, relevant, said, settings_of, yaml_of
+from tui.training_options import TEXTS, relevant
 from tui.widgets.dialogs import Confirm
 
 PLAN = Plan(
@@ -173,7 +173,7 @@ def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
     (ws.data / "dataset_info.json").write_text(json.dumps({"intro": {"file_name": "intro.json"}}))
     monkeypatch.setenv("FINETUI_TRAINER_COMMAND", json.dumps(COMMAND))
     monkeypatch.setenv("FINETUI_LOCKS", str(tmp_path / "locks"))
-    monkeypatch.setattr(form_module, "_PLAN_SECONDS", 0.01)
+    monkeypatch.setattr(run_form, "_LOOK_SECONDS", 0.01)
     answers(monkeypatch, tmp_path, Planning(0.5), PLAN)
     return ws
 
@@ -283,7 +283,7 @@ async def test_rows_that_mean_nothing_now_are_hidden(form: Any) -> None:
         await screen.until(lambda: "pre_seq_len" in screen.rows(), "the prefix")
         assert screen.value("finetuning_type") == "p_tuning"
         assert "lora_rank" not in screen.rows()
-        kept = said(screen.screen.query_one(GroupedForm).values)
+        kept = TEXTS.said(screen.screen.query_one(GroupedForm).values)
         assert kept == {"finetuning_type": "p_tuning", "model_name_or_path": "demo"}
 
 
@@ -294,7 +294,7 @@ async def test_seldom_options_are_folded_until_they_are_wanted(form: Any) -> Non
         assert "weight_decay" not in few
         await screen.press("ctrl+l")
         every = screen.rows()
-        assert set(every) == {name for name in defaults() if relevant(name, defaults())}
+        assert set(every) == {name for name in TEXTS.defaults() if relevant(name, TEXTS.defaults())}
         await screen.put("weight_decay", "0.1")
         await screen.press("ctrl+l")
         await screen.until(lambda: len(screen.rows()) == len(few) + 1, "folded again")
@@ -374,10 +374,10 @@ async def test_the_longest_batch_is_tried_when_asked(
 
 
 async def test_a_run_is_duplicated_with_changes(form: Any, workspace: Workspace) -> None:
-    texts = {**defaults(), "dataset": "intro", "lora_rank": "3", "weight_decay": "0.25", "output_dir": "first"}
+    texts = {**TEXTS.defaults(), "dataset": "intro", "lora_rank": "3", "weight_decay": "0.25", "output_dir": "first"}
     run = workspace.runs / "first"
     run.mkdir(parents=True)
-    (run / "config.yaml").write_text(yaml_of(settings_of(texts)))
+    (run / "config.yaml").write_text(TEXTS.yaml_of(TEXTS.settings_of(texts)))
     (run / "launch.json").write_text("{}")
     async with form(key="c") as screen:
         assert [screen.value(name) for name in ("dataset", "lora_rank", "output_dir")] == ["intro", "3", ""]
@@ -397,7 +397,7 @@ async def test_saved_as_yaml_it_says_the_same(form: Any, workspace: Workspace) -
         await screen.until(path.exists, "the file")
         assert (
             load(TRAINING, file=path).values()
-            == settings_of({"dataset": "intro", "model_name_or_path": "demo"}).values()
+            == TEXTS.settings_of({"dataset": "intro", "model_name_or_path": "demo"}).values()
         )
         path.write_text("kept")
         await screen.press("ctrl+s")
@@ -420,20 +420,20 @@ async def test_what_was_filled_in_is_not_lost_by_one_key(form: Any) -> None:
 
 
 def test_the_command_trains_the_same() -> None:
-    values = {**defaults(), "dataset": "a,b", "lora_rank": "4", "default_system": "it's 你好", "shuffle": "false"}
+    values = {**TEXTS.defaults(), "dataset": "a,b", "lora_rank": "4", "default_system": "it's 你好", "shuffle": "false"}
     values["probe_prompt"] = '["one, two", "[three"]'
-    command = command_of(values)
+    command = TEXTS.command_of(values)
     assert command.startswith("finetui train ")
     words = shlex.split(command)[2:]
-    assert load(TRAINING, arguments=words).values() == settings_of(values).values()
-    assert command_of(defaults()) == "finetui train"
+    assert load(TRAINING, arguments=words).values() == TEXTS.settings_of(values).values()
+    assert TEXTS.command_of(TEXTS.defaults()) == "finetui train"
 
 
 @pytest.mark.parametrize("name", [preset.name for preset in list_presets("train")])
 def test_every_preset_fills_the_form(name: str, tmp_path: Path) -> None:
-    texts = preset_texts(name)
+    texts = TEXTS.preset_texts(name)
     values = load([*TRAINING, TrainingSourceOptions], values={"preset": name})
-    assert {key: value for key, value in values.values().items() if key in texts} == settings_of(texts).values()
+    assert {key: value for key, value in values.values().items() if key in texts} == TEXTS.settings_of(texts).values()
     path = tmp_path / "config.yaml"
-    path.write_text(yaml_of(settings_of({**texts, "output_dir": "elsewhere"})))
-    assert file_texts(path) == {**texts, "output_dir": ""}
+    path.write_text(TEXTS.yaml_of(TEXTS.settings_of({**texts, "output_dir": "elsewhere"})))
+    assert TEXTS.file_texts(path) == {**texts, "output_dir": ""}

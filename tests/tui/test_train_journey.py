@@ -22,15 +22,15 @@ from core.workspace import Workspace
 from folders import make_model
 from scripted_runs import ScriptedRun
 from tui import plan_child
+from tui.charts.plot import View, _step_row
 from tui.forms import OptionRow
 from tui.run_watcher import RunWatcher, Watched, runs_text
-from tui.screens import train_form as form_module
+from tui.screens import run_form
 from tui.screens.choose import ChooseWord
 from tui.screens.data import DataScreen
 from tui.screens.train import TrainScreen
 from tui.screens.train_form import TrainForm
 from tui.widgets.plan_pane import PlanPane
-from tui.charts.plot import View, _step_row
 from tui.widgets.preset_list import PresetList
 from tui.widgets.run_rows import progress_line
 from tui.widgets.status_bar import StatusBar
@@ -64,7 +64,7 @@ def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
     ws.data.mkdir()
     (ws.data / "intro.json").write_text(json.dumps([{"instruction": "q", "output": "a"}]))
     (ws.data / "dataset_info.json").write_text(json.dumps({"intro": {"file_name": "intro.json"}}))
-    monkeypatch.setattr(form_module, "_PLAN_SECONDS", 0.01)
+    monkeypatch.setattr(run_form, "_LOOK_SECONDS", 0.01)
     return ws
 
 
@@ -127,7 +127,7 @@ async def test_what_stood_against_it_is_marked_as_being_looked_at_again(
     async with opened(workspace) as (app, pilot):
         text = app.screen.query_one("#plan-text", Static)
         assert "there is nothing to train on" in str(text.content)
-        monkeypatch.setattr(form_module, "_PLAN_SECONDS", 60)
+        monkeypatch.setattr(run_form, "_LOOK_SECONDS", 60)
         for _row in range(40):
             if at(app) == "dataset":
                 break

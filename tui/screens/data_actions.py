@@ -215,7 +215,7 @@ class DataActions(Screen[None]):
                 if isinstance(self.app.screen, TrainScreen):
                     self.app.screen.go_to_run(run)
 
-        self.app.push_screen(TrainForm(self.workspace, dataset=data_set.name), started)
+        self.app.push_screen(TrainForm(self.workspace, given={"dataset": data_set.name}), started)
 
     # --- splitting ---
 

@@ -22,8 +22,13 @@ _TITLES: dict[Scope, str] = {
     "message": _("On a message (ctrl+up goes there, esc comes back)"),
     "train": _("On the Train screen"),
     "curves": _("In its curves (tab goes there)"),
-    "form": _("In the form of a training"),
+    "form": _("In the form of a training or an evaluation"),
+    "train_form": _("In the form of a training"),
     "data": _("On the Data screen"),
+    "evaluate": _("On the Evaluate screen"),
+    "evaluation": _("On the log of an evaluation (esc comes back)"),
+    "report": _("In a report"),
+    "compare": _("In a comparison of reports"),
 }
 _KEYS_WIDTH = 30
 
@@ -36,7 +41,7 @@ _TYPING = (
     ("esc", _("stop the answer; from a panel or message: back to the input")),
     ("ctrl+c", _("copy a selection; else stop the answer")),
     ("shift+tab", _("go round: input, messages, panels")),
-    ("ctrl+o", _("then c chat, t train, d data, m models: where function keys do not arrive")),
+    ("ctrl+o", _("then c chat, t train, e evaluate, d data, m models: where function keys do not arrive")),
     ("ctrl+p", _("command palette")),
 )
 

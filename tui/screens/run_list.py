@@ -42,7 +42,7 @@ class ListedRuns(RunActions):
     def _ordered(self) -> list[Watched]:
         """Those that go on first, then the newest."""
         words = self.query_one("#train-filter", Input).value.casefold().split()
-        found = [watched for watched in reversed(self.watcher.runs.values()) if _has(watched, words)]
+        found = [watched for watched in reversed(self.watcher.trainings.values()) if _has(watched, words)]
         return sorted(found, key=lambda watched: not watched.active)
 
     def _list_runs(self) -> None:
@@ -80,15 +80,16 @@ class ListedRuns(RunActions):
         return self._prompts[path]
 
     def _tell_title(self) -> None:
-        active = len(self.watcher.active)
+        trainings = self.watcher.trainings
+        active = sum(watched.active for watched in trainings.values())
         said = plural("{count} running", "{count} running", active) if active else ""
-        title = Content.assemble((_("Runs"), "bold"), (f"  {len(self.watcher.runs)}", "$muted"), "  ", said)
+        title = Content.assemble((_("Runs"), "bold"), (f"  {len(trainings)}", "$muted"), "  ", said)
         tell_line(self.query_one("#train-title", Static), title)
 
     def _tell_none(self) -> None:
         """Where there is no run, say how to get one."""
         none = self.query_one("#train-none", Static)
-        empty = self.watcher.scanned and not self.watcher.runs
+        empty = self.watcher.scanned and not self.watcher.trainings
         none.display = empty
         self.query_one("#train-body").display = not empty
         if not empty and self.focused is None:  # what is hidden loses the keyboard

@@ -1,399 +1,74 @@
-"""The form of a training: presets first, then the options in groups, and the plan beside them as one types.
-
-The form knows texts; `core.config` says what they mean, `core.launch` whether this machine can do it, and the engine,
-in a process of its own, what it will be. Each mistake stands at its row. Nothing is started before ctrl+r.
-"""
+"""The form of a training. Its plan is found out by the engine, in a process of its own, as one types."""
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping, Sequence
 from contextlib import aclosing
-from dataclasses import replace
-from pathlib import Path
+from functools import partial
 from typing import ClassVar
 
-from textual import on, work
-from textual.app import ComposeResult
-from textual.binding import Binding, BindingType
-from textual.containers import Horizontal, VerticalScroll
-from textual.content import Content
-from textual.screen import Screen
-from textual.timer import Timer
-from textual.widget import Widget
-from textual.widgets import Static
+from textual.binding import BindingType
 
-from core.config.sources import list_presets
-from core.errors import ConfigError, FinetuiError, Problem
-from core.i18n import _, plural
+from core.config.load import Settings
+from core.errors import Problem
+from core.i18n import _
 from core.launch.prepare import Prepared, prepare, start
 from core.runs.plan import DryStep, Plan, Planning, Refused
-from core.untrusted import inert, inert_line
-from core.workspace import Workspace, load_state
-from tui import clipboard
+from core.runs.rundir import RunDirectory
 from tui.actions import bindings
-from tui.forms import OptionForm
-from tui.grouped_form import GroupedForm
 from tui.plan_child import ask_plan
-from tui.screens.choose import ChooseWord
-from tui.screens.writing import write_file
-from tui.training_options import (
-    BASIC,
-    command_of,
-    defaults,
-    file_texts,
-    option_of,
-    option_specs,
-    preset_texts,
-    relevant,
-    said,
-    settings_of,
-    suggested,
-    yaml_of,
-)
-from tui.widgets.dialogs import AskText, Confirm
+from tui.screens.run_form import RunForm
+from tui.training_options import TEXTS, suggested
 from tui.widgets.plan_pane import PlanPane
-from tui.widgets.preset_list import PresetList
-from tui.widgets.status_bar import SharedStatusBar
-
-_WIDE, _PLAN = 100, 44
-_PLAN_SECONDS = 0.7
-"""Rest between the last key and the plan: it costs a process."""
 
 
-class TrainForm(Screen[Path | None]):
-    """Fills in the options of a training and starts it; the run's folder, or None when nothing was started.
+class TrainForm(RunForm[Prepared]):
+    """Fills in the options of a training and starts it."""
 
-    Args:
-        workspace: where data, models and runs lie.
-        config: a run's `config.yaml` to begin with.
-        dataset: the set to train on, whichever preset is chosen.
-    """
+    TEXTS = TEXTS
+    NAME = _("New training")
+    SCOPES: ClassVar[tuple[str, ...]] = ("form", "train_form")
+    BINDINGS: ClassVar[list[BindingType]] = [*bindings("train_form")]
 
-    SCOPES: ClassVar[tuple[str, ...]] = ("form",)
-    BINDINGS: ClassVar[list[BindingType]] = [*bindings("form"), Binding("escape", "back", _("Back"), show=False)]
-    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (_WIDE, "-wide")]  # noqa: RUF012  Textual declares no class variable
-    DEFAULT_CSS = f"""
-    TrainForm #form-title {{ height: 1; padding: 0 1; }}
-    TrainForm #form-body {{ height: 1fr; }}
-    TrainForm #form-rows {{ width: 1fr; scrollbar-size-vertical: 1; }}
-    TrainForm GroupedForm {{ height: auto; overflow-y: hidden; }}
-    TrainForm PlanPane {{ width: {_PLAN}; border-left: solid $panel; }}
-    TrainForm PlanPane:focus {{ border-left: solid $primary; }}
-    TrainForm #form-keys {{ height: 1; padding: 0 1; background: $panel; color: $text-muted; }}
-    TrainForm.-narrow PlanPane {{ display: none; }}
-    TrainForm.-narrow.-plan PlanPane {{ display: block; width: 1fr; border-left: none; }}
-    TrainForm.-narrow.-plan #form-rows {{ display: none; }}
-    """
+    def suggested(self) -> Mapping[str, Sequence[str]]:
+        return suggested(self.workspace)
 
-    def __init__(self, workspace: Workspace, config: Path | None = None, *, dataset: str = "") -> None:
-        super().__init__()
-        self.workspace = workspace
-        self._config = config
-        self._given = {"dataset": dataset} if dataset else {}
-        self._begun: Mapping[str, str] = {**defaults(), "model_name_or_path": self._usual_model(), **self._given}
-        self._problems: tuple[Problem, ...] = ()
-        """What is known to stand against it now."""
-        self._found: tuple[Problem, ...] = ()
-        """Of these, what the last look at data and models has told."""
-        self._stood = False
-        """Whether problems stand in the plan's place."""
-        self._prepared: Prepared | None = None
-        self._timer: Timer | None = None
-        self._starting = False
-        self._before_plan: Widget | None = None
-        """Where the keyboard was when it went to the plan."""
+    def prepared(self, settings: Settings) -> Prepared:
+        return prepare(settings, self.workspace)
 
-    def compose(self) -> ComposeResult:
-        yield Static(Content(_("New training: begin with a preset, or with the rows below it")), id="form-title")
-        with Horizontal(id="form-body"):
-            yield VerticalScroll(id="form-rows", can_focus=False)
-            yield PlanPane(id="form-plan")
-        yield Static(Content(""), id="form-keys")
-        yield SharedStatusBar()
+    def started(self, prepared: Prepared) -> RunDirectory:
+        return start(prepared)
 
-    async def on_mount(self) -> None:
-        words = await asyncio.to_thread(suggested, self.workspace)
-        rows = self.query_one("#form-rows")
-        form = GroupedForm(option_specs(), self._begun, basic=BASIC, relevant=relevant, suggested=words)
-        listed = PresetList(list_presets("train"))
-        if self._config is None:
-            await rows.mount(listed)
-        await rows.mount(form)
-        self._tell_keys()
-        if self._config is None:
-            listed.options.focus()
-        else:
-            self._begin_with_file(self._config)
-        self._consider()
+    def file_name(self) -> str:
+        return f"{self.form.values.get('finetuning_type') or 'train'}.yaml"
 
-    def _usual_model(self) -> str:
-        """The one that answers in the chat."""
-        speaker = load_state(self.workspace).get("speaker")
-        name = speaker.get("model") if isinstance(speaker, dict) else None
-        return name if isinstance(name, str) and name else defaults()["model_name_or_path"]
+    def own_keys(self) -> list[str]:
+        return [_("ctrl+t try a batch")]
 
-    @property
-    def form(self) -> GroupedForm:
-        return self.query_one(GroupedForm)
-
-    def _tell_keys(self) -> None:
-        keys = [
-            _("ctrl+r start"),
-            _("enter lists"),
-            _("ctrl+f find"),
-            _("ctrl+l all options"),
-            *([_("ctrl+g plan")] if self.has_class("-narrow") else []),
-            _("ctrl+t try a batch"),
-            _("ctrl+s save"),
-            _("ctrl+y command"),
-            _("esc back"),
-        ]
-        line = Content("  ").join(map(Content, keys)).truncate(max(1, self.size.width - 2), ellipsis=True)
-        self.query_one("#form-keys", Static).update(line)
-
-    def on_resize(self) -> None:
-        self._tell_keys()
-
-    def _tell(self, error: FinetuiError) -> None:
-        self.notify(inert(error.hint), title=inert(error.message), severity="error", markup=False)
-
-    # --- what it begins with ---
-
-    @on(PresetList.Chosen)
-    def _preset_chosen(self, event: PresetList.Chosen) -> None:
-        before = self.form.values
-        texts = preset_texts(event.preset.name)
-        if texts["model_name_or_path"] == defaults()["model_name_or_path"]:
-            texts["model_name_or_path"] = before["model_name_or_path"]
-        self._begin({**texts, **self._given}, event.preset.name)
-        self.form.go_to("model_name_or_path")
-
-    def _begin_with_file(self, config: Path) -> None:
-        try:
-            self._begin(file_texts(config), _("as {name}").format(name=inert_line(config.parent.name)))
-        except ConfigError as error:
-            self._tell(error)
-        self.form.go_to("model_name_or_path")
-
-    def _begin(self, texts: Mapping[str, str], name: str) -> None:
-        self._begun = texts
-        self.form.tell(texts)
-        title = Content.assemble((_("New training"), "bold"), f"  {name}")
-        self.query_one("#form-title", Static).update(title)
-        self._consider()
-
-    # --- rows ---
-
-    @on(GroupedForm.Asked)
-    def _list_words(self, event: GroupedForm.Asked) -> None:
-        row = event.row
-
-        def chosen(word: str | None) -> None:
-            if word is not None:
-                row.tell(word)
-
-        self.app.push_screen(ChooseWord(row.spec.name, row.words, row.input.value), chosen)
-
-    @on(OptionForm.Edited)
-    def _edited(self, event: OptionForm.Edited) -> None:
-        event.stop()
-        self._consider()
-
-    def action_unfold(self) -> None:
-        self.form.unfold()
-
-    def action_find_option(self) -> None:
-        """Go to an option by its name, wherever it is folded away."""
-
-        def chosen(name: str | None) -> None:
-            if name is not None:
-                self.form.reveal(name)
-
-        self.app.push_screen(ChooseWord(_("Which option?"), self.form.names), chosen)
-
-    # --- the plan ---
-
-    def _consider(self) -> None:
-        """Look at what the texts mean, and have it planned when they mean something."""
-        self._prepared = None
-        self.workers.cancel_group(self, "plan")
-        if self._timer is not None:
-            self._timer.stop()
-        try:
-            settings_of(self.form.values)
-        except ConfigError as error:
-            self._found = ()
-            self._show_problems(error.problems)
-            return
-        # What only a look at data and models can tell stays at its row until they were looked at again.
-        self._problems = ()
-        self.form.show_problems(self._found)
-        self.query_one(PlanPane).say("…", None if self._found else self._nothing_wrong())
-        self._timer = self.set_timer(_PLAN_SECONDS, self._plan)
-
-    def _show_problems(self, problems: Sequence[Problem], total: int = 0) -> None:
-        """At their rows, and all of them in the plan's place."""
-        self._stood = bool(problems)
-        self._problems = tuple(replace(problem, where=option_of(problem.where)) for problem in problems)
-        self.form.show_problems(self._problems)
-        if problems:
-            self.query_one(PlanPane).show_problems(problems, total)
-
-    def _nothing_wrong(self) -> Content | None:
-        """What takes the place of problems that are mended; None where there were none."""
-        stood, self._stood = self._stood, False
-        return Content("") if stood else None
-
-    def _found_against(self, problems: Sequence[Problem], total: int = 0) -> None:
-        """Problems that a look at data and models has told."""
-        self._show_problems(problems, total)
-        self._found = self._problems
-
-    @work(exclusive=True, group="plan")
-    async def _plan(self, dry: bool = False) -> None:
+    async def look(self, prepared: Prepared, *, dry: bool = False) -> None:
+        """What the engine finds out."""
         pane = self.query_one(PlanPane)
-        try:
-            prepared = await self._prepare()
-            self._found = ()
-            self.form.show_problems(())
-            pane.say("…", self._nothing_wrong())
-            cautions = [Problem("", caution.message, caution.hint) for caution in prepared.cautions]
-            async with aclosing(ask_plan(prepared.config, prepared.workspace, dry=dry)) as records:
-                async for record in records:
-                    if not self.display:  # the form is being left, its rows may be gone already
-                        return
-                    match record:
-                        case Planning(fraction=fraction):
-                            pane.say(_("rows become tokens {share:.0%}").format(share=fraction))
-                        case Refused(problems=problems, total=total):
-                            self._found_against(problems, total)
-                        case Plan():
-                            pane.show_plan(record, cautions)
-                            if dry:
-                                pane.say(_("trying the longest batch…"))
-                        case DryStep():
-                            pane.show_dry(record)
-        except FinetuiError as error:
-            self._tell_no_plan(error)
-
-    def _tell_no_plan(self, error: FinetuiError) -> None:
-        if not self.display:
-            return
-        if isinstance(error, ConfigError):
-            self._found_against(error.problems)
-        else:
-            text = Content(inert(f"{error.message}\n{error.hint}"))
-            self.query_one(PlanPane).say(_("not known"), text)
-
-    async def _prepare(self) -> Prepared:
-        """The training, with everything looked at that it stands on.
-
-        Raises:
-            ConfigError: all that stands against it.
-        """
-        if self._prepared is None:
-            settings = settings_of(self.form.values)
-            self._prepared = await asyncio.to_thread(prepare, settings, self.workspace)
-        return self._prepared
+        cautions = [Problem("", caution.message, caution.hint) for caution in prepared.cautions]
+        async with aclosing(ask_plan(prepared.config, prepared.workspace, dry=dry)) as records:
+            async for record in records:
+                if not self.display:  # the form is being left, its rows may be gone already
+                    return
+                match record:
+                    case Planning(fraction=fraction):
+                        pane.say(_("rows become tokens {share:.0%}").format(share=fraction))
+                    case Refused(problems=problems, total=total):
+                        self.found_against(problems, total)
+                    case Plan():
+                        pane.show_plan(record, cautions)
+                        if dry:
+                            pane.say(_("trying the longest batch…"))
+                    case DryStep():
+                        pane.show_dry(record)
 
     def action_try_batch(self) -> None:
         """Load the model and measure an update with the longest batch."""
-        if self._problems:
-            self._go_to_problem()
+        if self.problems_stand():
             return
-        if self._timer is not None:
-            self._timer.stop()
+        self.rest()
         self.query_one(PlanPane).say(_("planning…"))
-        self._plan(dry=True)
-
-    def action_plan(self) -> None:
-        """Go to the plan, to scroll in it, and back."""
-        pane = self.query_one(PlanPane)
-        if pane.has_focus:
-            self._leave_plan()
-            return
-        self._before_plan = self.focused
-        pane.can_focus = True
-        self.add_class("-plan")
-        self.call_after_refresh(pane.focus)
-
-    def _leave_plan(self) -> None:
-        pane = self.query_one(PlanPane)
-        self.remove_class("-plan")
-        self.set_focus(None)
-        pane.can_focus = False
-        self.call_after_refresh(self._focus_rows)  # they have to be in view again
-
-    def _focus_rows(self) -> None:
-        if self._before_plan is not None and self._before_plan.is_attached and self._before_plan.focusable:
-            self._before_plan.focus()
-        else:
-            self.form.go_to("model_name_or_path")
-
-    # --- what becomes of it ---
-
-    def _go_to_problem(self) -> None:
-        count = len(self._problems)
-        told = plural("{count} problem stands against it.", "{count} problems stand against it.", count)
-        self.notify(told, severity="warning")
-        self.remove_class("-plan")
-        for problem in self._problems:
-            if self.form.go_to(problem.where):
-                return
-
-    def action_start_run(self) -> None:
-        """Start, unless something stands against it."""
-        if self._starting:
-            return
-        if self._problems:
-            self._go_to_problem()
-            return
-        self._start()
-
-    @work
-    async def _start(self) -> None:
-        self._starting = True
-        try:
-            prepared = await self._prepare()
-            run = await asyncio.to_thread(start, prepared)
-        except ConfigError as error:
-            self._found_against(error.problems)
-            self._go_to_problem()
-            return
-        finally:
-            self._starting = False
-        self.notify(_("{name} has started.").format(name=inert_line(run.name)), markup=False)
-        self.dismiss(run.path)
-
-    def action_save_yaml(self) -> None:
-        """Ask for a file, and write all options into it."""
-        try:
-            settings = settings_of(self.form.values)
-        except ConfigError:
-            self._go_to_problem()
-            return
-
-        def named(name: str | None) -> None:
-            if name:
-                write_file(self, self.workspace.root / Path(name).expanduser(), yaml_of(settings))
-
-        method = self.form.values.get("finetuning_type") or "train"
-        self.app.push_screen(AskText(_("Save the options in which file?"), f"{method}.yaml"), named)
-
-    async def action_copy_command(self) -> None:
-        await clipboard.copy(self.app, command_of(self.form.values), self.workspace.state)
-
-    def action_back(self) -> None:
-        """One step: out of the plan, out of the form; what was filled in is asked about."""
-        if self.query_one(PlanPane).has_focus:
-            self._leave_plan()
-        elif said(self.form.values) == said(self._begun):
-            self.dismiss(None)
-        else:
-            question = _("Leave the form? What you changed is lost.")
-            self.app.push_screen(Confirm(question, _("ctrl+s keeps it in a file")), self._left)
-
-    def _left(self, confirmed: bool | None) -> None:
-        if confirmed:
-            self.dismiss(None)
+        self.plan(partial(self.look, dry=True))

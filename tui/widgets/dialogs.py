@@ -101,6 +101,7 @@ class Chord(Dialog[str | None]):
     BINDINGS: ClassVar[list[BindingType]] = [
         ("c", "dismiss('chat')"),
         ("t", "dismiss('train')"),
+        ("e", "dismiss('evaluate')"),
         ("d", "dismiss('data')"),
         ("m", "dismiss('models')"),
         ("escape,ctrl+o", "dismiss(None)"),
@@ -109,4 +110,4 @@ class Chord(Dialog[str | None]):
     def compose(self) -> ComposeResult:
         with Vertical(classes="dialog-box"):
             yield Static(Content(_("Go to")), classes="dialog-title")
-            yield Static(Content(_("c  Chat\nt  Train\nd  Data\nm  Models")))
+            yield Static(Content(_("c  Chat\nt  Train\ne  Evaluate\nd  Data\nm  Models")))

@@ -1,0 +1,405 @@
+"""The form of something that is started as a run: presets first, then the options in groups, and beside them what it
+will be, as one types.
+
+The form knows texts; `core.config` says what they mean, `core.launch` whether this machine can do it. Each mistake
+stands at its row. Nothing is started before ctrl+r. Trainings and evaluations differ in their options and in what is
+told of them, and in nothing else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import ClassVar, Generic, TypeVar
+
+from textual import on, work
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Horizontal, VerticalScroll
+from textual.content import Content
+from textual.screen import Screen
+from textual.timer import Timer
+from textual.widget import Widget
+from textual.widgets import Static
+
+from core.config.load import Settings
+from core.errors import ConfigError, FinetuiError, Problem
+from core.i18n import _, plural
+from core.runs.rundir import RunDirectory
+from core.untrusted import inert, inert_line
+from core.workspace import Workspace, load_state
+from tui import clipboard
+from tui.actions import bindings
+from tui.forms import OptionForm
+from tui.grouped_form import GroupedForm
+from tui.option_texts import OptionTexts, option_of
+from tui.screens.choose import ChooseWord
+from tui.screens.writing import write_file
+from tui.widgets.dialogs import AskText, Confirm
+from tui.widgets.plan_pane import PlanPane
+from tui.widgets.preset_list import PresetList
+from tui.widgets.status_bar import SharedStatusBar
+
+P = TypeVar("P")
+_WIDE, _PLAN = 100, 44
+_LOOK_SECONDS = 0.7
+"""Rest between the last key and the look at data and models: it costs a process, or some files that are read."""
+_FIRST = "model_name_or_path"
+
+
+class RunForm(Screen[Path | None], Generic[P]):
+    """Fills in options and starts a run; its folder, or None when nothing was started.
+
+    `P` is the run as it is prepared. What a form of a kind says of itself are its class variables.
+
+    Args:
+        workspace: where data, models and runs lie.
+        config: a run's `config.yaml` to begin with.
+        given: texts that are in it whichever preset is chosen.
+    """
+
+    TEXTS: ClassVar[OptionTexts]
+    NAME: ClassVar[str]
+    """`New training`."""
+    SCOPES: ClassVar[tuple[str, ...]] = ("form",)
+    BINDINGS: ClassVar[list[BindingType]] = [*bindings("form"), Binding("escape", "back", _("Back"), show=False)]
+    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (_WIDE, "-wide")]  # noqa: RUF012  Textual declares no class variable
+    DEFAULT_CSS = f"""
+    RunForm #form-title {{ height: 1; padding: 0 1; }}
+    RunForm #form-body {{ height: 1fr; }}
+    RunForm #form-rows {{ width: 1fr; scrollbar-size-vertical: 1; }}
+    RunForm GroupedForm {{ height: auto; overflow-y: hidden; }}
+    RunForm PlanPane {{ width: {_PLAN}; border-left: solid $panel; }}
+    RunForm PlanPane:focus {{ border-left: solid $primary; }}
+    RunForm #form-keys {{ height: 1; padding: 0 1; background: $panel; color: $text-muted; }}
+    RunForm.-narrow PlanPane {{ display: none; }}
+    RunForm.-narrow.-plan PlanPane {{ display: block; width: 1fr; border-left: none; }}
+    RunForm.-narrow.-plan #form-rows {{ display: none; }}
+    """
+
+    def __init__(
+        self, workspace: Workspace, config: Path | None = None, *, given: Mapping[str, str] | None = None
+    ) -> None:
+        super().__init__()
+        self.workspace = workspace
+        self._config = config
+        self._given = dict(given or {})
+        usual = {**self.TEXTS.defaults(), _FIRST: self._usual_model()}
+        self._begun: Mapping[str, str] = {**usual, **self._given}
+        self._problems: tuple[Problem, ...] = ()
+        """What is known to stand against it now."""
+        self._found: tuple[Problem, ...] = ()
+        """Of these, what the last look at data and models has told."""
+        self._stood = False
+        """Whether problems stand in the plan's place."""
+        self._prepared: P | None = None
+        self._timer: Timer | None = None
+        self._starting = False
+        self._before_plan: Widget | None = None
+        """Where the keyboard was when it went to the plan."""
+
+    # --- what a form of a kind knows ---
+
+    def suggested(self) -> Mapping[str, Sequence[str]]:
+        """What there is for options that name something; asked in a thread."""
+        raise NotImplementedError
+
+    def prepared(self, settings: Settings) -> P:
+        """The run with everything looked at that it stands on; asked in a thread.
+
+        Raises:
+            ConfigError: all that stands against it.
+        """
+        raise NotImplementedError
+
+    def started(self, prepared: P) -> RunDirectory:
+        """Start it; asked in a thread."""
+        raise NotImplementedError
+
+    async def look(self, prepared: P) -> None:
+        """Tell what it will be."""
+        raise NotImplementedError
+
+    def file_name(self) -> str:
+        """What a file with these options is called unless one says otherwise."""
+        return f"{self.TEXTS.command}.yaml"
+
+    def own_keys(self) -> list[str]:
+        """Keys that only this form has, for the line of keys."""
+        return []
+
+    # --- the form ---
+
+    def compose(self) -> ComposeResult:
+        told = _("{name}: begin with a preset, or with the rows below it").format(name=self.NAME)
+        yield Static(Content(told), id="form-title")
+        with Horizontal(id="form-body"):
+            yield VerticalScroll(id="form-rows", can_focus=False)
+            yield PlanPane(id="form-plan")
+        yield Static(Content(""), id="form-keys")
+        yield SharedStatusBar()
+
+    async def on_mount(self) -> None:
+        words = await asyncio.to_thread(self.suggested)
+        rows, texts = self.query_one("#form-rows"), self.TEXTS
+        form = GroupedForm(texts.specs, self._begun, basic=texts.basic, relevant=texts.relevant, suggested=words)
+        listed = PresetList(texts.presets())
+        if self._config is None:
+            await rows.mount(listed)
+        await rows.mount(form)
+        self._tell_keys()
+        if self._config is None:
+            listed.options.focus()
+        else:
+            self._begin_with_file(self._config)
+        self._consider()
+
+    def _usual_model(self) -> str:
+        """The one that answers in the chat."""
+        speaker = load_state(self.workspace).get("speaker")
+        name = speaker.get("model") if isinstance(speaker, dict) else None
+        return name if isinstance(name, str) and name else self.TEXTS.defaults()[_FIRST]
+
+    @property
+    def form(self) -> GroupedForm:
+        return self.query_one(GroupedForm)
+
+    def _tell_keys(self) -> None:
+        keys = [
+            _("ctrl+r start"),
+            _("enter lists"),
+            _("ctrl+f find"),
+            _("ctrl+l all options"),
+            *([_("ctrl+g plan")] if self.has_class("-narrow") else []),
+            *self.own_keys(),
+            _("ctrl+s save"),
+            _("ctrl+y command"),
+            _("esc back"),
+        ]
+        line = Content("  ").join(map(Content, keys)).truncate(max(1, self.size.width - 2), ellipsis=True)
+        self.query_one("#form-keys", Static).update(line)
+
+    def on_resize(self) -> None:
+        self._tell_keys()
+
+    def _tell(self, error: FinetuiError) -> None:
+        self.notify(inert(error.hint), title=inert(error.message), severity="error", markup=False)
+
+    # --- what it begins with ---
+
+    @on(PresetList.Chosen)
+    def _preset_chosen(self, event: PresetList.Chosen) -> None:
+        before, usual = self.form.values, self.TEXTS.defaults()
+        texts = self.TEXTS.preset_texts(event.preset.name)
+        if texts[_FIRST] == usual[_FIRST]:
+            texts[_FIRST] = before[_FIRST]
+        self._begin({**texts, **self._given}, event.preset.name)
+        self.form.go_to(_FIRST)
+
+    def _begin_with_file(self, config: Path) -> None:
+        try:
+            self._begin(self.TEXTS.file_texts(config), _("as {name}").format(name=inert_line(config.parent.name)))
+        except ConfigError as error:
+            self._tell(error)
+        self.form.go_to(_FIRST)
+
+    def _begin(self, texts: Mapping[str, str], name: str) -> None:
+        self._begun = texts
+        self.form.tell(texts)
+        title = Content.assemble((self.NAME, "bold"), f"  {name}")
+        self.query_one("#form-title", Static).update(title)
+        self._consider()
+
+    # --- rows ---
+
+    @on(GroupedForm.Asked)
+    def _list_words(self, event: GroupedForm.Asked) -> None:
+        row = event.row
+
+        def chosen(word: str | None) -> None:
+            if word is not None:
+                row.tell(word)
+
+        self.app.push_screen(ChooseWord(row.spec.name, row.words, row.input.value), chosen)
+
+    @on(OptionForm.Edited)
+    def _edited(self, event: OptionForm.Edited) -> None:
+        event.stop()
+        self._consider()
+
+    def action_unfold(self) -> None:
+        self.form.unfold()
+
+    def action_find_option(self) -> None:
+        """Go to an option by its name, wherever it is folded away."""
+
+        def chosen(name: str | None) -> None:
+            if name is not None:
+                self.form.reveal(name)
+
+        self.app.push_screen(ChooseWord(_("Which option?"), self.form.names), chosen)
+
+    # --- the plan ---
+
+    def _consider(self) -> None:
+        """Look at what the texts mean, and have it planned when they mean something."""
+        self._prepared = None
+        self.workers.cancel_group(self, "plan")
+        self.rest()
+        try:
+            self.TEXTS.settings_of(self.form.values)
+        except ConfigError as error:
+            self._found = ()
+            self._show_problems(error.problems)
+            return
+        # What only a look at data and models can tell stays at its row until they were looked at again.
+        self._problems = ()
+        self.form.show_problems(self._found)
+        self.query_one(PlanPane).say("…", None if self._found else self._nothing_wrong())
+        self._timer = self.set_timer(_LOOK_SECONDS, self.plan)
+
+    def rest(self) -> None:
+        """Do not look by itself."""
+        if self._timer is not None:
+            self._timer.stop()
+
+    def _show_problems(self, problems: Sequence[Problem], total: int = 0) -> None:
+        """At their rows, and all of them in the plan's place."""
+        self._stood = bool(problems)
+        self._problems = tuple(replace(problem, where=option_of(problem.where)) for problem in problems)
+        self.form.show_problems(self._problems)
+        if problems:
+            self.query_one(PlanPane).show_problems(problems, total)
+
+    def _nothing_wrong(self) -> Content | None:
+        """What takes the place of problems that are mended; None where there were none."""
+        stood, self._stood = self._stood, False
+        return Content("") if stood else None
+
+    def found_against(self, problems: Sequence[Problem], total: int = 0) -> None:
+        """Problems that a look at data and models has told."""
+        self._show_problems(problems, total)
+        self._found = self._problems
+
+    @work(exclusive=True, group="plan")
+    async def plan(self, look: Callable[[P], Awaitable[None]] | None = None) -> None:
+        """Look at what it stands on and tell what it will be."""
+        pane = self.query_one(PlanPane)
+        try:
+            prepared = await self._prepare()
+            self._found = ()
+            self.form.show_problems(())
+            pane.say("…", self._nothing_wrong())
+            await (look or self.look)(prepared)
+        except FinetuiError as error:
+            self._tell_no_plan(error)
+
+    def _tell_no_plan(self, error: FinetuiError) -> None:
+        if not self.display:
+            return
+        if isinstance(error, ConfigError):
+            self.found_against(error.problems)
+        else:
+            text = Content(inert(f"{error.message}\n{error.hint}"))
+            self.query_one(PlanPane).say(_("not known"), text)
+
+    async def _prepare(self) -> P:
+        """The run, with everything looked at that it stands on.
+
+        Raises:
+            ConfigError: all that stands against it.
+        """
+        if self._prepared is None:
+            settings = self.TEXTS.settings_of(self.form.values)
+            self._prepared = await asyncio.to_thread(self.prepared, settings)
+        return self._prepared
+
+    def action_plan(self) -> None:
+        """Go to the plan, to scroll in it, and back."""
+        pane = self.query_one(PlanPane)
+        if pane.has_focus:
+            self._leave_plan()
+            return
+        self._before_plan = self.focused
+        pane.can_focus = True
+        self.add_class("-plan")
+        self.call_after_refresh(pane.focus)
+
+    def _leave_plan(self) -> None:
+        pane = self.query_one(PlanPane)
+        self.remove_class("-plan")
+        self.set_focus(None)
+        pane.can_focus = False
+        self.call_after_refresh(self._focus_rows)  # they have to be in view again
+
+    def _focus_rows(self) -> None:
+        if self._before_plan is not None and self._before_plan.is_attached and self._before_plan.focusable:
+            self._before_plan.focus()
+        else:
+            self.form.go_to(_FIRST)
+
+    # --- what becomes of it ---
+
+    def problems_stand(self) -> bool:
+        """Whether something stands against it; if so, go there."""
+        if not self._problems:
+            return False
+        count = len(self._problems)
+        told = plural("{count} problem stands against it.", "{count} problems stand against it.", count)
+        self.notify(told, severity="warning")
+        self.remove_class("-plan")
+        any(self.form.go_to(problem.where) for problem in self._problems)
+        return True
+
+    def action_start_run(self) -> None:
+        """Start, unless something stands against it."""
+        if not self._starting and not self.problems_stand():
+            self._start()
+
+    @work
+    async def _start(self) -> None:
+        self._starting = True
+        try:
+            prepared = await self._prepare()
+            run = await asyncio.to_thread(self.started, prepared)
+        except ConfigError as error:
+            self.found_against(error.problems)
+            self.problems_stand()
+            return
+        finally:
+            self._starting = False
+        self.notify(_("{name} has started.").format(name=inert_line(run.name)), markup=False)
+        self.dismiss(run.path)
+
+    def action_save_yaml(self) -> None:
+        """Ask for a file, and write all options into it."""
+        try:
+            settings = self.TEXTS.settings_of(self.form.values)
+        except ConfigError:
+            self.problems_stand()
+            return
+
+        def named(name: str | None) -> None:
+            if name:
+                write_file(self, self.workspace.root / Path(name).expanduser(), self.TEXTS.yaml_of(settings))
+
+        self.app.push_screen(AskText(_("Save the options in which file?"), self.file_name()), named)
+
+    async def action_copy_command(self) -> None:
+        await clipboard.copy(self.app, self.TEXTS.command_of(self.form.values), self.workspace.state)
+
+    def action_back(self) -> None:
+        """One step: out of the plan, out of the form; what was filled in is asked about."""
+        if self.query_one(PlanPane).has_focus:
+            self._leave_plan()
+        elif self.TEXTS.said(self.form.values) == self.TEXTS.said(self._begun):
+            self.dismiss(None)
+        else:
+            question = _("Leave the form? What you changed is lost.")
+            self.app.push_screen(Confirm(question, _("ctrl+s keeps it in a file")), self._left)
+
+    def _left(self, confirmed: bool | None) -> None:
+        if confirmed:
+            self.dismiss(None)
