@@ -18,6 +18,7 @@
     ├── ReportError              predictions or a report cannot be found or read
     ├── ServerError              a served model gives no answer
     │   └── ServerUnreachable    nobody takes calls at its address
+    ├── MetricError              a metric of the user's own cannot be used, or fails on a row
     ├── PromptTooLong            one message alone does not fit the model's context
     └── WorkerError              the model's process answered with an error
         └── WorkerDied           the model's process ended by itself
@@ -144,6 +145,10 @@ class ServerError(FinetuiError):
 
 class ServerUnreachable(ServerError):
     """Nobody takes calls at its address."""
+
+
+class MetricError(FinetuiError):
+    """A metric of the user's own cannot be used, or fails on a row."""
 
 
 class PromptTooLong(FinetuiError):

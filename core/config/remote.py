@@ -7,6 +7,7 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field
 
+from core.config.address import address_problem
 from core.config.fields import Section, Shown
 from core.errors import Problem
 from core.i18n import _
@@ -39,5 +40,5 @@ class RemoteOptions(Section):
         if self.api_base is None:
             if self.api_model is not None:
                 yield Problem("api_model", _("needs the server's address"), _("give api_base"))
-        elif not self.api_base.startswith(("http://", "https://")):
-            yield Problem("api_base", _("begins with neither http:// nor https://"), _("write the whole address"))
+        elif problem := address_problem(self.api_base):
+            yield Problem("api_base", problem, _("write it as http://127.0.0.1:8000/v1"))
