@@ -226,13 +226,18 @@ def _open_json(path: Path) -> Rows:
     return IndexedRows(path, index, parse)
 
 
-def _open_csv(path: Path) -> Rows:
+def open_table(path: Path, header: Sequence[str]) -> Rows:
+    """The rows of a CSV or TSV file that has no line of names: these are its columns."""
+    return _open_csv(path, header)
+
+
+def _open_csv(path: Path, given: Sequence[str] = ()) -> Rows:
     delimiter = "\t" if path.suffix.lower() == ".tsv" else ","
     index = open_index(path, "csv", delimiter.encode())
     encoding = _line_encoding(index)
     data = index.read(index.starts[0], index.starts[1]) if len(index.lines) else b""
     try:
-        header = _cells(data.decode(encoding, errors="replace"), delimiter)
+        header = given or _cells(data.decode(encoding, errors="replace"), delimiter)
     except _Unreadable as error:
         raise DataError(f"{shown_path(path)}:1: {error.args[0].what}", error.args[0].hint) from None
 
@@ -243,7 +248,7 @@ def _open_csv(path: Path) -> Rows:
             raise _Unreadable(Fault("broken_cells", what, _("put cells with commas or newlines in quotes")))
         return dict(zip(header, cells, strict=True))
 
-    return IndexedRows(path, index, parse, first=1)
+    return IndexedRows(path, index, parse, first=0 if given else 1)
 
 
 def _cells(record: str, delimiter: str) -> list[str]:
