@@ -41,9 +41,19 @@ class Measuring:
     """0: the cores that are free, where there is enough to do."""
 
 
+@dataclass(frozen=True, slots=True)
+class Sums:
+    """A metric of a whole set that is computed from sums over its rows, so that resampling costs little."""
+
+    each: Sequence[Sequence[float]]
+    """A vector for each row; a row that does not count has zeros alone."""
+    value: Callable[[Sequence[float]], float]
+    """The metric, from the sum of some rows' vectors."""
+
+
 @dataclass(frozen=True)
 class Metric:
-    """How something is measured. One of `of_row` and `of_set` is given."""
+    """How something is measured. One of `of_row`, `of_sums` and `of_set` is given."""
 
     name: str
     """As it is typed and written: `bleu-4`, `exact_match`."""
@@ -55,7 +65,11 @@ class Metric:
     of_row: Callable[[Pair, Measuring], float | None] | None = None
     """None for a row that does not count (a label that is too short, an answer that is no list)."""
     of_set: Callable[[Sequence[Pair], Measuring], float | None] | None = None
-    """For what is no mean over rows: macro F1, corpus chrF, distinct-n. None: it does not fit these rows."""
+    """For what is no mean over rows: distinct-n. It has no interval. None: it does not fit these rows."""
+    of_sums: Callable[[Sequence[Pair], Measuring], Sums | None] | None = None
+    """For what is computed from sums over rows: macro F1, corpus chrF."""
+    source: str = ""
+    """The Python file that it came from; empty for those of the catalogue."""
 
 
 @dataclass(frozen=True, slots=True)
