@@ -11,7 +11,15 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field
 
 from core.config.fields import Also, Section, Shown, SplitAt
-from core.config.foreign import EVALUATING, LOADING, TESTED_ROWS
+from core.config.foreign import LOADING
+from core.config.foreign_evaluation import (
+    EVALUATING,
+    PREDICTING,
+    READ_ANYWAY,
+    TESTED_ROWS,
+    TUNED,
+    WRITTEN_ANYWAY,
+)
 from core.config.generation import GenerationOptions
 from core.config.model import BaseModelOptions
 from core.config.remote import RemoteOptions
@@ -24,12 +32,13 @@ Limit = Annotated[int | None, Field(ge=1)]
 class EvaluatedModelOptions(BaseModelOptions):
     """Which models answer."""
 
-    elsewhere: ClassVar[Mapping[str, str]] = LOADING
+    elsewhere: ClassVar[Mapping[str, str]] = {**LOADING, **TUNED}
 
     adapter_name_or_path: Annotated[
         tuple[str, ...], SplitAt(","), Also("adapter", "checkpoint_dir", "ptuning_checkpoint"), Shown("ADAPTER,…")
     ] = ()
-    """Adapters, runs or checkpoints to evaluate, each by itself; they share one set of weights."""
+    """Adapters, runs or checkpoints (RUN@200) to evaluate, each by itself; they share one set of weights. A run that
+    trained a whole model is taken too."""
 
     include_base: bool = False
     """Evaluate the model without its adapters too, to compare with."""
@@ -54,10 +63,11 @@ class EvaluatedModelOptions(BaseModelOptions):
         if (self.fp16 or self.bf16) and self.dtype not in ("auto", "float16" if self.fp16 else "bfloat16"):
             option = "fp16" if self.fp16 else "bf16"
             yield Problem(option, _("stands beside dtype {dtype}").format(dtype=self.dtype), _("give one of the two"))
-        if self.finetuning_type in ("full", "freeze") and self.adapter_name_or_path:
-            what = _("finetuning_type {name} makes whole models, which have no adapter")
-            hint = _("give the trained folder as model_name_or_path, or leave finetuning_type out")
-            yield Problem("adapter_name_or_path", what.format(name=self.finetuning_type), hint)
+
+    @property
+    def number_format(self) -> Literal["auto", "float32", "bfloat16", "float16"]:
+        """The number format that dtype, fp16 and bf16 ask for together."""
+        return "float16" if self.fp16 else "bfloat16" if self.bf16 else self.dtype
 
 
 class EvaluatedDataOptions(Section):
@@ -65,6 +75,7 @@ class EvaluatedDataOptions(Section):
 
     title: ClassVar[str] = "Test data"
     elsewhere: ClassVar[Mapping[str, str]] = TESTED_ROWS
+    anyway: ClassVar[tuple[str, ...]] = READ_ANYWAY
 
     dataset: Annotated[tuple[str, ...], SplitAt(","), Also("eval_dataset", "test_file"), Shown("NAME,…")] = ()
     """Test sets by their names in dataset_info.json, or files; each is evaluated by itself."""
@@ -123,7 +134,7 @@ class EvaluatedDataOptions(Section):
 class PredictionOptions(GenerationOptions):
     """How an answer is made. Greedy unless a temperature is given, so that numbers repeat."""
 
-    elsewhere: ClassVar[Mapping[str, str]] = {**GenerationOptions.elsewhere}
+    elsewhere: ClassVar[Mapping[str, str]] = PREDICTING
 
     max_new_tokens: Annotated[int, Field(ge=1), Also("generation_max_length", "max_target_length")] = 512
     """The longest answer, in tokens."""
@@ -174,6 +185,7 @@ class EvaluationOutputOptions(Section):
 
     title: ClassVar[str] = "Run"
     elsewhere: ClassVar[Mapping[str, str]] = EVALUATING
+    anyway: ClassVar[tuple[str, ...]] = WRITTEN_ANYWAY
 
     output_dir: Annotated[str | None, Field(min_length=1), Shown("NAME")] = None
     """The evaluation's folder: a bare name lies in runs/, a path is taken as it is. Not given: named after model and
@@ -196,6 +208,42 @@ class EvaluationOutputOptions(Section):
             yield Problem("resume", _("of which evaluation?"), _("name it with output_dir"))
         if self.resume and self.overwrite_output_dir:
             yield Problem("resume", _("would be deleted by overwrite_output_dir"), _("leave one of the two out"))
+
+
+class PredictStageOptions(Section):
+    """What LLaMA-Factory's files and commands for predictions say besides, so that they run unchanged."""
+
+    title: ClassVar[str] = "As in LLaMA-Factory"
+
+    stage: Literal["sft", "pt", "rm", "ppo", "dpo", "kto"] = "sft"
+    """Which training is meant; answers are those of sft."""
+
+    do_predict: bool = True
+    """Answer test sets; this is what the verb does."""
+
+    predict_with_generate: bool = True
+    """Write answers, instead of guessing each next token of the reference."""
+
+    report_to: Literal["none", "all", "wandb", "tensorboard", "swanlab", "mlflow", "trackio", "neptune"] = "none"
+    """Reports are written to the run's folder and shown by finetui; others than none are refused."""
+
+    def conflicts(self) -> Iterator[Problem]:
+        if self.stage == "rm":
+            what = _("a reward model gives a number for an answer, and writes none")
+            hint = _("name it with reward_model, beside the model that answers")
+            yield Problem("stage", what, hint)
+        elif self.stage != "sft":
+            what = _("predictions are made the same way after each training")
+            yield Problem("stage", what, _("give sft, or leave it out"))
+        if not self.do_predict:
+            yield Problem("do_predict", _("false leaves nothing to do"), _("leave it out"))
+        if not self.predict_with_generate:
+            what = _("guesses of next tokens that see the reference are no answers")
+            hint = _("leave it out; reference_loss tells loss and perplexity of the references")
+            yield Problem("predict_with_generate", what, hint)
+        if self.report_to not in ("none", "all"):
+            what = _("finetui sends nothing to {name}").format(name=self.report_to)
+            yield Problem("report_to", what, _("give none; report.json has every number"))
 
 
 EVALUATION: tuple[type[Section], ...] = (

@@ -62,6 +62,8 @@ class Section(BaseModel):
     title: ClassVar[str]
     elsewhere: ClassVar[Mapping[str, str]] = {}
     """Options of such a group that other tools have and finetui does not: the reasons (`core.config.foreign`)."""
+    anyway: ClassVar[tuple[str, ...]] = ()
+    """Of those, the ones that could change nothing here, whatever their value: they are taken."""
 
     def conflicts(self) -> Iterator[Problem]:
         """What is wrong between fields that are each right; `Problem.where` is the field's name."""

@@ -29,6 +29,11 @@ def is_so_anyway(key: str, value: object) -> bool:
     return value is None or str(value).lower() in _SO_ANYWAY.get(key, ())
 
 
+def is_one_of(key: str, names: Iterable[str]) -> bool:
+    """Whether a key is among some names; one that ends in `*` stands for all that begin like it."""
+    return any(key == name or (name.endswith("*") and key.startswith(name[:-1])) for name in names)
+
+
 _OFF, _ON, _EITHER = ("false",), ("true",), ("false", "true")
 _SO_ANYWAY: Mapping[str, tuple[str, ...]] = {
     **dict.fromkeys(("use_unsloth", "use_unsloth_gc", "enable_liger_kernel", "use_liger_kernel", "shift_attn"), _OFF),
@@ -48,6 +53,10 @@ _SO_ANYWAY: Mapping[str, tuple[str, ...]] = {
     ),
     **dict.fromkeys(("include_num_input_tokens_seen", "include_tokens_per_second", "skip_memory_metrics"), _EITHER),
     **dict.fromkeys(("dataloader_pin_memory", "dataloader_persistent_workers", "remove_unused_columns"), _EITHER),
+    **dict.fromkeys(("num_beams", "generation_num_beams", "eval_num_beams", "num_return_sequences"), ("1",)),
+    "no_repeat_ngram_size": ("0",),
+    "length_penalty": ("1", "1.0"),
+    "skip_special_tokens": _ON,
     "flash_attn": ("auto",),
     "infer_backend": ("huggingface", "hf"),
     "model_revision": ("main",),
@@ -119,9 +128,8 @@ GENERATING = {
 }
 
 _STAGE = "it belongs to another stage than sft, the one that there is; leave it out"
-_PREDICTS = (
-    "answering test sets is not trained on: leave it out; eval_dataset or val_size tells the loss on rows kept apart"
-)
+_PREDICTS = "answering test sets is an evaluation: finetui eval, or train with do_predict in the place of do_train"
+_EVALUATES = "eval_dataset or val_size tells the loss on rows kept apart; leave it out"
 _GREEDY = "a training answers its probe prompts alone, always with the likeliest tokens; leave it out"
 _QUANT_BIT = "use --quantization_bit 4 or 8"
 _VARIANT = "finetui has LoRA with rsLoRA, DoRA and LoRA+; leave it out"
@@ -129,7 +137,8 @@ _VARIANT = "finetui has LoRA with rsLoRA, DoRA and LoRA+; leave it out"
 METHODS = {
     **_all(_STAGE, "reward_model*", "ref_model*", "pref_*", "dpo_*", "kto_*", "simpo_*", "ppo_*", "ld_alpha"),
     **_all(_STAGE, "reward_*"),
-    **_all(_PREDICTS, "do_eval", "do_predict", "predict_with_generate", "generation_config", "generation_max_length"),
+    "do_eval": _EVALUATES,
+    **_all(_PREDICTS, "do_predict", "predict_with_generate", "generation_config", "generation_max_length"),
     **_all(_PREDICTS, "generation_num_beams"),
     **_all(_GREEDY, "do_sample", "temperature", "top_p", "top_k", "num_beams", "max_new_tokens", "max_length"),
     **_all(_GREEDY, "repetition_penalty", "length_penalty", "skip_special_tokens"),
@@ -210,15 +219,4 @@ WRITING = {
     **_all(
         _PARALLEL, "ddp_backend", "ray_*", "use_ray", "use_mca", "nnodes", "node_rank", "master_addr", "master_port"
     ),
-}
-
-_CUT = "prompts are never cut inside a turn, and answers end at max_new_tokens: use --cutoff_len"
-
-TESTED_ROWS = {
-    **_all(_CUT, "on_long_rows"),
-    **_all("test sets are read anew each time; leave it out", "overwrite_cache", "preprocessing_num_workers"),
-    **_all("test sets are asked one by one; leave it out", "mix_strategy", "interleave_probs", "packing"),
-}
-EVALUATING = {
-    **_all("nothing is trained here; leave it out", "do_train", "resume_from_checkpoint"),
 }

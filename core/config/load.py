@@ -18,7 +18,7 @@ from pydantic import ValidationError
 
 from core.config.command_line import by_name, read_command_line
 from core.config.fields import FieldSpec, Section, describe
-from core.config.foreign import is_so_anyway, reason_against
+from core.config.foreign import is_one_of, is_so_anyway, reason_against
 from core.config.sources import Entry, Source, SourceOptions, Verb, read_file, read_preset, read_values
 from core.errors import ConfigError, Problem, did_you_mean
 from core.i18n import _
@@ -77,8 +77,7 @@ def load(
     problems = list(line.problems)
     named = {entry.key: entry for entry in typed if entry.key in SourceOptions.model_fields}
     below = [entry for read in _sources(named, file, _verb(sections)) for entry in _collected(read, problems)]
-    elsewhere = [section.elsewhere for section in sections]
-    chosen = _chosen([*below, *typed], by_name(specs), elsewhere, problems)
+    chosen = _chosen([*below, *typed], by_name(specs), sections, problems)
     filled = {kind: _filled(kind, chosen, problems) for kind in sections}
     if problems:
         raise ConfigError(problems)
@@ -118,7 +117,7 @@ def _collected(read: Callable[[], list[Entry]], problems: list[Problem]) -> list
 def _chosen(
     entries: Sequence[Entry],
     known: Mapping[str, FieldSpec],
-    elsewhere: Sequence[Mapping[str, str]],
+    sections: Sequence[type[Section]],
     problems: list[Problem],
 ) -> dict[str, Entry]:
     """The entry that counts for each option: the last one."""
@@ -126,7 +125,12 @@ def _chosen(
     for entry in entries:
         spec = known.get(entry.key)
         if spec is None:
-            problems.extend(_unknown(entry, known, elsewhere))
+            problems.extend(_unknown(entry, known, sections))
+        elif (twin := chosen.get(spec.name)) is not None and twin.source == entry.source and twin.key != entry.key:
+            what = _("is another name of {name}, which is given already: {place}")
+            problems.append(
+                Problem(entry.where, what.format(name=twin.key, place=twin.where), _("give one of the two"))
+            )
         elif spec.name in SourceOptions.model_fields and entry.source != "typed":
             problems.append(Problem(entry.where, _("cannot stand in a file"), _("type it, with two dashes")))
         elif _says_nothing(entry, spec) and not spec.optional:
@@ -144,8 +148,10 @@ def _says_nothing(entry: Entry, spec: FieldSpec) -> bool:
     return entry.raw is None or (entry.raw == "" and (spec.optional or spec.kind != "text"))
 
 
-def _unknown(entry: Entry, known: Mapping[str, FieldSpec], elsewhere: Sequence[Mapping[str, str]]) -> Iterator[Problem]:
-    reason = reason_against(entry.key, elsewhere)
+def _unknown(entry: Entry, known: Mapping[str, FieldSpec], sections: Sequence[type[Section]]) -> Iterator[Problem]:
+    if any(is_one_of(entry.key, section.anyway) for section in sections):
+        return
+    reason = reason_against(entry.key, [section.elsewhere for section in sections])
     if not reason:
         yield Problem(entry.where, _("is no option"), did_you_mean(entry.key, sorted(known)))
     elif not is_so_anyway(entry.key, entry.raw):

@@ -86,8 +86,9 @@ def test_the_reason_fits_the_verb() -> None:
     assert told(TRAINING, "--num_beams", "4").startswith("a training answers its probe prompts alone")
     assert told(TRAINING, "--reward_model", "x").startswith("it belongs to another stage than sft")
     assert told(TRAINING, "--pref_loss", "sigmoid").startswith("it belongs to another stage than sft")
-    for key in ("--do_predict", "--do_eval", "--predict_with_generate"):
-        assert told(TRAINING, key).startswith("answering test sets is not trained on")
+    for key in ("--do_predict", "--predict_with_generate"):
+        assert told(TRAINING, key).startswith("answering test sets is an evaluation: finetui eval")
+    assert told(TRAINING, "--do_eval").startswith("eval_dataset or val_size tells the loss")
 
 
 def test_what_asks_for_nothing_is_taken_and_what_asks_for_more_is_not(tmp_path: Path) -> None:
