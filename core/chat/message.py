@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
+
+REASONING = re.compile(r"^\s*<think>.*?</think>\s*", re.DOTALL)
+"""What a model thought before it spoke."""
 
 Role: TypeAlias = Literal["system", "user", "assistant"]
 

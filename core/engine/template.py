@@ -19,7 +19,6 @@ import bisect
 import dataclasses
 import functools
 import itertools
-import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,7 +26,7 @@ from typing import Any
 
 import jinja2
 
-from core.chat.message import Message, Role
+from core.chat.message import REASONING, Message, Role
 from core.engine.jinja import compiled
 from core.engine.outline import Outline, Range, mark, outline_of
 from core.engine.tokenizer import Tokenizer, encodable
@@ -37,7 +36,6 @@ from core.i18n import _
 _MARK = "\ue000answer\ue000"
 """Stands for an answer's place in a rendering."""
 _FOLDER = Path(__file__).parent / "templates"
-REASONING = re.compile(r"^\s*<think>.*?</think>\s*", re.DOTALL)
 _STOP = {
     "default": ("\nHuman:", "\nAssistant:"),
     "alpaca": ("\n### Instruction:",),

@@ -39,12 +39,10 @@ from core.serve.protocol import (
     Unload,
     UnloadAdapter,
 )
+from core.serve.service import Work
 
 if TYPE_CHECKING:
     from core.engine.chat_model import ChatModel
-
-Work = Load | LoadAdapter | UnloadAdapter | Unload | Generate | Render
-"""The requests that wait for one another; `Stop` and `Status` do not."""
 
 
 @dataclass

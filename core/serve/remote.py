@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from core.chat.message import FinishReason, Message
+from core.chat.message import REASONING, FinishReason, Message
 from core.errors import FinetuiError, ServerError, ServerUnreachable, did_you_mean
 from core.i18n import _
 from core.serve.protocol import Sampling
@@ -128,6 +128,14 @@ def _which(server: Server, names: Sequence[str]) -> ServerError:
     return ServerError(told, f"{near} {listed}".strip(), for_all=True)
 
 
+def sent_messages(messages: Sequence[Message]) -> list[dict[str, str]]:
+    """The conversation as a request has it; what the model thought in earlier answers is left out."""
+    return [
+        {"role": one.role, "content": REASONING.sub("", one.content) if one.role == "assistant" else one.content}
+        for one in messages
+    ]
+
+
 class Dialect:
     """What a server turned out not to take, learned once and then left out for everybody."""
 
@@ -140,7 +148,7 @@ class Dialect:
         sampling = question.sampling
         body: dict[str, Any] = {
             "model": server.model,
-            "messages": [{"role": message.role, "content": message.content} for message in question.messages],
+            "messages": sent_messages(question.messages),
             "stream": True,
             "temperature": sampling.temperature,
             "seed": sampling.seed,

@@ -129,7 +129,7 @@ def test_nothing_heavy_is_imported_before_the_first_sign_of_life() -> None:
 
 def test_what_libraries_and_children_print_stays_out_of_the_protocol() -> None:
     code = (
-        "import os, sys; from core.engine.serve import Pipes; from core.serve.protocol import Hello;"
+        "import os, sys; from core.serve.service import Pipes; from core.serve.protocol import Hello;"
         "p = Pipes(); print('noise', flush=True); os.system('echo child; cat'); os.write(1, b'raw');"
         "p.send(Hello(7)); print(sys.stdin.read() == '', p.requests.readline(), file=sys.stderr)"
     )

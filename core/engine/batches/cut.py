@@ -19,8 +19,8 @@ import dataclasses
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from core.chat.message import Message
-from core.engine.template import REASONING, Rendering, Template
+from core.chat.message import REASONING, Message
+from core.engine.template import Rendering, Template
 from core.engine.tokenizer import Tokenizer
 
 _ATTEMPTS = 8
