@@ -3,6 +3,7 @@
     --lora_rank 8   --lora-rank=8   lora_rank=8          a value
     --plot_loss   --plot_loss True   --no_plot_loss      a switch, with or without a word
     lora.yaml                                            a file of options
+    zh-lora                                              one of the `names` that a verb is for
 
 Nothing is decided here about values: they are handed on as text, and every mistake is collected.
 """
@@ -58,6 +59,8 @@ class _Reader:
             self._put(found["key"], found["value"], found["key"])
         elif _FILE.fullmatch(word) and "config" in self.known:
             self._put("config", word, word)
+        elif "names" in self.known and not word.startswith("-"):
+            self._put("names", word, word)
         else:
             self.problems.append(_stray(word))
 

@@ -21,6 +21,7 @@ from core.config.foreign_evaluation import (
     WRITTEN_ANYWAY,
 )
 from core.config.generation import GenerationOptions
+from core.config.measuring import MeasuringOptions
 from core.config.model import BaseModelOptions
 from core.config.remote import RemoteOptions
 from core.errors import Problem
@@ -155,29 +156,14 @@ class PredictionOptions(GenerationOptions):
             yield Problem("repeats", what, _("give a temperature above 0, or leave repeats out"))
 
 
-class MetricOptions(Section):
-    """What is measured."""
-
-    title: ClassVar[str] = "Metrics"
-
-    metrics: Annotated[tuple[str, ...], SplitAt(","), Shown("NAME,…")] = ()
-    """Metrics by name (`finetui score --list`), or Python files with a function `metric(predict, label)`. Empty:
-    those that fit the answers."""
-
-    long_label: Annotated[int, Field(ge=0)] = 10
-    """Labels longer than this many characters count for the exact match of long answers."""
-
-    list_separator: Annotated[str, Field(min_length=1), Shown("TEXT")] = "|"
-    """What stands between the items of answers that are lists."""
+class MetricOptions(MeasuringOptions):
+    """What is measured, the model's own judgement among it."""
 
     reference_loss: bool = False
     """Loss and perplexity of the reference answers too; a second pass over the rows."""
 
     reward_model: Annotated[str | None, Field(min_length=1), Shown("MODEL")] = None
     """A reward model that scores every answer: a run's folder with a value head, or a classification model."""
-
-    bootstrap: Annotated[int, Field(ge=0, le=1_000_000)] = 2000
-    """Resamples for the 95 % interval of each number. 0: no intervals."""
 
 
 class EvaluationOutputOptions(Section):

@@ -29,6 +29,8 @@ class OptionsVerb:
     sections: tuple[type[Section], ...]
     about: str = ""
     """What stands between the verb's line and its options in the help."""
+    words: str = "[FILE.yaml]"
+    """What may stand without an option's name: a file of options, or what the option `names` gets."""
 
     def register(self, root: typer.Typer, name: str, help_line: str) -> None:
         """Make the verb known to typer."""
@@ -38,7 +40,7 @@ class OptionsVerb:
             name,
             help=text,
             short_help=help_line,
-            options_metavar="[FILE.yaml] [--OPTION VALUE]…",
+            options_metavar=f"{self.words} [--OPTION VALUE]…",
             context_settings={"ignore_unknown_options": True, "allow_extra_args": True},
         )
         def _verb(context: typer.Context) -> int:
