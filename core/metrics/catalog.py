@@ -114,7 +114,7 @@ def _fitting_names(pairs: Sequence[Pair], measuring: Measuring) -> Iterator[str]
         yield "choice_accuracy"
     if classified(pairs):
         yield from ("label_accuracy", "macro_f1")
-    if any(measuring.list_separator in label for label in labels):
+    if 20 * sum(measuring.list_separator in pair.label for pair in pairs) > len(pairs):
         yield from ("list_f1", "list_precision", "list_recall")
     yield from ("bleu-4", "rouge-1", "rouge-2", "rouge-l", "token_f1", "edit_similarity", "length_ratio", "empty")
     if any(pair.finish_reason for pair in pairs):

@@ -1,10 +1,8 @@
-"""Answers that are lists, as `a|b|c`: which items they have, in whatever order.
-
-A row counts where its label has the separator, or where other labels have it: one item alone is a list too.
-"""
+"""Answers that are lists, as `a|b|c`: which items they have, in whatever order. One item alone is a list too."""
 
 from __future__ import annotations
 
+import functools
 from collections import Counter
 from typing import NamedTuple
 
@@ -20,6 +18,7 @@ class Found(NamedTuple):
     f1: float
 
 
+@functools.lru_cache(maxsize=16)
 def items_found(predict: str, label: str, separator: str) -> Found:
     """The items that both lists have, each as often as both have it; blanks around items do not count."""
     said, held = _items(predict, separator), _items(label, separator)

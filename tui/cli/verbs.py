@@ -32,6 +32,7 @@ VERBS = {
     "runs": Verb("tui.cli.runs:app", "List, follow, stop and resume runs."),
     "models": Verb("tui.cli.models:app", "List, pull and remove models."),
     "data": Verb("tui.cli.data:app", "List, check, split and enter data sets."),
+    "score": Verb("tui.cli.score:score", "Measure the answers of a file again, without a model."),
     "export": Verb("tui.cli.export:export", "Merge an adapter into its model, and prove it."),
     "doctor": Verb("tui.cli.doctor:doctor", "Tell what this machine has, and what is missing."),
     "init": Verb("tui.cli.init:init", "Make a workspace."),
