@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypeAlias
 
@@ -22,12 +22,16 @@ from core.models.adapters import check_adapter, resolve_adapter
 from core.models.catalog import resolve_model
 from core.serve.client import WorkerClient
 from core.serve.protocol import Finished, Loaded, PhaseChanged, Rendered, Row, Sampling, Started, Text
+from core.serve.remembered import known_server
+from core.serve.remote_address import is_served, relay_command
 from core.workspace import Workspace
 
 PhaseListener: TypeAlias = Callable[[str, PhaseChanged | None], None]
 DeathListener: TypeAlias = Callable[[str, WorkerDied], None]
 Reply: TypeAlias = Started | Text | Finished | FinetuiError
 
+SERVED_RETRIES = 2
+"""A person who waits would rather hear why."""
 MAX_WORKERS = 4
 """Base models held at once: as many as compare mode has columns."""
 
@@ -48,7 +52,6 @@ class Engine:
     """A loaded base model in its worker."""
 
     model: str
-    path: Path
     client: WorkerClient
     loaded: Loaded
     adapters: dict[str, tuple[str, ...]] = field(default_factory=dict)
@@ -131,13 +134,15 @@ class ChatDriver:
             self._on_phase(model, None)
 
     async def _load(self, model: str) -> Engine:
-        info = await asyncio.to_thread(resolve_model, model, self.workspace)
+        path, command = await asyncio.to_thread(self._answerer, model)
         client = await WorkerClient.start(
-            log_path=self.workspace.worker_log(), on_exit=lambda death: self._on_death(model, death)
+            log_path=self.workspace.worker_log(),
+            command=command,
+            on_exit=lambda death: self._on_death(model, death),
         )
         try:
             loaded = await client.load(
-                str(info.path),
+                path,
                 template=self.options.template,
                 threads=self.options.threads,
                 on_phase=lambda phase: self._on_phase(model, phase),
@@ -145,7 +150,14 @@ class ChatDriver:
         except BaseException:
             await client.close()
             raise
-        return Engine(model, info.path, client, loaded)
+        return Engine(model, client, loaded)
+
+    def _answerer(self, model: str) -> tuple[str, list[str] | None]:
+        """What a worker is to load, and its command where it is not the usual one."""
+        if not is_served(model):
+            return str(resolve_model(model, self.workspace).path), None
+        server = replace(known_server(model, self.workspace), retries=SERVED_RETRIES)
+        return model, relay_command(server)
 
     async def adapter(self, engine: Engine, name: str) -> tuple[str, ...]:
         """Put an adapter beside its base, once; returns what is to be said about it.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from core.chat.message import FinishReason, Usage
 from core.chat.session import Conversation, Turn
 from core.i18n import _
+from core.serve.remote_address import shown_name
 from tui.widgets.entry import Entry
 
 _MARKS: dict[FinishReason, str] = {
@@ -34,8 +35,8 @@ def entry_of(conversation: Conversation, turn: Turn, name: str = "") -> Entry:
 
 
 def speaker(model: str, adapter: str | None) -> str:
-    """Who answers: `model` or `model + adapter`."""
-    return f"{model} + {adapter}" if adapter else model or _("assistant")
+    """Who answers: `model`, `model + adapter`, or `NAME @ host` for a served one."""
+    return f"{model} + {adapter}" if adapter else shown_name(model) or _("assistant")
 
 
 def branch_mark(conversation: Conversation, turn: Turn) -> str:

@@ -54,11 +54,6 @@ State: TypeAlias = Literal["empty", "ready", "generating"]
 _News: TypeAlias = tuple[int, Part | End | BaseException]
 
 
-def relay_command(server: Server) -> list[str]:
-    """What to start for a server; the key is not in it."""
-    return [sys.executable, "-P", "-m", "core.serve.relay", json.dumps(dataclasses.asdict(server))]
-
-
 class Relay:
     """Hands questions on to a server, and its answers back.
 

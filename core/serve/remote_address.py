@@ -7,8 +7,11 @@ is, which is read when a request is sent.
 
 from __future__ import annotations
 
+import dataclasses
+import json
 import os
 import re
+import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import SplitResult, urlsplit
@@ -99,6 +102,11 @@ def server_of(options: RemoteOptions) -> Server | None:
         options.api_timeout,
         options.api_retries,
     )
+
+
+def relay_command(server: Server) -> list[str]:
+    """What to start for a server; the key is not in it."""
+    return [sys.executable, "-P", "-m", "core.serve.relay", json.dumps(dataclasses.asdict(server))]
 
 
 def is_served(model: str) -> bool:

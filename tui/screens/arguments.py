@@ -12,20 +12,29 @@ from tui.parameters import option_specs, texts
 from tui.slash import Option, Values
 
 
-def argument_values(models: Sequence[ModelInfo], model: str, options: GenerationOptions) -> Mapping[str, Values]:
+def argument_values(
+    models: Sequence[ModelInfo], model: str, options: GenerationOptions, served: Sequence[str] = ()
+) -> Mapping[str, Values]:
     """What each slash command takes.
 
     Args:
         models: those there are.
         model: the one that answers now; its adapters come first.
         options: the parameters as they are now.
+        served: models of servers, by their one word.
     """
+    elsewhere = [(name, _("served model")) for name in served]
     nearest = sorted(models, key=lambda other: other.name != model)
     return {
         "set": lambda: _parameters(options),
-        "model": lambda: [*_models(nearest), *_adapters(nearest)],
+        "model": lambda: [*_models(nearest), *_adapters(nearest), *elsewhere],
         "adapter": lambda: list(_adapters(nearest)),
-        "compare": lambda: [*_adapters(nearest), ("base", _("the base, without an adapter")), *_models(nearest)],
+        "compare": lambda: [
+            *_adapters(nearest),
+            ("base", _("the base, without an adapter")),
+            *_models(nearest),
+            *elsewhere,
+        ],
         "export": lambda: [(name, SUFFIXES[name]) for name in FORMATS],
     }
 

@@ -87,7 +87,7 @@ class ChatScreen(Speakers):
         if self.size.width >= WIDE:
             await self._mount_sessions()
         models = await self.models()
-        if not models:
+        if not models and not self.served:
             self.query_one("#columns").display = False
             self.input.display = False
             await self.query_one("#chat").mount(Welcome(self.workspace), before="#columns")
@@ -131,7 +131,7 @@ class ChatScreen(Speakers):
         from tui.screens.arguments import argument_values  # pydantic, 80 ms: not before the first frame
 
         model = self.conversation.columns[0].model
-        return complete(text, argument_values(self.known_models, model, self.options))
+        return complete(text, argument_values(self.known_models, model, self.options, self.served))
 
     @on(PromptInput.ScrollKeyPressed)
     async def _scroll_key_pressed(self, event: PromptInput.ScrollKeyPressed) -> None:

@@ -28,6 +28,7 @@ from core.chat.store import SessionStore
 from core.errors import FinetuiError, PromptTooLong, WorkerDied
 from core.i18n import _
 from core.serve.protocol import PhaseChanged, Sampling, Text
+from core.serve.remote_address import shown_name
 from core.untrusted import inert, inert_line
 from core.workspace import Workspace, load_state, save_state
 from tui.chat_driver import ChatDriver
@@ -129,7 +130,9 @@ class Conversing(Screen[None]):
         """Show in the status bar who answers, and how."""
         first = self.conversation.columns[0]
         self.tell_status(
-            model=_("comparing {n}").format(n=len(self.conversation.columns)) if self.comparing else first.model,
+            model=_("comparing {n}").format(n=len(self.conversation.columns))
+            if self.comparing
+            else shown_name(first.model),
             adapter="" if self.comparing else first.adapter or "",
             mode=_("single turn") if self.single_turn else _("multi turn"),
             temperature=self._options and (0.0 if self._options.greedy else self._options.temperature),

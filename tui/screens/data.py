@@ -26,6 +26,7 @@ from core.data.catalog import Catalog, read_catalog
 from core.errors import FinetuiError
 from core.i18n import _, plural
 from core.serve.protocol import Rendered
+from core.serve.remote_address import is_served
 from core.untrusted import inert_line
 from core.workspace import Workspace
 from tui.actions import bindings
@@ -291,6 +292,9 @@ class DataScreen(DataActions):
         if column is None or not column.model:
             hint = _("choose one in the chat (F2), or fetch one (F6)")
             raise FinetuiError(_("a model's tokenizer draws this page, and there is no model"), hint)
+        if is_served(column.model):
+            hint = _("choose a model that is here in the chat (F2)")
+            raise FinetuiError(_("what a server makes of a row is not known here"), hint)
         rendered = await chat.driver.render(
             column.model,
             messages,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -16,6 +16,7 @@ from textual.widgets.option_list import Option
 
 from core.i18n import _
 from core.models.catalog import ModelInfo
+from core.serve.remote_address import shown_name
 from core.untrusted import inert_line
 from tui.widgets.dialogs import Dialog
 from tui.widgets.inert_inputs import InertInput
@@ -31,13 +32,13 @@ class Choice:
     adapter: str | None = None
 
 
-def choices(models: Sequence[ModelInfo]) -> list[Choice]:
-    """Every model, each followed by its adapters."""
+def choices(models: Sequence[ModelInfo], served: Iterable[str] = ()) -> list[Choice]:
+    """Every model, each followed by its adapters; then those that are served elsewhere."""
     return [
         choice
         for model in models
         for choice in (Choice(model.name), *(Choice(model.name, adapter.name) for adapter in model.adapters))
-    ]
+    ] + [Choice(name) for name in served]
 
 
 class Picker(Dialog[list[Choice] | None]):
@@ -45,6 +46,7 @@ class Picker(Dialog[list[Choice] | None]):
 
     Args:
         models: what there is.
+        served: models of servers, by their one word.
         marked: who answers now; in compare mode they stand marked.
         many: compare mode: space marks and unmarks.
     """
@@ -57,9 +59,16 @@ class Picker(Dialog[list[Choice] | None]):
         ("pageup", "move(-8)"),
     ]
 
-    def __init__(self, models: Sequence[ModelInfo], marked: Sequence[Choice] = (), *, many: bool = False) -> None:
+    def __init__(
+        self,
+        models: Sequence[ModelInfo],
+        marked: Sequence[Choice] = (),
+        *,
+        many: bool = False,
+        served: Iterable[str] = (),
+    ) -> None:
         super().__init__()
-        self._all = choices(models)
+        self._all = choices(models, served)
         self._shown = self._all
         self._now = tuple(choice for choice in marked if choice in self._all)
         self._marked = list(self._now)
@@ -102,7 +111,7 @@ class Picker(Dialog[list[Choice] | None]):
         )
 
     def _describe(self, choice: Choice) -> Content:
-        name = inert_line(choice.adapter or choice.model)
+        name = inert_line(choice.adapter or shown_name(choice.model))
         indent, style = ("  + ", "$text-accent") if choice.adapter else ("", "bold")
         if self.many:
             mark = f"[{self._marked.index(choice) + 1}] " if choice in self._marked else "[ ] "

@@ -31,7 +31,7 @@ class PromptScreen(Dialog[None]):
         super().__init__()
         self.rendered = rendered
         self._name_shown = name
-        self.view = "tokens"
+        self.view = "tokens" if rendered.tokens else "text"
 
     def compose(self) -> ComposeResult:
         with Vertical(classes="dialog-box prompt-box"):
@@ -48,7 +48,7 @@ class PromptScreen(Dialog[None]):
         self.query_one(VerticalScroll).focus()
 
     def _title(self) -> Content:
-        count = _("{n} tokens").format(n=len(self.rendered.tokens))
+        count = _("{n} tokens").format(n=len(self.rendered.tokens)) if self.rendered.tokens else ""
         template = _("template: {name}").format(name=inert_line(self.rendered.template))
         facts = " · ".join(filter(None, (inert_line(self._name_shown), count, template)))
         lines = [Content.assemble((_("The exact prompt"), "bold"), "  ", (facts, "$muted"))]

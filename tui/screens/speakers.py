@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, cast
 
 from textual import on, work
@@ -15,6 +16,8 @@ from core.errors import ModelNotFound, UsageError, did_you_mean
 from core.i18n import _
 from core.models.adapters import resolve_adapter
 from core.models.catalog import ModelInfo, list_models, resolve_model
+from core.serve.remembered import known_server, remember_server, remembered_servers
+from core.serve.remote_address import Server, is_served, parse_name
 from core.workspace import load_state
 from tui.messages import ComparisonChosen, ModelChosen
 from tui.screens.message_actions import MessageActions
@@ -30,15 +33,22 @@ class Speakers(MessageActions):
     known_models: Sequence[ModelInfo] = ()
     """The models that there were when one last looked."""
 
+    served: Sequence[str] = ()
+    """The models of servers that this workspace has asked before."""
+
     async def models(self) -> list[ModelInfo]:
         """The models that there are now."""
         self.known_models = models = await asyncio.to_thread(list_models, self.workspace)
+        self.served = tuple(remembered_servers(self.workspace))
         return models
 
     def start_with(self, models: list[ModelInfo]) -> None:
         """Take the model of the last time, or the first there is, and load it."""
         last = load_state(self.workspace).get("speaker")
         last = last if isinstance(last, dict) else {}
+        if last.get("model") in self.served or not models:
+            self.use(Choice(last["model"] if last.get("model") in self.served else self.served[-1]))
+            return
         usable = [model for model in models if not model.problems] or models
         model = next((model for model in usable if model.name == last.get("model")), usable[0])
         known = [adapter.name for adapter in model.adapters]
@@ -46,7 +56,9 @@ class Speakers(MessageActions):
 
     async def action_model(self, name: str = "") -> None:
         """Choose who answers: the one named, else by a picker."""
-        if name:
+        if is_served(name):
+            self._use_served(parse_name(name))
+        elif name:
             self.use(self._named(name, await self.models()))
         else:
             self._pick_one()
@@ -55,9 +67,26 @@ class Speakers(MessageActions):
     async def _pick_one(self) -> None:
         column = self.conversation.columns[0]
         marked = [Choice(column.model, column.adapter)]
-        chosen = await self.app.push_screen_wait(Picker(await self.models(), marked))
+        chosen = await self.app.push_screen_wait(Picker(await self.models(), marked, served=self.served))
         if chosen:
             self.use(chosen[0])
+
+    @work(exclusive=True, group="choice")
+    async def _use_served(self, server: Server) -> None:
+        """Have a model of a server answer; which one is asked where it has several and none is named."""
+        from core.serve.remote import served_models  # http.client: 29 ms, not before somebody asks a server
+
+        if not server.model:
+            found = await asyncio.to_thread(served_models, server)
+            names = [replace(server, model=model.name).name for model in found]
+            chosen = (
+                [Choice(names[0])] if len(names) == 1 else await self.app.push_screen_wait(Picker([], served=names))
+            )
+            if not chosen:
+                return
+            server = parse_name(chosen[0].model)
+        remember_server(self.workspace, server)
+        self.use(Choice(server.name))
 
     async def action_adapter(self, name: str) -> None:
         models = await self.models()
@@ -79,9 +108,11 @@ class Speakers(MessageActions):
         self.compare([Choice(model, adapter) for model, adapter in event.speakers])
 
     def _named(self, name: str, models: list[ModelInfo]) -> Choice:
-        """Who is meant: `base`, an adapter's name or folder, a model's name or folder."""
+        """Who is meant: `base`, an adapter's name or folder, a model's name or folder, the address of a served one."""
         if name == "base":
             return Choice(self.conversation.columns[0].model)
+        if is_served(name):
+            return Choice(known_server(name, self.workspace).name)
         if adapter := self._named_adapter(name, models):
             return adapter
         try:
@@ -139,7 +170,7 @@ class Speakers(MessageActions):
     async def _pick_several(self) -> None:
         column = self.conversation.columns[0]
         marked = [Choice(column.model, column.adapter)]
-        chosen = await self.app.push_screen_wait(Picker(await self.models(), marked, many=True))
+        chosen = await self.app.push_screen_wait(Picker(await self.models(), marked, many=True, served=self.served))
         if chosen:
             self.compare(chosen)
 

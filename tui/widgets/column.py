@@ -80,7 +80,7 @@ class ColumnView(Vertical):
     def name_shown(self) -> str:
         """Who answers here; beside others in a short form."""
         if len(self.conversation.columns) > 1:
-            return self.column.label or self.column.adapter or self.column.model
+            return self.column.label or self.column.adapter or speaker(self.column.model, None)
         return self.column.label or speaker(self.column.model, self.column.adapter)
 
     def tell(self, text: str) -> None:

@@ -1,0 +1,56 @@
+"""The served models of a workspace: those that its person has asked once.
+
+Only their addresses are kept, and the name of the variable with the key. A conversation from elsewhere may name any
+address: what is not remembered here is not called, so that opening a file sends nobody a key.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+from core.errors import ServerError, did_you_mean
+from core.i18n import _
+from core.serve.remote_address import Server, parse_name, shown_name
+from core.untrusted import inert_line
+from core.workspace import Workspace, load_state, save_state
+
+_KEPT = "served"
+
+
+def remembered_servers(workspace: Workspace) -> dict[str, Server]:
+    """The servers by their one word, the newest last."""
+    kept = load_state(workspace).get(_KEPT)
+    servers = {}
+    for name, variable in kept.items() if isinstance(kept, dict) else ():
+        try:
+            server = parse_name(name)
+        except ServerError:  # a file edited by hand
+            continue
+        if isinstance(variable, str) and variable:
+            server = dataclasses.replace(server, key_variable=variable)
+        servers[server.name] = server
+    return servers
+
+
+def remember_server(workspace: Workspace, server: Server) -> None:
+    """Keep a server for the next time.
+
+    Raises:
+        WorkspaceError: the workspace takes no files.
+    """
+    save_state(workspace, **{_KEPT: {server.name: server.key_variable}})
+
+
+def known_server(name: str, workspace: Workspace) -> Server:
+    """The remembered server of a name.
+
+    Raises:
+        ServerError: nobody here has asked it before.
+    """
+    servers = remembered_servers(workspace)
+    if server := servers.get(parse_name(name).name):
+        return server
+    raise ServerError(
+        _("{name} is no served model of this workspace").format(name=inert_line(shown_name(name))),
+        did_you_mean(name, servers) or _("/model {name} makes it one").format(name=inert_line(name)),
+    )
