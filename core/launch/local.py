@@ -41,6 +41,9 @@ _RESUME = "--resume"
 COMMAND_VARIABLE = "FINETUI_TRAINER_COMMAND"
 """A JSON list in the environment that is started instead of the trainer, before the run's folder: for tests."""
 
+EVALUATOR_VARIABLE = "FINETUI_EVALUATOR_COMMAND"
+"""The same in the place of the process that evaluates."""
+
 
 def train_command(run: RunDirectory, processes: int = 1, checkpoint: str = "") -> tuple[str, ...]:
     """The words that train what a run's `config.yaml` says, on this machine, from a checkpoint where one is named."""
@@ -53,6 +56,14 @@ def train_command(run: RunDirectory, processes: int = 1, checkpoint: str = "") -
     # Workers get less time to save than torchrun itself has before it is killed. PYTHONSAFEPATH reaches them too.
     torchrun = ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(processes))
     return (sys.executable, "-P", *torchrun, "--shutdown-timeout", "50", "-m", *module)
+
+
+def evaluate_command(run: RunDirectory, *, go_on: bool = False) -> tuple[str, ...]:
+    """The words that make the evaluation that a run's `config.yaml` says, or go on with it."""
+    words = (str(run.path), *((_RESUME,) if go_on else ()))
+    if given := os.environ.get(EVALUATOR_VARIABLE):
+        return (*json.loads(given), *words)
+    return (sys.executable, "-P", "-m", "core.engine.evaluate", *words)
 
 
 def launch_run(run: RunDirectory, config: str, launch: Launch, workspace: Workspace) -> None:
@@ -94,7 +105,9 @@ def _start_supervisor(run: RunDirectory, launch: Launch) -> None:
 
 
 def resume(run: RunDirectory, checkpoint: str | None = None) -> None:
-    """Go on with a run from a checkpoint: the newest one, or the one of that name. The options stay as they were.
+    """Go on with a run: a training from its newest checkpoint or the one of that name, an evaluation where it was.
+
+    The options stay as they were.
 
     Raises:
         RunError: it is still going on, there is nothing to go on from, or nothing left to do.
@@ -106,19 +119,41 @@ def resume(run: RunDirectory, checkpoint: str | None = None) -> None:
         raise RunError(
             told, _("its adapter can be trained further: --adapter_name_or_path {name}").format(name=run.name)
         )
-    found = find_checkpoint(run, checkpoint)
-    _refuse_complete(run, found)
+    found = _checkpoint_name(run, launch, checkpoint)
     launch = where_it_lies_now(run, launch)
     again = dataclasses.replace(
         launch,
-        command=(*without_resume(launch.command), _RESUME, found.name),
+        command=(*without_resume(launch.command), _RESUME, *([found] if found else [])),
         segment=launch.segment + 1,
-        resumed_from=found.name,
+        resumed_from=found,
         time=time.time(),
         host=this_host(),
     )
     write_launch(run, again)
     _start_supervisor(run, again)
+
+
+def _checkpoint_name(run: RunDirectory, launch: Launch, checkpoint: str | None) -> str:
+    """What is gone on from; nothing for an evaluation, whose answers stand in its folder."""
+    if launch.kind != "evaluation":
+        found = find_checkpoint(run, checkpoint)
+        _refuse_complete(run, found)
+        return found.name
+    if checkpoint:
+        raise RunError(_("an evaluation has no checkpoints"), _("leave it out: every answer is kept"))
+    refuse_answered(run)
+    return ""
+
+
+def refuse_answered(run: RunDirectory) -> None:
+    """Raises:
+    RunError: the evaluation is finished; nothing is left to do.
+    """
+    last = read_marks(run).last
+    if isinstance(last, RunFinished) and last.reason == "completed":
+        name = inert_line(run.name)
+        told = _("the evaluation {name} is finished").format(name=name)
+        raise RunError(told, _("see it: finetui report {name}").format(name=name))
 
 
 def _refuse_complete(run: RunDirectory, checkpoint: Path) -> None:

@@ -78,7 +78,7 @@ def checked_rows(
     against: Sequence[str] = (),
 ) -> list[Caution]:
     """Look at every row, where there are not so many that one would wait; the run itself looks at all in any case."""
-    if sum(_size(entry) for entry in sets) > _MOST_CHECKED:
+    if sum(map(_size, sets)) > _MOST_CHECKED:
         return []
     report = findings.tried("dataset", lambda: check(names, choices, workspace, against=against, ranking=False))
     if report is None:
@@ -96,6 +96,11 @@ def checked_rows(
 def lasting_name(entry: DatasetEntry) -> str:
     """A name that means the same set from any folder."""
     return entry.name if entry.registered or entry.hub_name else str(entry.path)
+
+
+def is_large(entry: DatasetEntry) -> bool:
+    """Whether one would wait for all its rows."""
+    return _size(entry) > _MOST_CHECKED
 
 
 def _size(entry: DatasetEntry) -> int:

@@ -29,7 +29,7 @@ from core.launch.local import ENVIRONMENT, find_checkpoint, launch_run, train_co
 from core.launch.machine import Machine, device_of, locks_of, refusals, this_machine
 from core.launch.named import checked_rows, find_sets, lasting_name, mismatches, usable_model
 from core.launch.naming import joined_name, run_folder, unused
-from core.launch.record import commits, data_files, packages
+from core.launch.record import CHECKOUT, commits, data_files, packages
 from core.models.adapters import check_adapter, resolve_adapter
 from core.models.info import AdapterInfo, ModelInfo, typed_path
 from core.runs.alive import this_host
@@ -39,7 +39,6 @@ from core.untrusted import inert_line
 from core.workspace import Workspace
 
 _CATASTROPHIC_RATE = 1e-2
-_CHECKOUT = Path(__file__).parents[2]
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +118,7 @@ def launch_of(prepared: Prepared) -> Launch:
         seed=values["seed"],
         data=data_files(named),
         packages=packages(),
-        commits=commits({"finetui": _CHECKOUT, "workspace": prepared.workspace.root}),
+        commits=commits({"finetui": CHECKOUT, "workspace": prepared.workspace.root}),
         cautions=prepared.cautions,
     )
 

@@ -16,6 +16,8 @@ _PACKAGES = (
     *("finetui", "torch", "transformers", "peft", "accelerate", "tokenizers", "safetensors", "numpy"),
     "bitsandbytes",
 )
+CHECKOUT = Path(__file__).parents[2]
+"""Where finetui's own files lie."""
 _GIT_SECONDS = 2.0
 _MOST_HASHED = 8 << 30
 

@@ -61,6 +61,8 @@ class Launch:
     workspace: str = ""
     model: str = ""
     method: str = ""
+    subjects: tuple[str, ...] = ()
+    """Who answers in an evaluation, by name."""
     datasets: tuple[str, ...] = ()
     seed: int = 0
     data: tuple[DataFile, ...] = ()

@@ -1,0 +1,299 @@
+"""From options to an evaluation that can be started: a sibling of `core.launch.prepare`.
+
+Models, adapters, runs and checkpoints become candidates, test sets are read, metrics are looked up, and all that stands
+against the start is told at once. Nothing is written before `start_evaluation`.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from core.config.change import replaced
+from core.config.evaluation import EVALUATION, EvaluatedDataOptions, contradictions
+from core.config.idle_evaluation import idle_options
+from core.config.load import Settings
+from core.config.save import as_yaml
+from core.data.examples import data_folder
+from core.errors import ConfigError, Problem
+from core.i18n import _, plural
+from core.launch.findings import Findings
+from core.launch.folder import make_folder, refuse_active, refuse_used
+from core.launch.going_on import overlaid, refuse_changes
+from core.launch.local import ENVIRONMENT, evaluate_command, launch_run, refuse_answered
+from core.launch.machine import Machine, device_of, locks_of, refusals, this_machine
+from core.launch.named import usable_model, without_problems
+from core.launch.naming import joined_name, plain_name, run_folder, unused
+from core.launch.record import CHECKOUT, commits, data_files, packages
+from core.launch.test_sets import TestSet, find_test_sets
+from core.metrics.catalog import find_metrics
+from core.models.adapters import check_adapter
+from core.models.candidates import Candidate, base_of, candidates_of, resolve_candidate
+from core.models.info import AdapterInfo, ModelInfo
+from core.runs.alive import this_host
+from core.runs.launch_file import Caution, Launch, read_launch
+from core.runs.rundir import RunDirectory
+from core.untrusted import inert_line
+from core.workspace import Workspace
+
+
+@dataclass(frozen=True, slots=True)
+class PreparedEvaluation:
+    """An evaluation that can be started."""
+
+    run: RunDirectory
+    workspace: Workspace
+    settings: Settings
+    """As they will be used: names filled in, what the machine cannot do replaced."""
+    candidates: tuple[Candidate, ...]
+    """Who answers; nobody here where a server does."""
+    sets: tuple[TestSet, ...]
+    device: str
+    """Empty where a server answers."""
+    devices: tuple[str, ...]
+    cautions: tuple[Caution, ...]
+    """What the user should hear before it starts; the run keeps it too."""
+    goes_on: bool = False
+    """Whether it goes on with what an earlier run in this folder has answered."""
+
+    @property
+    def config(self) -> str:
+        """What `config.yaml` will say."""
+        return as_yaml(self.settings, *EVALUATION)
+
+    @property
+    def values(self) -> dict[str, Any]:
+        """Every option by its name."""
+        return self.settings.values()
+
+    @property
+    def subjects(self) -> tuple[str, ...]:
+        """Who answers, by name."""
+        served = str(self.values["api_model"] or self.values["api_base"] or "")
+        return (served,) if self.values["api_base"] else tuple(one.name for one in self.candidates)
+
+    @property
+    def answers(self) -> int | None:
+        """How many there will be, repeats counted; None where a set is too large to be counted beforehand."""
+        counts = [one.rows for one in self.sets]
+        known = [count for count in counts if count is not None]
+        if len(known) < len(counts):
+            return None
+        return sum(known) * len(self.subjects) * int(self.values["repeats"])
+
+
+def prepare_evaluation(
+    settings: Settings, workspace: Workspace, *, machine: Machine | None = None
+) -> PreparedEvaluation:
+    """Look at everything that an evaluation stands on.
+
+    Args:
+        settings: of the sections in `core.config.evaluation.EVALUATION`, others beside them.
+        machine: what this machine has, for tests.
+
+    Raises:
+        ConfigError: all that stands against it.
+    """
+    return _Preparation(settings, workspace, machine or this_machine()).prepared()
+
+
+def start_evaluation(prepared: PreparedEvaluation) -> RunDirectory:
+    """Make the run's folder, write its files and start it. Returns within a tenth of a second, the run goes on alone.
+
+    Raises:
+        RunError: the folder was taken meanwhile, cannot be written, or the supervisor did not come to life.
+    """
+    run = prepared.run
+    if not prepared.goes_on:
+        make_folder(run, prepared.workspace, overwrite=prepared.values["overwrite_output_dir"])
+    launch_run(run, prepared.config, launch_of(prepared), prepared.workspace)
+    return run
+
+
+def launch_of(prepared: PreparedEvaluation) -> Launch:
+    """What `launch.json` will say."""
+    values = prepared.values
+    first = next(iter(prepared.candidates), None)
+    methods = dict.fromkeys(one.adapter.method for one in prepared.candidates if one.adapter is not None)
+    return Launch(
+        command=evaluate_command(prepared.run, go_on=prepared.goes_on),
+        segment=1 + (read_launch(prepared.run).segment if prepared.goes_on else 0),
+        directory=str(Path.cwd()),
+        environment={**ENVIRONMENT, "FINETUI_WORKSPACE": str(prepared.workspace.root)},
+        devices=prepared.devices,
+        kind="evaluation",
+        time=time.time(),
+        host=this_host(),
+        workspace=str(prepared.workspace.root),
+        model=first.model.name if first else prepared.subjects[0],
+        method=",".join(methods),
+        subjects=prepared.subjects,
+        datasets=tuple(one.name for one in prepared.sets),
+        seed=values["seed"],
+        data=data_files([(one.name, path) for one in prepared.sets for path in one.files]),
+        packages=packages(),
+        commits=commits({"finetui": CHECKOUT, "workspace": prepared.workspace.root}),
+        cautions=prepared.cautions,
+    )
+
+
+class _Preparation:
+    def __init__(self, settings: Settings, workspace: Workspace, machine: Machine) -> None:
+        self._typed, self._workspace, self._machine = settings, workspace, machine
+        self._settings = overlaid(settings, workspace) if settings.values()["resume"] else settings
+        self._findings = Findings(self._settings)
+        self._options = self._settings[EvaluatedDataOptions]
+
+    def prepared(self) -> PreparedEvaluation:
+        values, findings = self._settings.values(), self._findings
+        served = bool(values["api_base"])
+        model, named = (None, []) if served else self._answering(values)
+        sets = self._sets(values)
+        findings.refuse(contradictions(values))
+        for name in values["metrics"]:
+            findings.tried("metrics", partial(find_metrics, (name,)))
+        findings.refuse(() if served else refusals(self._settings, self._machine))
+        settings, cautions = (self._settings, []) if served else findings.honest(self._machine)
+        candidates = candidates_of(model, named, self._workspace, include_base=values["include_base"])
+        run = findings.tried("output_dir", partial(self._folder, values, candidates))
+        if findings.problems or run is None:
+            raise ConfigError(findings.problems)
+        settings = replaced(settings, dict(self._names(run, model, named, sets)))
+        if values["resume"]:
+            refuse_changes(self._typed, settings, run)
+        device = "" if served else device_of(settings, self._machine)
+        return PreparedEvaluation(
+            run=run,
+            workspace=self._workspace,
+            settings=settings,
+            candidates=candidates,
+            sets=tuple(sets),
+            device=device,
+            devices=locks_of(device, 1) if device else (),
+            cautions=(*cautions, *_idle(settings.values()), *_about_rows(sets), *_mismatches(named, model)),
+            goes_on=values["resume"],
+        )
+
+    # --- who answers --------------------------------------------------------------------------------------------
+
+    def _answering(self, values: dict[str, Any]) -> tuple[ModelInfo | None, list[AdapterInfo | ModelInfo]]:
+        """The base, where anybody stands on it, and what is named as adapters."""
+        findings, typed = self._findings, values["adapter_name_or_path"]
+        found = (
+            findings.tried("adapter_name_or_path", partial(resolve_candidate, name, self._workspace)) for name in typed
+        )
+        named = [one for one in found if one is not None]
+        adapters = [one for one in named if isinstance(one, AdapterInfo)]
+        whole_alone = bool(typed) and len(named) == len(typed) and not adapters and not values["include_base"]
+        model = None if whole_alone else self._base(values, adapters)
+        for one in named:
+            findings.tried("adapter_name_or_path", partial(_fits, one, model, values["finetuning_type"]))
+        return model, named
+
+    def _base(self, values: dict[str, Any], adapters: Sequence[AdapterInfo]) -> ModelInfo | None:
+        """The model that is named; else, of adapters, the one that they were trained on."""
+        origin = self._settings.origins["model_name_or_path"]
+        if origin.source != "default" or not adapters:
+            find = partial(usable_model, values["model_name_or_path"], self._workspace)
+            return self._findings.tried("model_name_or_path", find)
+        base = self._findings.tried("model_name_or_path", partial(base_of, adapters[0], self._workspace))
+        if base is None:
+            return None
+        return self._findings.tried("model_name_or_path", partial(without_problems, base))
+
+    # --- what is asked ------------------------------------------------------------------------------------------
+
+    def _sets(self, values: dict[str, Any]) -> list[TestSet]:
+        if not values["dataset"]:
+            hint = _("give one with --dataset NAME; finetui data list shows them")
+            self._findings.refuse([Problem("dataset", _("there is nothing to ask"), hint)])
+        return list(find_test_sets(self._findings, values["dataset"], self._options, self._workspace))
+
+    # --- where it is written ------------------------------------------------------------------------------------
+
+    def _folder(self, values: dict[str, Any], candidates: Sequence[Candidate]) -> RunDirectory:
+        given = values["output_dir"]
+        if given is None:
+            first = candidates[0].name if candidates else str(values["api_model"] or "served")
+            name = joined_name(f"eval-{plain_name(first)}", values["dataset"])
+            return RunDirectory(unused(self._workspace.runs / name))
+        run = RunDirectory(run_folder(given, self._workspace))
+        if values["resume"]:
+            refuse_active(run)
+            refuse_answered(run)
+        else:
+            refuse_used(run, overwrite=values["overwrite_output_dir"])
+        return run
+
+    def _names(
+        self,
+        run: RunDirectory,
+        model: ModelInfo | None,
+        named: Sequence[AdapterInfo | ModelInfo],
+        sets: Sequence[TestSet],
+    ) -> Iterator[tuple[str, tuple[Any, str]]]:
+        """Names that would mean something else, or nothing, when the file is used from another folder."""
+        values, below = self._settings.values(), run.path.parent == self._workspace.runs
+        yield "output_dir", (run.name if below else str(run.path), "" if values["output_dir"] else _("model and data"))
+        yield "resume", (False, "")  # of this segment: launch.json has it
+        if model is not None:
+            guessed = self._settings.origins["model_name_or_path"].source == "default" and bool(named)
+            path = str(model.path.absolute()) if model.source == "folder" else model.name
+            yield "model_name_or_path", (path, _("the adapter's base") if guessed else "")
+        if named:
+            yield "adapter_name_or_path", (tuple(str(one.path.absolute()) for one in named), "")
+        yield "dataset", (tuple(one.lasting_name for one in sets), "")
+        own = [str(Path(name).expanduser().absolute()) if name.endswith(".py") else name for name in values["metrics"]]
+        yield "metrics", (tuple(own), "")
+        folder = data_folder(self._options, self._workspace)
+        if not folder.is_relative_to(self._workspace.root):
+            yield "dataset_dir", (str(folder), "")
+
+
+def _fits(one: AdapterInfo | ModelInfo, model: ModelInfo | None, method: str | None) -> None:
+    """Raises:
+    FinetuiError: it cannot be loaded, does not fit the base, or is not what it is said to be.
+    """
+    if isinstance(one, ModelInfo):
+        without_problems(one)
+        if method not in (None, "full", "freeze"):
+            raise _otherwise(one.name, method, _("a whole model"))
+        return
+    if model is not None:
+        check_adapter(one, model)
+    if method is not None and {"dora": "lora"}.get(one.method, one.method) != method:
+        raise _otherwise(one.name, method, one.method)
+
+
+def _otherwise(name: str, method: str | None, is_one: str) -> ConfigError:
+    what = _("says {method}, but {name} is {what}").format(method=method, name=inert_line(name), what=is_one)
+    return ConfigError([Problem("finetuning_type", what, _("leave it out: it is read from the folder"))])
+
+
+def _idle(values: dict[str, Any]) -> Iterator[Caution]:
+    for idle in idle_options(values):
+        yield Caution(_("{option} does not count: {why}").format(option=idle.where, why=idle.what), idle.hint)
+
+
+def _about_rows(sets: Sequence[TestSet]) -> Iterator[Caution]:
+    yield from (caution for one in sets for caution in one.cautions)
+
+
+def _mismatches(named: Sequence[AdapterInfo | ModelInfo], model: ModelInfo | None) -> Iterator[Caution]:
+    for one in named:
+        if isinstance(one, AdapterInfo) and model is not None:
+            yield from (Caution(told) for told in check_adapter(one, model))
+
+
+def plan_line(prepared: PreparedEvaluation) -> str:
+    """What an evaluation will do, in one line."""
+    models = plural("{count} model", "{count} models", len(prepared.subjects))
+    sets = plural("{count} test set", "{count} test sets", len(prepared.sets))
+    if prepared.answers is None:
+        return _("{models}, {sets}").format(models=models, sets=sets)
+    answers = plural("{count} answer", "{count} answers", prepared.answers)
+    return _("{models}, {sets}, {answers}").format(models=models, sets=sets, answers=answers)

@@ -1,0 +1,115 @@
+"""The test sets of an evaluation, found and looked at before anything is loaded."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from core.config.evaluation import EvaluatedDataOptions
+from core.data.catalog import Catalog, read_catalog
+from core.data.choices import holds_choices, open_choices
+from core.data.entry import DatasetEntry
+from core.data.examples import check_ranking, data_folder, open_examples
+from core.errors import DataError, Problem
+from core.i18n import _, plural
+from core.launch.findings import Findings
+from core.launch.named import checked_rows, is_large, lasting_name
+from core.runs.launch_file import Caution
+from core.workspace import Workspace
+
+
+@dataclass(frozen=True, slots=True)
+class TestSet:
+    """A set whose questions are asked."""
+
+    __test__ = False  # no class of tests
+
+    name: str
+    lasting_name: str
+    """A name that means the same set from any folder."""
+    files: tuple[Path, ...]
+    rows: int | None
+    """How many are asked; None where there are too many to count beforehand."""
+    choices: bool = False
+    """Whether it is multiple choice."""
+    cautions: tuple[Caution, ...] = ()
+
+
+def find_test_sets(
+    findings: Findings, names: Sequence[str], options: EvaluatedDataOptions, workspace: Workspace
+) -> Iterator[TestSet]:
+    """The sets of some names, as far as they can be asked; what stands against the others goes to the findings."""
+    catalog = findings.tried("dataset_dir", partial(read_catalog, data_folder(options, workspace)))
+    if catalog is None:
+        return
+    chosen = []
+    for name in names:
+        with_choices = findings.tried("dataset", partial(_with_choices, name, options, workspace))
+        if with_choices is None:
+            continue
+        chosen.append(with_choices)
+        if with_choices:
+            found = findings.tried("dataset", partial(_choices, name, catalog, options, workspace))
+        else:
+            found = _answers(findings, name, catalog, options, workspace)
+        if found is not None:
+            yield found
+    _look_at_shots(findings, any(chosen), options, workspace)
+
+
+def _with_choices(name: str, options: EvaluatedDataOptions, workspace: Workspace) -> bool:
+    return options.task == "choices" or (options.task == "auto" and holds_choices(name, options, workspace))
+
+
+def _choices(name: str, catalog: Catalog, options: EvaluatedDataOptions, workspace: Workspace) -> TestSet:
+    found = open_choices(name, options, workspace)
+    lasting = name if name in catalog.entries or not found.files else str(found.files[0].absolute())
+    left_out = plural("{count} row is left out", "{count} rows are left out", found.left_out)
+    cautions = (Caution(f"{found.name}: {left_out}"),) if found.left_out else ()
+    return TestSet(found.name, lasting, found.files, len(found.rows), True, cautions)
+
+
+def _answers(
+    findings: Findings, name: str, catalog: Catalog, options: EvaluatedDataOptions, workspace: Workspace
+) -> TestSet | None:
+    before = len(findings.problems)
+    entry = findings.tried("dataset", partial(_usable, catalog, name))
+    if entry is None:
+        return None
+    cautions = checked_rows(findings, [entry], options, workspace, names=[name])
+    if len(findings.problems) > before:
+        return None
+    rows = None
+    if not is_large(entry):
+        opened = findings.tried("dataset", partial(open_examples, [name], options, workspace))
+        rows = len(opened) if opened is not None else 0
+    files = () if entry.hub_name else tuple(entry.data_files())
+    return TestSet(entry.name, lasting_name(entry), files, rows, cautions=tuple(cautions))
+
+
+def _usable(catalog: Catalog, name: str) -> DatasetEntry:
+    entry = catalog.entry(name)
+    check_ranking(entry, ranking=False)
+    if not entry.hub_name:
+        entry.data_files()
+    return entry
+
+
+def _look_at_shots(findings: Findings, choices: bool, options: EvaluatedDataOptions, workspace: Workspace) -> None:
+    if not options.n_shot or options.shot_dataset is None:
+        return
+    if not choices:
+        what = _("belongs to multiple choice, and no test set is that")
+        findings.refuse([Problem("n_shot", what, _("leave it out"))])
+        return
+    findings.tried("shot_dataset", partial(_enough_shots, options, workspace))
+
+
+def _enough_shots(options: EvaluatedDataOptions, workspace: Workspace) -> None:
+    every = options.model_copy(update={"max_samples": None})
+    count = len(open_choices(str(options.shot_dataset), every, workspace).rows)
+    if count < options.n_shot:
+        told = _("{name} has {count} questions, fewer than n_shot")
+        raise DataError(told.format(name=options.shot_dataset, count=count), _("lower n_shot"))
