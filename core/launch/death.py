@@ -12,16 +12,20 @@ from core.i18n import _
 _CGROUP_EVENTS = Path("/sys/fs/cgroup/memory.events")
 
 
-def story_of(code: int, out_of_memory: bool = False) -> tuple[str, str]:
+def story_of(code: int, out_of_memory: bool = False, kind: str = "train") -> tuple[str, str]:
     """(what happened, what to do) for an exit code as `subprocess` has it: negative for a signal."""
     smaller = _("take a smaller per_device_train_batch_size or cutoff_len, or gradient_checkpointing true")
+    again = _("go on from its last checkpoint: finetui runs resume")
+    if kind == "evaluation":
+        smaller = _("take a smaller per_device_eval_batch_size, and go on: finetui eval --resume --output_dir NAME")
+        again = _("go on where it was: finetui runs resume")
     if out_of_memory:
         return _("killed because the memory was full"), smaller
     match -code:
         case signal.SIGKILL:
             return _("killed by signal 9: most likely out of memory"), smaller
         case signal.SIGTERM:
-            return _("ended by signal 15 from outside"), _("go on from its last checkpoint: finetui runs resume")
+            return _("ended by signal 15 from outside"), again
         case signal.SIGSEGV | signal.SIGABRT | signal.SIGBUS | signal.SIGILL | signal.SIGFPE:
             told = _("crashed with signal {number} ({name})").format(number=-code, name=signal.Signals(-code).name)
             return told, _("a library failed, not the options: output.log has its words, finetui doctor the versions")

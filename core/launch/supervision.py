@@ -21,7 +21,7 @@ from core.launch.device_lock import Ticket
 from core.launch.family import Family
 from core.launch.supervise import HEARD
 from core.records import to_record
-from core.runs.events import Event, Queued, RunFailed, RunFinished, RunStarted, StageChanged, Step, Warned
+from core.runs.events import Answered, Event, Queued, RunFailed, RunFinished, RunStarted, StageChanged, Step, Warned
 from core.runs.follow import Follower
 from core.runs.history import step_of
 from core.runs.launch_file import Launch, read_launch
@@ -30,6 +30,7 @@ from core.runs.rundir import RunDirectory
 _LOOK_SECONDS = 0.5
 _DEAF_SECONDS = 3.0
 """How long a trainer that is not yet at its steps may leave a wish to stop unheard."""
+_LISTENING = ("training", "evaluating", "answering", "scoring", "saving", "ending")
 _END, _KILL = signal.SIGTERM, signal.SIGQUIT
 
 
@@ -150,8 +151,10 @@ class _Supervisor:
                 continue  # of an earlier segment, or of one that was started before this process was gone
             if isinstance(event, Step):
                 self._step = event.step
+            if isinstance(event, Answered):
+                self._step = event.done
             if isinstance(event, StageChanged):
-                self._stepping = event.stage in ("training", "evaluating", "saving", "ending")
+                self._stepping = event.stage in _LISTENING
             self._last_word = event if isinstance(event, (RunFinished, RunFailed)) else None
 
     def _say_last_word(self, code: int, out_of_memory: bool) -> None:
@@ -160,7 +163,7 @@ class _Supervisor:
         if stopped:
             self._say(RunFinished(time.time(), "stopped", self._step))
             return
-        error, hint = story_of(code, out_of_memory)
+        error, hint = story_of(code, out_of_memory, self._launch.kind)
         self._say(RunFailed(time.time(), error, hint, _log_tail(self._run.log)))
 
     def _say(self, event: Event) -> None:

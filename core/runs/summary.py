@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TypeVar
 
-from core.runs.events import DataReady, Evaluation, Event, RunFailed, RunFinished, Step
+from core.runs.events import Answered, DataReady, Evaluation, Event, RunFailed, RunFinished, Step
 from core.runs.foreign import is_foreign_run, read_foreign
 from core.runs.launch_file import read_launch
 from core.runs.rundir import RunDirectory
@@ -23,10 +23,13 @@ class RunSummary:
     kind: str = "train"
     model: str = ""
     method: str = ""
+    subjects: tuple[str, ...] = ()
+    """Who answers in an evaluation."""
     dataset: str = ""
     launched: float = 0.0
     """When it was started, or resumed the last time."""
     step: int = 0
+    """Of an evaluation: answers."""
     total_steps: int = 0
     epoch: float = 0.0
     loss: float | None = None
@@ -41,7 +44,7 @@ class RunSummary:
 
     @property
     def progress(self) -> float | None:
-        """The share of the steps that is done; None where their number is not known."""
+        """The share of the steps or answers that is done; None where their number is not known."""
         return self.step / self.total_steps if self.total_steps else None
 
 
@@ -51,6 +54,8 @@ def summarise(run: RunDirectory) -> RunSummary:
     events = read_foreign(run.path) if foreign else tail(run)
     launch = read_launch(run)
     step, data = _last(events, Step), _last(events, DataReady)
+    answered = _last(events, Answered)
+    point = step or answered
     ended, failed, looked = _last(events, RunFinished), _last(events, RunFailed), _last(events, Evaluation)
     return RunSummary(
         run,
@@ -58,15 +63,16 @@ def summarise(run: RunDirectory) -> RunSummary:
         kind=launch.kind,
         model=launch.model,
         method=launch.method,
+        subjects=launch.subjects,
         dataset=",".join(launch.datasets),
         launched=launch.time or (events[0].time if events else 0.0),
-        step=max(step.step if step else 0, ended.step if ended else 0),
-        total_steps=step.total_steps if step else data.total_steps if data else 0,
+        step=max(step.step if step else answered.done if answered else 0, ended.step if ended else 0),
+        total_steps=step.total_steps if step else answered.total if answered else data.total_steps if data else 0,
         epoch=step.epoch if step else 0.0,
         loss=step.loss if step else None,
         eval_loss=looked.metrics.get("loss") if looked else None,
-        elapsed=step.elapsed if step else 0.0,
-        remaining=step.remaining if step else 0.0,
+        elapsed=point.elapsed if point else 0.0,
+        remaining=point.remaining if point else 0.0,
         error=failed.error if failed and events[-1] is failed else "",
     )
 
