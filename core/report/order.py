@@ -11,8 +11,7 @@ from dataclasses import dataclass
 
 from core.errors import UsageError, did_you_mean
 from core.i18n import _
-from core.metrics.catalog import METRICS, metric
-from core.metrics.metric import Metric
+from core.report.figures import is_lower_better
 from core.report.rows import EXACT, TEXT_COLUMNS, OpenReport
 from core.untrusted import inert_line
 
@@ -74,19 +73,7 @@ def falls(order: Order) -> bool:
     """Whether an order begins with the largest."""
     if order.descending is not None:
         return order.descending
-    known = known_metric(order.column)
-    return known is not None and known.better == "lower"
-
-
-def known_metric(name: str) -> Metric | None:
-    """A metric of ours by its name; None for columns that are none, and for metrics of the user's own."""
-    return metric(name) if name in METRICS else None
-
-
-def heading(name: str) -> str:
-    """What a column is called in tables."""
-    known = known_metric(name)
-    return known.title if known else name
+    return is_lower_better(order.column)
 
 
 def _worst_first(opened: OpenReport, rows: Iterable[int], best_first: bool) -> list[int]:

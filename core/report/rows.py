@@ -10,20 +10,21 @@ from __future__ import annotations
 import contextlib
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
 from core.data.problems import shown_path
 from core.errors import ReportError
 from core.i18n import _
-from core.metrics.metric import Value
+from core.metrics.metric import Measuring, Metric, Value
 from core.report.files import JournalFollower, in_data_order, read_predictions_file
 from core.report.layout import PartFiles, PlannedPart
+from core.report.measured import measure
 from core.report.prediction import Prediction
 from core.report.report import EvaluatedSet, Report, Subject
 from core.report.review import ReviewBook
-from core.report.store import read_parts, read_report, read_scores
+from core.report.store import read_parts, read_report, read_scores, with_scores
 from core.untrusted import inert_line
 
 Number: TypeAlias = float | None
@@ -144,6 +145,22 @@ def refreshed(opened: OpenReport) -> OpenReport:
     return _from_journal(files, opened.follower, (*opened.predictions, *new), opened.review) if new else opened
 
 
+def scored(
+    opened: OpenReport,
+    metrics: Sequence[Metric] | None = None,
+    measuring: Measuring | None = None,
+    on_progress: Callable[[float], None] | None = None,
+) -> OpenReport:
+    """The same rows measured now: for files without a report, and for other metrics than those that it has.
+
+    Raises:
+        MetricError: a metric of the user's own fails on a row.
+    """
+    scores = measure(opened.predictions, metrics, measuring, on_progress)
+    columns = {EXACT: _exact(opened.predictions), **scores.rows}
+    return replace(opened, report=with_scores(opened.report, scores), scores=columns, _columns={})
+
+
 def _goes_on(files: PartFiles) -> bool:
     """Whether an evaluation that was stopped has been resumed: its journal is younger than its report."""
     with contextlib.suppress(OSError):
@@ -189,7 +206,8 @@ def _bare(path: Path) -> OpenReport:
 def _counted(subject: Subject, data: EvaluatedSet, rows: Sequence[Prediction]) -> Report:
     """What can be told of rows without a report: counts, and how many are right."""
     answered = [row for row in rows if not row.error]
-    exact = {EXACT: Value(100 * sum(map(_is_right, rows)) / len(rows), len(rows))} if rows else {}
+    right = sum(row.predict == row.label for row in answered)
+    exact = {EXACT: Value(100 * right / len(answered), len(answered))} if answered else {}
     return Report(
         subject,
         data,
@@ -223,11 +241,8 @@ def foreign_results(folder: Path) -> dict[str, float]:
 
 
 def _exact(rows: Sequence[Prediction]) -> list[Number]:
-    return [100.0 if _is_right(row) else 0.0 for row in rows]
-
-
-def _is_right(row: Prediction) -> bool:
-    return row.predict == row.label and not row.error
+    """An answer that failed says nothing about the model, and counts nowhere."""
+    return [None if row.error else 100.0 if row.predict == row.label else 0.0 for row in rows]
 
 
 def _belongs_to_report(path: Path) -> bool:
