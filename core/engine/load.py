@@ -23,6 +23,7 @@ from transformers.utils import logging
 from core.engine.fused import FusedModel, is_fusable
 from core.engine.fused_layer import Module
 from core.engine.manner import Manner, manner_of_model
+from core.engine.quantized import few_bits, settle
 from core.engine.stock import StockModel
 from core.engine.template import Template
 from core.engine.tokenizer import Tokenizer, load_tokenizer
@@ -75,8 +76,11 @@ class BaseModel:
         return device
 
 
-def load_base(request: Load, on_phase: Callable[[Phase], None]) -> BaseModel:
+def load_base(request: Load, on_phase: Callable[[Phase], None], bits: int | None = None) -> BaseModel:
     """Load a base model as a request describes it.
+
+    Args:
+        bits: hold its weights in 8 or 4 bits.
 
     Raises:
         ModelError: the folder is no model that may be loaded.
@@ -92,7 +96,10 @@ def load_base(request: Load, on_phase: Callable[[Phase], None]) -> BaseModel:
     threads = request.threads or free_physical_cores()
     torch.set_num_threads(threads)
     on_phase("loading")
-    network, warnings = load_network(folder, request, device, choose_dtype(request.dtype, device))
+    dtype = choose_dtype(request.dtype, device)
+    network, warnings = load_network(folder, request, device, dtype, few_bits(bits, dtype) if bits else None)
+    if bits:
+        settle(network)
     text_config = network.config.get_text_config()
     return BaseModel(
         name=model_name(folder),

@@ -9,7 +9,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -20,11 +19,10 @@ from core.config.optimization import OptimizationOptions
 from core.engine.fused_layer import Module
 from core.engine.load import choose_device, choose_dtype, end_ids, load_network, model_name, read_config, refuse_risks
 from core.engine.manner import manner_of_model
+from core.engine.quantized import few_bits, settle
 from core.engine.template import Template
 from core.engine.tokenizer import Tokenizer, load_tokenizer
 from core.engine.tuning.stored import stored_format, trains_as_stored
-from core.errors import ModelError
-from core.i18n import _
 from core.models.notes import AdapterNotes, base_hashes, text_sha256
 from core.serve.protocol import Load
 
@@ -94,9 +92,9 @@ def _loaded(request: Load, device: torch.device, dtype: torch.dtype, bits: int |
     refuse_risks(folder, config, request)
     tokenizer = load_tokenizer(folder, request.trust_remote_code)
     template = manner_of_model(folder, request.template, tokenizer).template
-    network, warnings = load_network(folder, request, device, dtype, _quantization(bits, dtype) if bits else None)
+    network, warnings = load_network(folder, request, device, dtype, few_bits(bits, dtype) if bits else None)
     if bits:
-        _settle_quantized(network)
+        settle(network)
     ends = end_ids(folder, config) | tokenizer.eos_ids | template.end_ids
     return TrainingBase(model_name(folder), folder, network, tokenizer, template, ends, bits, tuple(warnings))
 
@@ -127,38 +125,6 @@ def weights_dtype(
     if device.type == "cpu" and trains_as_stored(model, finetuning, stored):
         return torch.bfloat16
     return choose_dtype(model.dtype, device)
-
-
-def _quantization(bits: int, dtype: torch.dtype) -> object:
-    try:
-        version("bitsandbytes")
-    except PackageNotFoundError as error:
-        raise ModelError(
-            _("quantization_bit {bits} needs bitsandbytes, which is not installed").format(bits=bits),
-            _("install it with: pip install 'finetui[quant]'; or leave quantization_bit out"),
-        ) from error
-    from transformers import BitsAndBytesConfig  # with the extra only
-
-    config: Any = BitsAndBytesConfig
-    if bits == 8:
-        return config(load_in_8bit=True)
-    return config(
-        load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True, bnb_4bit_compute_dtype=dtype
-    )
-
-
-def _settle_quantized(network: Module) -> None:
-    """Keep 4-bit weights as they are packed, and what is not quantised in float32.
-
-    On CPUs with AVX512-BF16 one forward pass without gradients would repack the weights; every gradient after that is
-    wrong (cosine 0.2 to the true one).
-    """
-    for module in network.modules():
-        if hasattr(module, "support_avx512bf16_for_cpu"):
-            module.support_avx512bf16_for_cpu = False
-    for name, parameter in network.named_parameters():
-        if "norm" in name and parameter.dtype in (torch.float16, torch.bfloat16):
-            parameter.data = parameter.data.float()
 
 
 def describe_base(base: TrainingBase, data: DataOptions) -> AdapterNotes:

@@ -1,0 +1,72 @@
+"""Who answers what: every model with every test set is a part, with a folder of its own where there are several."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from core.engine.evaluating.test_set import TestRow, TestSet
+from core.report.layout import PartFiles, PlannedPart
+from core.runs.rundir import RunDirectory
+
+_PLAIN = re.compile(r"[^\w.@+-]+")
+_LONGEST_NAME = 80
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A model's answers to a test set: `repeats` to each of its rows."""
+
+    planned: PlannedPart
+    files: PartFiles
+    tests: TestSet
+    repeats: int = 1
+
+    @property
+    def name(self) -> str:
+        return self.planned.name
+
+    def wanted(self) -> Iterator[tuple[TestRow, int]]:
+        """Every row as often as it is asked, with the number of the time."""
+        for row in self.tests.rows:
+            for repeat in range(self.times):
+                yield row, repeat
+
+    @property
+    def times(self) -> int:
+        """Probabilities of letters are the same every time."""
+        return 1 if self.tests.is_choices else self.repeats
+
+
+def plan_parts(
+    run: RunDirectory, subjects: Sequence[str], tests: Sequence[TestSet], repeats: int
+) -> dict[str, list[Part]]:
+    """The parts of an evaluation by the name of who answers, in the order in which they are gone through."""
+    folders = _folders(subjects, tests)
+    parts: dict[str, list[Part]] = {}
+    for subject in subjects:
+        for one in tests:
+            folder = folders[subject, one.name]
+            times = 1 if one.is_choices else repeats
+            planned = PlannedPart(f"{subject} · {one.name}", folder, subject, one.name, len(one.rows) * times)
+            files = PartFiles(run.path / folder)
+            parts.setdefault(subject, []).append(Part(planned, files, one, repeats))
+    return parts
+
+
+def _folders(subjects: Sequence[str], tests: Sequence[TestSet]) -> dict[tuple[str, str], str]:
+    pairs = [(subject, one.name) for subject in subjects for one in tests]
+    if len(pairs) == 1:
+        return {pairs[0]: "."}
+    found: dict[tuple[str, str], str] = {}
+    for subject, name in pairs:
+        words = [subject] if len(tests) == 1 else [name] if len(subjects) == 1 else [subject, name]
+        plain = _PLAIN.sub("-", "--".join(words)).strip("-.")[:_LONGEST_NAME] or "part"
+        taken, count = {folder.casefold() for folder in found.values()}, 1
+        folder = f"parts/{plain}"
+        while folder.casefold() in taken:
+            count += 1
+            folder = f"parts/{plain}-{count}"
+        found[subject, name] = folder
+    return found

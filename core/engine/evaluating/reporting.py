@@ -1,0 +1,99 @@
+"""A part's report: what was measured on its answers, and everything that the numbers stand on."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+from core.config.evaluation import MetricOptions, PredictionOptions
+from core.config.load import Settings
+from core.engine.evaluating.answering import Answerer
+from core.engine.evaluating.leakage import Leak
+from core.engine.evaluating.pairs import scored
+from core.engine.evaluating.progress import rates
+from core.engine.evaluating.sheet import Sheet
+from core.i18n import _, plural
+from core.metrics.metric import Measuring
+from core.report.report import EvaluatedSet, Report
+from core.report.store import write_report
+
+_PACKAGES = ("finetui", "torch", "transformers", "peft", "jieba", "nltk", "rouge-chinese", "sacrebleu")
+
+
+def measuring_of(settings: Settings) -> Measuring:
+    """How metrics are to be computed."""
+    options = settings[MetricOptions]
+    return Measuring(options.long_label, options.list_separator, options.bootstrap, settings[PredictionOptions].seed)
+
+
+def report_on(
+    sheet: Sheet, answerer: Answerer, settings: Settings, leak: Leak, seconds: float, notes: tuple[str, ...]
+) -> Report:
+    """Score a part's answers and write all its files; whole or not, as far as it came.
+
+    Raises:
+        MetricError: a metric of the user's own fails.
+        OSError: the disk takes no more; the answers are safe in their journal.
+    """
+    part, answers = sheet.part, sheet.in_order()
+    scores = scored(answers, settings[MetricOptions].metrics, measuring_of(settings), part.times)
+    answered = [answer for answer in answers if not answer.error]
+    tests = part.tests
+    report = Report(
+        subject=answerer.subject,
+        data=EvaluatedSet(
+            tests.name,
+            len(tests.rows),
+            tests.sha256(),
+            tuple(str(path) for path in tests.files),
+            tests.left_out,
+            leak.seen,
+            leak.training_sets,
+        ),
+        answered=len(answered),
+        failed=len(answers) - len(answered),
+        empty=sum(not answer.predict.strip() for answer in answered),
+        truncated=sum(answer.finish_reason == "length" for answer in answered),
+        repeats=part.times,
+        config=_plain(settings.values()),
+        runtimes=rates(part, answers, seconds, answerer.loading_seconds),
+        notes=tuple(filter(None, (*_facts(sheet, leak), *tests.notes, *notes, *answerer.notes))),
+        complete=sheet.is_whole,
+        time=time.time(),
+        packages=dict(_versions()),
+    )
+    return write_report(part.files, report, answers, scores)
+
+
+def _facts(sheet: Sheet, leak: Leak) -> list[str]:
+    """What a reader must not overlook."""
+    part, rows = sheet.part, sheet.part.planned.rows
+    told = [leak.note]
+    if leak.seen:
+        seen = plural("{count} question stands", "{count} questions stand", leak.seen)
+        told.append(_("{seen} in the training data too: memory is measured there").format(seen=seen))
+    if not sheet.is_whole:
+        told.append(_("ended early: {done} of {rows} answers").format(done=len(sheet.answers), rows=rows))
+    failed = sum(bool(answer.error) for answer in sheet.answers.values())
+    if failed:
+        many = plural("{count} row has no answer", "{count} rows have no answer", failed)
+        told.append(_("{many}, and counts for nothing in the numbers").format(many=many))
+    if part.tests.left_out:
+        told.append(plural("{count} bad row was left out", "{count} bad rows were left out", part.tests.left_out))
+    return told
+
+
+def _plain(values: Mapping[str, Any]) -> dict[str, object]:
+    return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
+
+
+def _versions() -> list[tuple[str, str]]:
+    found = []
+    for package in _PACKAGES:
+        try:
+            found.append((package, version(package)))
+        except PackageNotFoundError:  # a checkout that was never installed
+            continue
+    return found
