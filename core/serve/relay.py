@@ -41,14 +41,13 @@ from core.serve.protocol import (
     UnloadAdapter,
 )
 from core.serve.remote import Asking, Dialect, RemoteQuestion, ServedModel, resolved, sent_messages
-from core.serve.remote_address import Server
+from core.serve.remote_address import CONNECT_SECONDS, Server
 from core.serve.remote_stream import End, Part
 from core.serve.service import Service, Work, resident_bytes, serve
 
 TEMPLATE = "server"
 """What stands for the template's name where the server makes the prompt."""
 _LOOK_SECONDS = 0.05
-_CONNECT_SECONDS = 15.0
 
 State: TypeAlias = Literal["empty", "ready", "generating"]
 _News: TypeAlias = tuple[int, Part | End | BaseException]
@@ -93,7 +92,7 @@ class Relay:
 
     def _load(self, request: Load) -> None:
         begun = time.monotonic()
-        hasty = dataclasses.replace(self._server, timeout=min(self._server.timeout, _CONNECT_SECONDS))
+        hasty = dataclasses.replace(self._server, timeout=min(self._server.timeout, CONNECT_SECONDS))
         found, self._model = resolved(hasty)
         self._server = dataclasses.replace(self._server, model=found.model)
         self._emit(

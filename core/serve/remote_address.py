@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from core.config.remote import RemoteOptions
 
 KEY_VARIABLE = "OPENAI_API_KEY"
+CONNECT_SECONDS = 15.0
+"""How long a person waits for a server's first word."""
 _LOOPBACK = re.compile(r"localhost|.*\.localhost|127(\.\d+){3}|::1|0\.0\.0\.0")
 
 

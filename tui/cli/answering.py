@@ -15,14 +15,18 @@ from dataclasses import dataclass, replace
 
 from core.chat.message import FinishReason, Message, Usage
 from core.config.generation import GenerationOptions
+from core.config.load import Settings
 from core.config.model import ModelOptions
-from core.errors import AdapterMismatch
+from core.config.remote import RemoteOptions
+from core.errors import AdapterMismatch, ConfigError, Problem, WorkspaceError
 from core.i18n import _
 from core.models.adapters import check_adapter, resolve_adapter
 from core.models.catalog import resolve_model
-from core.models.info import AdapterInfo, ModelInfo
+from core.models.info import AdapterInfo
 from core.serve.client import WorkerClient
 from core.serve.protocol import AdapterLoaded, Finished, Loaded, PhaseChanged, Row, Sampling, Started, Text
+from core.serve.remembered import remember_server
+from core.serve.remote_address import CONNECT_SECONDS, Server, relay_command, server_of
 from core.untrusted import inert_line
 from core.workspace import Workspace
 from tui.cli.console import Progress, ctrl_c, note
@@ -50,18 +54,25 @@ class Answerer:
         FinetuiError: the model or an adapter is not there, or they do not fit.
     """
 
-    def __init__(self, options: ModelOptions, generation: GenerationOptions, workspace: Workspace) -> None:
-        self.model: ModelInfo = resolve_model(options.model_name_or_path, workspace)
-        self.adapters: dict[str, AdapterInfo] = {
-            name: resolve_adapter(name, workspace) for name in options.adapter_name_or_path
-        }
-        for adapter in self.adapters.values():
-            _check_method(adapter, options.finetuning_type)
-            for warning in check_adapter(adapter, self.model):
-                note(_("warning: {text}").format(text=inert_line(warning)))
+    def __init__(self, settings: Settings, workspace: Workspace) -> None:
+        options = settings[ModelOptions]
+        self._server = server_of(settings[RemoteOptions])
+        self.adapters: dict[str, AdapterInfo] = {}
+        if self._server is not None:
+            _check_served(settings)
+            self._server = _with_model(self._server)
+            self.model = self._model_path = self._server.name
+        else:
+            model = resolve_model(options.model_name_or_path, workspace)
+            self.model, self._model_path = model.name, str(model.path)
+            self.adapters = {name: resolve_adapter(name, workspace) for name in options.adapter_name_or_path}
+            for adapter in self.adapters.values():
+                _check_method(adapter, options.finetuning_type)
+                for warning in check_adapter(adapter, model):
+                    note(_("warning: {text}").format(text=inert_line(warning)))
         self.adapter: str | None = next(iter(self.adapters), None)
         """The one that answers; None is the base."""
-        self._options, self._generation, self._workspace = options, generation, workspace
+        self._options, self._generation, self._workspace = options, settings[GenerationOptions], workspace
         self._runner = asyncio.Runner()
         self._client: WorkerClient | None = None
         self._loaded: Loaded | None = None
@@ -107,10 +118,11 @@ class Answerer:
 
     async def _load_all(self, progress: Progress) -> tuple[Loaded, list[AdapterLoaded]]:
         self._workspace.make_state_folder()
-        self._client = client = await WorkerClient.start(log_path=self._workspace.worker_log())
+        command = relay_command(self._server) if self._server is not None else None
+        self._client = client = await WorkerClient.start(log_path=self._workspace.worker_log(), command=command)
         options = self._options
         loaded = await client.load(
-            str(self.model.path),
+            self._model_path,
             template=options.template,
             dtype=options.dtype,
             device=options.device,
@@ -119,6 +131,9 @@ class Answerer:
             allow_pickle=options.allow_pickle,
             on_phase=lambda change: _show_phase(progress, change),
         )
+        if self._server is not None:
+            with contextlib.suppress(WorkspaceError):  # from now on it can be chosen in the app too
+                remember_server(self._workspace, self._server)
         return loaded, [await client.load_adapter(name, info.path) for name, info in self.adapters.items()]
 
     async def _close(self) -> None:
@@ -164,6 +179,27 @@ async def _ctrl_c_stops(client: WorkerClient) -> AsyncIterator[None]:
 def sampling_for(options: GenerationOptions) -> Sampling:
     """What a worker is told; seed 0 becomes a new one, so that it can be told and used again."""
     return replace(sampling_of(options), seed=options.seed or 1 + secrets.randbelow(2**32 - 1))
+
+
+def _with_model(server: Server) -> Server:
+    """The server with the name of its only model, where none was given."""
+    if server.model:
+        return server
+    from core.serve.remote import resolved  # http.client: 29 ms, only where the server has to be asked first
+
+    return resolved(replace(server, timeout=min(server.timeout, CONNECT_SECONDS)))[0]
+
+
+def _check_served(settings: Settings) -> None:
+    """Refuse what can only be said to a model that is loaded here."""
+    hint = _("leave it out, or leave api_base out")
+    problems = [
+        Problem(origin.where or name, _("a served model cannot be asked for that"), hint)
+        for name in ModelOptions.model_fields
+        if (origin := settings.origins[name]).source != "default" and name != "model_name_or_path"
+    ]
+    if problems:
+        raise ConfigError(problems)
 
 
 def _check_method(adapter: AdapterInfo, said: str | None) -> None:

@@ -9,9 +9,9 @@ from collections.abc import Callable, Iterator
 from core.chat.records import Column
 from core.config.generation import GenerationOptions
 from core.config.load import Settings
-from core.config.model import ModelOptions
 from core.errors import FinetuiError, PromptTooLong, UsageError, WorkerDied, WorkerError
 from core.i18n import _
+from core.serve.remote_address import shown_name
 from core.workspace import find_workspace
 from tui.cli.answering import Answer, Answerer
 from tui.cli.chat import ChatOptions
@@ -32,8 +32,8 @@ def answer_all(settings: Settings) -> int:
         FinetuiError: nothing can be answered: no question, no model, or its process died.
     """
     chat, workspace = settings[ChatOptions], find_workspace()
-    with Answerer(settings[ModelOptions], settings[GenerationOptions], workspace) as answerer:
-        column = Column(0, answerer.model.name, answerer.adapter, answerer.adapter or answerer.model.name)
+    with Answerer(settings, workspace) as answerer:
+        column = Column(0, answerer.model, answerer.adapter, answerer.adapter or shown_name(answerer.model))
         kept = open_kept(workspace, chat.session, chat.save, column)
         multi = chat.mode == "multi" or (chat.mode is None and chat.session is not None)
         batch = _Batch(answerer, History(settings[GenerationOptions].default_system, multi, kept), chat.json_records)
@@ -95,7 +95,7 @@ class _Batch:
             for line in filter(None, (gone_line(gone), finish_mark(answer), use_time(answer))):
                 note(line)
         # Last: a file that takes nothing more must not cost the answer.
-        self.history.take(answer, self.answerer.model.name, self.answerer.adapter)
+        self.history.take(answer, self.answerer.model, self.answerer.adapter)
         return _INTERRUPTED if answer.finish_reason == "stopped" else 0
 
     def _record(self, question: str, answer: Answer) -> dict[str, object]:
@@ -105,7 +105,7 @@ class _Batch:
             "content": answer.content,
             "finish_reason": answer.finish_reason,
             "usage": {**dataclasses.asdict(answer.usage), "tokens_per_second": speed},
-            "model": self.answerer.model.name,
+            "model": self.answerer.model,
             "adapter": self.answerer.adapter,
             "seed": answer.seed,
             "dropped": answer.dropped,

@@ -11,6 +11,7 @@ from core.config.fields import Section, Shown
 from core.config.generation import GenerationOptions
 from core.config.load import Settings
 from core.config.model import ModelOptions
+from core.config.remote import RemoteOptions
 from core.config.save import as_yaml
 from core.config.sources import SourceOptions
 from core.i18n import _
@@ -46,7 +47,7 @@ class ChatOptions(Section):
 
 def _chat(settings: Settings) -> int:
     if settings[ChatOptions].show_config:
-        print(as_yaml(settings, ModelOptions, GenerationOptions), end="")
+        print(as_yaml(settings, ModelOptions, RemoteOptions, GenerationOptions), end="")
         return 0
     from tui.cli import batch, dialogue  # asyncio and the worker's client, 70 ms: help does without
 
@@ -58,6 +59,6 @@ def _chat(settings: Settings) -> int:
 
 chat = OptionsVerb(
     _chat,
-    (ModelOptions, GenerationOptions, ChatOptions, SourceOptions),
+    (ModelOptions, RemoteOptions, GenerationOptions, ChatOptions, SourceOptions),
     _("In the conversation, clear forgets it, stop or exit ends it, and ctrl+c stops an answer."),
 )

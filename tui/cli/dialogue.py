@@ -17,9 +17,9 @@ from core.chat.message import Message
 from core.chat.records import Column
 from core.config.generation import GenerationOptions
 from core.config.load import Settings
-from core.config.model import ModelOptions
 from core.errors import FinetuiError, SessionError, did_you_mean
 from core.i18n import _
+from core.serve.remote_address import shown_name
 from core.untrusted import inert_line
 from core.workspace import find_workspace
 from tui.cli.answering import Answer, Answerer
@@ -41,8 +41,8 @@ def hold(settings: Settings) -> int:
     with contextlib.suppress(ImportError):  # not every Python has it; then lines have no history
         importlib.import_module("readline")
     chat, workspace = settings[ChatOptions], find_workspace()
-    with Answerer(settings[ModelOptions], settings[GenerationOptions], workspace) as answerer:
-        column = Column(0, answerer.model.name, answerer.adapter, answerer.adapter or answerer.model.name)
+    with Answerer(settings, workspace) as answerer:
+        column = Column(0, answerer.model, answerer.adapter, answerer.adapter or shown_name(answerer.model))
         kept = open_kept(workspace, chat.session, chat.save, column)
         multi = _asked_mode() if chat.mode is None and chat.session is None else chat.mode != "single"
         if multi is None:
@@ -135,7 +135,7 @@ class Dialogue:
         for line in filter(None, (gone_line(gone), finish_mark(answer), use_time(answer))):
             print(styled(line, DIM, sys.stdout))
         try:
-            self.history.take(answer, self.answerer.model.name, self.answerer.adapter)
+            self.history.take(answer, self.answerer.model, self.answerer.adapter)
         except SessionError as error:
             print_error(error)
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from core.i18n import _, plural
+from core.serve.protocol import Loaded
+from core.serve.remote_address import is_served, shown_name
 from core.untrusted import inert_line
 from tui.cli.answering import Answer, Answerer
 
@@ -15,22 +17,31 @@ LEAVING = ("stop", "exit", "quit")
 def banner(answerer: Answerer, system: str) -> str:
     """Who answers, under which system prompt, and what can be typed."""
     loaded = answerer.load()
-    threads = plural("{count} thread", "{count} threads", loaded.threads)
-    facts = [
-        loaded.architecture,
-        _short(loaded.parameters),
-        loaded.dtype,
-        f"{loaded.device}, {threads}" if loaded.device == "cpu" else loaded.device,
-        _("context {count}").format(count=loaded.context_length),
-        _("template {name}").format(name=loaded.template),
-    ]
-    lines = [f"{answerer.model.name} ({', '.join(facts)})", adapter_line(answerer)]
+    lines = [f"{shown_name(answerer.model)} ({', '.join(_facts(loaded))})"]
+    if not is_served(answerer.model):
+        lines.append(adapter_line(answerer))
     if system:
         lines.append(_("system prompt: {text}").format(text=system))
     elif loaded.injected_system:
         lines.append(_("system prompt, put in by the template: {text}").format(text=loaded.injected_system))
     lines.append(_("clear forgets the conversation; stop, exit or ctrl+d ends it; ctrl+c stops an answer"))
     return "\n".join(map(inert_line, lines))
+
+
+def _facts(loaded: Loaded) -> list[str]:
+    """What the model is made of; of a served one only what its server says."""
+    context = _("context {count}").format(count=loaded.context_length)
+    if is_served(loaded.model):
+        return [loaded.architecture, *([context] if loaded.context_length else [])]
+    threads = plural("{count} thread", "{count} threads", loaded.threads)
+    return [
+        loaded.architecture,
+        _short(loaded.parameters),
+        loaded.dtype,
+        f"{loaded.device}, {threads}" if loaded.device == "cpu" else loaded.device,
+        context,
+        _("template {name}").format(name=loaded.template),
+    ]
 
 
 def adapter_line(answerer: Answerer) -> str:
