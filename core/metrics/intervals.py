@@ -49,12 +49,12 @@ def intervals(
         sums: the metrics that are computed from sums over the same rows.
         groups: for each row the question that it answers; None: each its own.
     """
-    summed = {name: mean_of(column) for name, column in columns.items()}
-    summed |= {name: _summed(each) for name, each in sums.items()}
-    rows = len(next(iter(summed.values())).each) if summed else 0
+    metrics = {name: mean_of(column) for name, column in columns.items()}
+    metrics |= {name: summed(each) for name, each in sums.items()}
+    rows = len(next(iter(metrics.values())).each) if metrics else 0
     if not measuring.bootstrap or rows < 2:
         return {}
-    return percentiles(resampled(summed, measuring.bootstrap, measuring.seed, groups))
+    return percentiles(resampled(metrics, measuring.bootstrap, measuring.seed, groups))
 
 
 def mean_of(column: Sequence[float | None]) -> Summed:
@@ -72,7 +72,7 @@ def _ratio(sums: Any) -> Any:
     return np.divide(sums[:, 0], sums[:, 1], out=np.full(len(sums), np.nan), where=sums[:, 1] > 0)
 
 
-def _summed(sums: Sums) -> Summed:
+def summed(sums: Sums) -> Summed:
     import numpy as np
 
     def value(drawn: Any) -> Any:

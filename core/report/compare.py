@@ -1,0 +1,199 @@
+"""Two or more reports of one set, row against row: how much they differ, and whether that can be chance.
+
+The first report is the baseline. Rows belong together by their ids, else by their numbers, and only where their labels
+agree; every number is computed on the rows that all reports have. Differences are resampled in pairs (the same
+questions are drawn for every report), which sees differences that two separate intervals would hide.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+from core.errors import ReportError, UsageError
+from core.i18n import _
+from core.metrics.catalog import METRICS, find_metrics, metric
+from core.metrics.intervals import Summed, mean_of, summed
+from core.metrics.metric import Better, Measuring, Value
+from core.metrics.shown import described
+from core.report.alignment import Aligned, aligned
+from core.report.fairness import differences
+from core.report.measured import measure, pair_of
+from core.report.paired import Against, Column, paired
+from core.report.prediction import Prediction
+from core.report.rows import EXACT, OpenReport
+
+Change: TypeAlias = Literal["improved", "regressed", "changed", "same"]
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """Reports side by side. `rows` and every column go by the same positions."""
+
+    reports: tuple[OpenReport, ...]
+    names: tuple[str, ...]
+    """Short, and different from one another."""
+    rows: tuple[tuple[int, ...], ...]
+    """For each common row its number in every report."""
+    values: Mapping[str, tuple[Value, ...]]
+    """By metric a value for each report, on the common rows; in the order of showing."""
+    best: Mapping[str, int | None]
+    """By metric the best report; None where two are equal, or nothing is better."""
+    against: tuple[Against, ...]
+    """Every report but the first."""
+    columns: Mapping[str, tuple[Column, ...]]
+    """By metric of rows, for each report a number for each common row."""
+    warnings: tuple[str, ...] = ()
+    """Why the comparison may be unfair."""
+
+    def predictions(self, position: int) -> tuple[Prediction, ...]:
+        """What each report has in a row."""
+        numbers = self.rows[position]
+        return tuple(report.predictions[number] for report, number in zip(self.reports, numbers, strict=True))
+
+    def changes(self, number: int = 1, by: str = EXACT) -> tuple[Change, ...]:
+        """For each common row what became of it from the baseline to a report, by a metric of rows.
+
+        Better or worse by the metric; with neither, whether the answer is another one.
+        """
+        if by not in self.columns:
+            known = ", ".join(self.columns)
+            raise UsageError(_("there is no metric {name!r} for each row").format(name=by), known)
+        before, after = self.columns[by][0], self.columns[by][number]
+        sign = -1.0 if described(by).better == "lower" else 1.0
+        return tuple(
+            _change(sign * ((now or 0.0) - (was or 0.0)), self._answer_is_same(at, number))
+            for at, (was, now) in enumerate(zip(before, after, strict=True))
+        )
+
+    def _answer_is_same(self, position: int, number: int) -> bool:
+        row = self.rows[position]
+        here = self.reports[number].predictions[row[number]]
+        return self.reports[0].predictions[row[0]].predict == here.predict
+
+
+def compare(
+    reports: Sequence[OpenReport],
+    metrics: Sequence[str] = (),
+    measuring: Measuring | None = None,
+    on_progress: Callable[[float], None] | None = None,
+) -> Comparison:
+    """Compare reports; the first is the baseline.
+
+    Args:
+        metrics: names; empty: those that the reports have. What a report lacks is measured.
+
+    Raises:
+        UsageError: fewer than two reports, or an unknown metric.
+        ReportError: the reports have no row in common.
+    """
+    if len(reports) < 2:
+        raise UsageError(_("one report alone cannot be compared"), _("name two or more of the same test set"))
+    measuring = measuring or Measuring()
+    found = aligned(reports)
+    if not found.rows:
+        hint = _("compare reports of the same test set")
+        raise ReportError(_("the reports have no question in common"), hint)
+    chosen = tuple(metrics) or _known_metrics(reports)
+    columns = _columns(reports, chosen, found, measuring, on_progress)
+    sums = _sums(reports, [name for name in chosen if name not in columns], found, measuring)
+    ordered = {
+        name: sums.get(name) or tuple(map(mean_of, columns[name])) for name in chosen if name in {**columns, **sums}
+    }
+    names = _names(reports)
+    values, against = paired(ordered, columns, found, measuring)
+    return Comparison(
+        reports=tuple(reports),
+        names=names,
+        rows=found.rows,
+        values=values,
+        best={name: _best(of_reports, described(name).better) for name, of_reports in values.items()},
+        against=against,
+        columns=columns,
+        warnings=(*found.warnings, *differences(reports, names)),
+    )
+
+
+# --- what is compared --------------------------------------------------------------------------------------------
+
+
+def _known_metrics(reports: Sequence[OpenReport]) -> tuple[str, ...]:
+    """Those of any report, in the order of showing; of a user's own those that all have, which nobody else knows."""
+    there = dict.fromkeys(name for report in reports for name in (*report.report.values, *report.scores))
+    own = [name for name in there if name not in METRICS and all(name in report.scores for report in reports)]
+    return (*(name for name in METRICS if name in there), *own)
+
+
+def _columns(
+    reports: Sequence[OpenReport],
+    chosen: Sequence[str],
+    found: Aligned,
+    measuring: Measuring,
+    on_progress: Callable[[float], None] | None,
+) -> dict[str, tuple[Column, ...]]:
+    """The metrics of rows, on the common rows; a row that does not count in one report counts in none."""
+    scores = [_scores(report, chosen, measuring, on_progress) for report in reports]
+    columns: dict[str, tuple[Column, ...]] = {}
+    for name in chosen:
+        if all(name in of_report for of_report in scores):
+            rows = [[of_report[name][at] for of_report, at in zip(scores, row, strict=True)] for row in found.rows]
+            kept = [row if None not in row else [None] * len(row) for row in rows]
+            if any(None not in row for row in kept):
+                columns[name] = tuple(list(column) for column in zip(*kept, strict=True))
+    return columns
+
+
+def _scores(
+    opened: OpenReport, chosen: Sequence[str], measuring: Measuring, on_progress: Callable[[float], None] | None
+) -> Mapping[str, Column]:
+    """The numbers of a report's rows; what it does not have is measured now."""
+    missing = [name for name in chosen if name not in opened.scores]
+    wanted = [each for each in find_metrics(missing) if each.of_row]
+    if not wanted:
+        return opened.scores
+    bare = dataclasses.replace(measuring, bootstrap=0)
+    return {**opened.scores, **measure(opened.predictions, wanted, bare, on_progress).rows}
+
+
+def _sums(
+    reports: Sequence[OpenReport], chosen: Sequence[str], found: Aligned, measuring: Measuring
+) -> dict[str, tuple[Summed, ...]]:
+    """The metrics of whole sets that can be resampled, on the common rows."""
+    of_reports = [
+        [pair_of(report.predictions[row[number]]) for row in found.rows] for number, report in enumerate(reports)
+    ]
+    result = {}
+    for each in [metric(name) for name in chosen if name in METRICS]:
+        if each.of_sums is not None:
+            sums = [each.of_sums(pairs, measuring) for pairs in of_reports]
+            if all(sums):
+                result[each.name] = tuple(summed(one) for one in sums if one is not None)
+    return result
+
+
+def _change(step: float, same: bool) -> Change:
+    if step:
+        return "improved" if step > 0 else "regressed"
+    return "same" if same else "changed"
+
+
+def _best(values: Sequence[Value], better: Better) -> int | None:
+    if not better:
+        return None
+    best = (max if better == "higher" else min)(value.value for value in values)
+    holders = [number for number, value in enumerate(values) if value.value == best]
+    return holders[0] if len(holders) == 1 else None
+
+
+def _names(reports: Sequence[OpenReport]) -> tuple[str, ...]:
+    """What each report is called: by who answered, else by its folder, else by its place in the list."""
+    for names in (
+        [report.report.subject.name for report in reports],
+        [report.name for report in reports],
+        [report.folder.name for report in reports],
+    ):
+        if all(names) and len(set(names)) == len(names):
+            return tuple(names)
+    return tuple(f"{report.report.subject.name} ({number})" for number, report in enumerate(reports, start=1))
