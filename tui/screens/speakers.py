@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, cast
 from textual import on, work
 from textual.css.query import NoMatches
 
+from core.chat.message import Message
 from core.chat.session import Column, Conversation
 from core.errors import ModelNotFound, UsageError, did_you_mean
 from core.i18n import _
@@ -105,7 +106,34 @@ class Speakers(MessageActions):
 
     @on(ComparisonChosen)
     def _comparison_chosen(self, event: ComparisonChosen) -> None:
-        self.compare([Choice(model, adapter) for model, adapter in event.speakers])
+        chosen = [Choice(model, adapter) for model, adapter in event.speakers]
+        if event.asked:
+            self._ask_again(chosen, event.asked)
+        else:
+            self.compare(chosen)
+
+    def _ask_again(self, chosen: list[Choice], asked: Sequence[Message]) -> None:
+        """Begin a conversation in which all of this was said already but the last question, which stands in the input,
+        ready to be sent."""
+        *before, question = asked
+        if self.input.text.strip():
+            self.input.remember(self.input.text)
+        self.input.text = question.content
+        columns = [Column(index, one.model, one.adapter, "") for index, one in enumerate(chosen[:MOST_COLUMNS])]
+        if self.single_turn and any(message.role == "user" for message in before):
+            self._set_turns(single=False)
+        self.run_worker(self._show_asked(columns, before))
+
+    async def _show_asked(self, columns: list[Column], before: Sequence[Message]) -> None:
+        system = "".join(message.content for message in before if message.role == "system")
+        conversation = self.store.create(system=system, columns=columns)
+        for column in columns:
+            for message in before:
+                if message.role != "system":
+                    conversation.append(message.role, message.content, column=column.index)
+        await self.show(conversation)
+        self.load(columns)
+        self.input.focus()
 
     def _named(self, name: str, models: list[ModelInfo]) -> Choice:
         """Who is meant: `base`, an adapter's name or folder, a model's name or folder, the address of a served one."""

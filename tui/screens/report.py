@@ -1,0 +1,438 @@
+"""A report, row by row: its numbers on top, the answers as a list, the one under the cursor whole.
+
+Worst answers come first. A line of words filters while it is typed; groups and the confusion table are ways to the
+same filter. Where there is no room for list and row together (below 100 columns or 30 lines), there is one at a time.
+Rows of an evaluation that still goes on come in by themselves; the cursor stays on its row.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import ClassVar
+
+from textual import events, on, work
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Horizontal, Vertical, VerticalScroll
+from textual.content import Content
+from textual.css.query import NoMatches
+from textual.widgets import ContentSwitcher, Input, OptionList, Static
+
+from core.errors import FinetuiError, UsageError
+from core.i18n import _
+from core.report.asked import AskedRows
+from core.report.figures import heading
+from core.report.filters import parse_filter
+from core.report.order import WORST, Order, falls, ordered
+from core.report.rows import OpenReport, open_report, refreshed
+from core.untrusted import inert_line
+from core.workspace import Workspace
+from tui.actions import bindings
+from tui.screens.choose import ChooseWord
+from tui.screens.report_actions import ReportActions
+from tui.widgets.fitted_line import FittedLine
+from tui.widgets.inert_inputs import InertInput
+from tui.widgets.report_facts_page import facts_content
+from tui.widgets.report_groups import GroupsPane
+from tui.widgets.report_head import HeadLines
+from tui.widgets.report_pages import show_groups
+from tui.widgets.report_row import RowSheet, sheet_of
+from tui.widgets.report_rows import ReportRows
+from tui.widgets.report_table import marks_of, table_of
+from tui.widgets.set_pages import tabs
+from tui.widgets.status_bar import SharedStatusBar
+
+_WIDE, _HIGH = 100, 30
+_LIVE_SECONDS = 1.0
+PAGES = {
+    "rows": _("rows"),
+    "classes": _("classes"),
+    "kinds": _("errors"),
+    "confusion": _("confusion"),
+    "facts": _("facts"),
+}
+
+
+class ReportScreen(ReportActions):
+    """Shows one report.
+
+    Args:
+        workspace: where data sets, models and the app's memory are.
+        folder: of a part, of LLaMA-Factory's output, or a predictions file.
+    """
+
+    SCOPES: ClassVar[tuple[str, ...]] = ("report",)
+    """Of the actions that the palette offers here."""
+    BINDINGS: ClassVar[list[BindingType]] = [*bindings("report"), Binding("escape", "back", _("Back"), show=False)]
+    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (_WIDE, "-wide")]  # noqa: RUF012  Textual declares no class variable
+    VERTICAL_BREAKPOINTS = [(0, "-low"), (_HIGH, "-high")]  # noqa: RUF012
+    DEFAULT_CSS = """
+    ReportScreen #report-filter-line { display: none; height: 1; background: $boost; }
+    ReportScreen #report-filter { width: 1fr; height: 1; border: none; padding: 0 1; background: $boost; }
+    ReportScreen #report-mistake { width: auto; max-width: 60%; height: 1; color: $text-error; padding: 0 1; }
+    ReportScreen ContentSwitcher { height: 1fr; }
+    ReportScreen ReportRows { height: 4fr; }
+    ReportScreen #report-place { background: $boost; color: $text-muted; }
+    ReportScreen RowSheet { height: 5fr; }
+    ReportScreen #report-none { display: none; height: 1fr; padding: 1 2; color: $text-muted; }
+    ReportScreen #facts { padding: 1 1 0 1; }
+    ReportScreen #facts Static { width: 100%; height: auto; }
+    ReportScreen OptionList, ReportScreen OptionList:focus {
+        height: 1fr; border: none; padding: 0; background: transparent; scrollbar-size-vertical: 1;
+        & > .option-list--option { padding: 0 1; }
+        & > .option-list--option-highlighted { background: $primary 15%; color: $text; text-style: none; }
+    }
+    ReportScreen OptionList:focus > .option-list--option-highlighted { background: $primary 30%; }
+    ReportScreen #report-keys { background: $panel; color: $text-muted; }
+    ReportScreen.-narrow RowSheet, ReportScreen.-low RowSheet { display: none; }
+    ReportScreen.-inside.-narrow RowSheet, ReportScreen.-inside.-low RowSheet { display: block; }
+    ReportScreen.-inside.-narrow ReportRows, ReportScreen.-inside.-low ReportRows { display: none; }
+    """
+
+    def __init__(self, workspace: Workspace, folder: Path) -> None:
+        super().__init__(workspace)
+        self.folder = folder
+        self._page = "rows"
+        self._shown: list[int] = []
+        self._filter = ""
+        self._order = Order()
+        self._unfolded = self._together = False
+
+    def compose(self) -> ComposeResult:
+        yield HeadLines()
+        yield FittedLine(id="report-tabs")
+        with Horizontal(id="report-filter-line"):
+            yield InertInput(placeholder=_("wrong · bleu<20 · len>512 · text:流量包 · -reviewed …"), id="report-filter")
+            yield Static(Content(""), id="report-mistake")
+        with ContentSwitcher(initial="rows"):
+            with Vertical(id="rows"):
+                yield ReportRows()
+                yield FittedLine(id="report-place")
+                yield RowSheet()
+            for page in ("classes", "kinds", "confusion"):
+                yield GroupsPane(id=page)
+            with VerticalScroll(id="facts", can_focus=True):
+                yield Static(Content(""))
+        yield Static(Content(_("reading…")), id="report-none")
+        yield FittedLine(id="report-keys")
+        yield SharedStatusBar()
+
+    def on_mount(self) -> None:
+        self.rows.focus()
+        self._open()
+
+    @property
+    def rows(self) -> ReportRows:
+        return self.query_one(ReportRows)
+
+    @property
+    def current(self) -> int | None:
+        return self.rows.current
+
+    @property
+    def order(self) -> Sequence[int]:
+        return self._shown
+
+    @property
+    def one_pane(self) -> bool:
+        """Whether list and row are shown in turn."""
+        return self.has_class("-narrow") or self.has_class("-low")
+
+    @property
+    def page(self) -> str:
+        return self._page
+
+    # --- reading ---
+
+    @work(exclusive=True, group="open")
+    async def _open(self) -> None:
+        """Read the report, then look for its questions in their data set."""
+        try:
+            opened = await asyncio.to_thread(open_report, self.folder)
+        except FinetuiError as error:
+            self._tell_nothing(f"{error.message}\n\n{error.hint}")
+            return
+        with contextlib.suppress(NoMatches):  # the screen was left meanwhile
+            self._take(opened)
+            if opened.live:
+                self.set_interval(_LIVE_SECONDS, self._look_again)
+            self.asked = await asyncio.to_thread(AskedRows, opened.report, self.workspace)
+            self._show_row()
+
+    def _look_again(self) -> None:
+        if self.opened is not None and self.opened.live:
+            self._refresh(self.opened)
+
+    @work(exclusive=True, group="live")
+    async def _refresh(self, opened: OpenReport) -> None:
+        """Take in what was answered since; the cursor stays on its answer."""
+        try:
+            renewed = await asyncio.to_thread(refreshed, opened)
+        except FinetuiError as error:  # it is being put in its place
+            self.log(str(error))
+            return
+        if renewed is not opened:
+            self._take(renewed)
+
+    def _take(self, opened: OpenReport) -> None:
+        here = self.row
+        self.opened = opened
+        at = _number_of(opened, here.row, here.repeat) if here is not None else None
+        self._show_rows(at=at)
+        if self._page != "rows":
+            self._show_page()
+
+    def _tell_nothing(self, why: str) -> None:
+        with contextlib.suppress(NoMatches):
+            self.query_one("#report-none", Static).update(Content(why))
+            self.query_one("#report-none").display = True
+            self.query_one(ContentSwitcher).display = False
+
+    # --- the rows ---
+
+    def _show_rows(self, *, at: int | None = None) -> None:
+        """Show the rows that the filter keeps, in their order.
+
+        Args:
+            at: the row that the cursor is to be on; None: the first one.
+        """
+        opened = self.opened
+        if opened is None:
+            return
+        try:
+            kept = parse_filter(self._filter, opened.numbers)(opened)
+            self._tell_mistake("")
+        except UsageError as error:
+            self._tell_mistake(": ".join(filter(None, (error.message, error.hint))))
+            return  # what was shown stays
+        self._shown = ordered(opened, kept, self._order)
+        down = bool(self._order.descending) if self._order.column == WORST else falls(self._order)
+        if at is None:
+            self.rows.go_to(0)
+        self.rows.show(table_of(opened, self._shown), self._order.column, down, at)
+        self._tell_rows()
+        self._show_row()
+
+    def _tell_rows(self) -> None:
+        opened = self.opened
+        if opened is None:
+            return
+        self.query_one(HeadLines).show(opened, len(self._shown))
+        none = self.query_one("#report-none", Static)
+        none.display = not self._shown and self._page == "rows"
+        self.query_one(ContentSwitcher).display = not none.display
+        empty = _("There is no answer yet.") if not len(opened) else _("No row fits the filter. esc takes it away.")
+        none.update(Content(empty))
+        self._tell_keys()
+
+    def _tell_mistake(self, text: str) -> None:
+        self.query_one("#report-mistake", Static).update(Content(inert_line(text)))
+
+    @on(ReportRows.Moved)
+    def _moved(self) -> None:
+        self.query_one(RowSheet).scroll_home(animate=False)
+        self._show_row()
+
+    @on(ReportRows.Opened)
+    def _enter_row(self) -> None:
+        self.add_class("-inside")
+        self.call_after_refresh(self.query_one(RowSheet).focus)
+
+    def _show_row(self) -> None:
+        """Show the row under the cursor whole."""
+        opened, current = self.opened, self.current
+        sheet = self.query_one(RowSheet)
+        place = self.query_one("#report-place", FittedLine)
+        if opened is None or current is None:
+            sheet.show(None)
+            place.drawn = lambda _width: Content("")
+            return
+        asked = self.asked.messages(opened.predictions[current]) if self.asked is not None else ()
+        sheet.show(sheet_of(opened, current, asked, unfolded=self._unfolded, together=self._together))
+        line = self._place(opened, current)
+        place.drawn = lambda _width: line
+
+    def _place(self, opened: OpenReport, current: int) -> Content:
+        row = opened.predictions[current]
+        number = _("{place:,} of {rows:,}").format(place=self.rows.place + 1, rows=len(self._shown))
+        by = _("by {column}").format(column=heading(self._order.column)) + (" ↓" if falls(self._order) else " ↑")
+        if self._order.column == WORST:
+            by = _("best first") if self._order.descending else _("worst first")
+        repeat = _("answer {n}").format(n=row.repeat + 1) if opened.report.repeats > 1 else ""
+        facts = [
+            number,
+            _("row {n:,}").format(n=row.row + 1),
+            inert_line(row.id),
+            repeat,
+            by,
+        ]
+        return Content(" · ".join(filter(None, facts)))
+
+    def action_row(self, step: int) -> None:
+        self.rows.go_to(self.rows.place + step)
+
+    def action_unfold(self) -> None:
+        self._unfolded = not self._unfolded
+        self._show_row()
+
+    def action_together(self) -> None:
+        self._together = not self._together
+        self._show_row()
+
+    def action_headline(self) -> None:
+        self.query_one(HeadLines).unfold()
+
+    def judged(self, *, go_on: bool) -> None:
+        if self.opened is None:
+            return
+        self.rows.mark(marks_of(self.opened))
+        self._tell_rows()
+        place = self.rows.place
+        if go_on and place + 1 < len(self._shown):
+            self.rows.go_to(place + 1)
+        else:
+            self._show_row()
+
+    # --- order ---
+
+    def action_sort(self, step: int) -> None:
+        """Sort by the next column, or the other way round."""
+        opened = self.opened
+        if opened is None:
+            return
+        if step < 0:
+            down = bool(self._order.descending) if self._order.column == WORST else falls(self._order)
+            self._sort(Order(self._order.column, not down))
+        else:
+            columns = [WORST, *opened.scores, "len", "row"]
+            at = columns.index(self._order.column) if self._order.column in columns else -1
+            self._sort(Order(columns[(at + 1) % len(columns)]))
+
+    def _sort(self, order: Order) -> None:
+        self._order = order
+        self._show_rows()
+
+    @work
+    async def action_sort_by(self) -> None:
+        """Choose the column to sort by."""
+        if self.opened is None:
+            return
+        columns = [WORST, *self.opened.numbers, "label", "predict", "id", "finish"]
+        chosen = await self.app.push_screen_wait(ChooseWord(_("Sort by"), columns, self._order.column))
+        if chosen is not None:
+            self._sort(Order(chosen))
+
+    # --- filter ---
+
+    def action_search(self) -> None:
+        if self.opened is not None:
+            self._go_to_page("rows")
+            self.query_one("#report-filter-line").display = True
+            self.query_one("#report-filter", Input).focus()
+
+    @on(Input.Changed, "#report-filter")
+    def _filter_typed(self, event: Input.Changed) -> None:
+        if event.value.strip() != self._filter:
+            self._filter = event.value.strip()
+            self._show_rows(at=self.current)
+
+    @on(Input.Submitted, "#report-filter")
+    def _filter_done(self) -> None:
+        if not self._filter:
+            self.query_one("#report-filter-line").display = False
+        self.rows.focus()
+
+    def _filter_by(self, text: str) -> None:
+        line = self.query_one("#report-filter", Input)
+        self.query_one("#report-filter-line").display = bool(text)
+        self._go_to_page("rows")
+        line.value = text
+        self._filter = text
+        self._show_rows()
+        self.rows.focus()
+
+    @on(GroupsPane.Chosen)
+    def _group_chosen(self, event: GroupsPane.Chosen) -> None:
+        self._filter_by(event.filter)
+
+    # --- pages ---
+
+    def action_page(self, page: str) -> None:
+        if self.opened is None:
+            return
+        self._go_to_page(page)
+        targets = {"rows": "ReportRows", "facts": "#facts"}
+        target = self.query_one(targets.get(page, f"#{page} OptionList"))
+        if page == "rows" and self.one_pane and self.has_class("-inside"):
+            target = self.query_one(RowSheet)
+        self.call_after_refresh(target.focus)
+
+    def _go_to_page(self, page: str) -> None:
+        self._page = page
+        self.query_one(ContentSwitcher).current = page
+        self._tell_rows()
+        self._show_page()
+
+    def _show_page(self) -> None:
+        opened = self.opened
+        self.query_one("#report-tabs", FittedLine).drawn = lambda width: tabs(PAGES, self._page, {}, width)
+        if opened is None or self._page == "rows":
+            return
+        if self._page == "facts":
+            facts = self.query_one("#facts Static", Static)
+            facts.update(facts_content(opened, max(20, self.size.width - 3)))
+        else:
+            show_groups(self.query_one(f"#{self._page}", GroupsPane), self._page, opened)
+
+    @on(events.Resize)
+    def _resized(self) -> None:
+        self.call_after_refresh(self._lay_out)
+
+    def _lay_out(self) -> None:
+        self._show_page()
+        self._tell_keys()
+
+    # --- back, and the line of keys ---
+
+    def action_back(self) -> None:
+        """One step: out of the filter, out of the row, back to the list of rows, back to the table of reports."""
+        line = self.query_one("#report-filter", Input)
+        if line.has_focus or (self._filter and self._page == "rows" and not self.has_class("-inside")):
+            at = self.current
+            self._filter_by("")
+            self._show_rows(at=at)
+        elif self._page != "rows":
+            self.action_page("rows")
+        elif self.has_class("-inside"):
+            self.remove_class("-inside")
+            self.call_after_refresh(self.rows.focus)
+        else:
+            self.app.pop_screen()
+
+    @on(events.DescendantFocus)
+    def _tell_keys(self) -> None:
+        keys = {
+            "rows": [
+                _("g b u verdict"),
+                _("n note"),
+                _("/ filter"),
+                _("s sort"),
+                _("o chat"),
+                _("a add"),
+                _("e export"),
+            ],
+            "facts": [_("1-5 pages")],
+        }.get(self._page, [_("enter shows its rows"), _("1-5 pages")])
+        if self._page == "rows" and isinstance(self.focused, OptionList | ReportRows) and self.one_pane:
+            keys = [_("enter the row"), *keys]
+        line = Content("  ").join(map(Content, [*keys, _("esc back"), _("F1 all keys")]))
+        self.query_one("#report-keys", FittedLine).drawn = lambda _width: line
+
+
+def _number_of(opened: OpenReport, row: int, repeat: int) -> int | None:
+    """Where an answer is among the rows now."""
+    found = (index for index, each in enumerate(opened.predictions) if (each.row, each.repeat) == (row, repeat))
+    return next(found, None)

@@ -1,0 +1,101 @@
+"""What stands over the rows of a report: who answered what, the numbers with their intervals, and in one quiet line
+what is to be known of them; unfolded, all of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from textual.content import Content
+from textual.widgets import Static
+
+from core.i18n import _, plural
+from core.report.report import Report
+from core.report.rows import OpenReport
+from core.untrusted import inert_line
+from tui.widgets.report_numbers import artefacts_content, artefacts_line, numbers_content, numbers_line
+
+
+class HeadLines(Static):
+    """Two or three lines, or everything."""
+
+    DEFAULT_CSS = """
+    HeadLines { height: auto; max-height: 60%; padding: 0 1; overflow-y: auto; }
+    """
+
+    def __init__(self) -> None:
+        super().__init__(Content(_("reading…")))
+        self._told: tuple[OpenReport, int] | None = None
+        self._unfolded = False
+
+    def show(self, opened: OpenReport, shown: int) -> None:
+        """Show a report of which so many rows are listed."""
+        self._told = opened, shown
+        self._draw()
+
+    def unfold(self) -> None:
+        """Show all numbers, or the first of them again."""
+        self._unfolded = not self._unfolded
+        self._draw()
+
+    def on_resize(self) -> None:
+        self._draw()
+
+    def _draw(self) -> None:
+        if self._told is None:
+            return
+        drawn = head_content(*self._told, max(20, self.size.width - 2), unfolded=self._unfolded)
+        if drawn != self.content:
+            self.update(drawn)
+
+
+def head_content(opened: OpenReport, shown: int, width: int, *, unfolded: bool) -> Content:
+    """The lines for so many cells."""
+    report = opened.report
+    told = head_facts(report, opened.notes)
+    lines = [who_content(opened, shown, width)]
+    if unfolded:
+        lines += [numbers_content(report.values, width), artefacts_content(report.artefacts, told, width)]
+    else:
+        lines += [numbers_line(report.values, width), artefacts_line(report.artefacts, told, width)]
+    return Content("\n").join(line for line in lines if line.plain)
+
+
+def who_content(opened: OpenReport, shown: int, width: int) -> Content:
+    """Who answered what, and how many rows are shown."""
+    report = opened.report
+    rows = len(opened)
+    answers = plural("{count:,} answer", "{count:,} answers", rows)
+    count = answers if shown == rows else _("{shown:,} of {answers}").format(shown=shown, answers=answers)
+    facts = [count, *state_facts(opened)]
+    name = Content.assemble((inert_line(report.subject.name), "bold"), (" · ", "$muted"), inert_line(report.data.name))
+    line = Content.assemble(name, "   ", (" · ".join(facts), "$muted"))
+    return line.truncate(max(1, width), ellipsis=True)
+
+
+def state_facts(opened: OpenReport) -> list[str]:
+    """What is special about the answers as a whole."""
+    report = opened.report
+    facts = []
+    if opened.live:
+        planned = max(report.data.rows, len(opened))
+        facts.append(_("● being answered: {done:,} of {rows:,}").format(done=len(opened), rows=planned))
+    if report.repeats > 1:
+        facts.append(_("{n} answers a question").format(n=report.repeats))
+    for count, what in ((report.failed, _("failed")), (report.empty, _("empty")), (report.truncated, _("cut"))):
+        if count:
+            facts.append(f"{count:,} {what}")
+    if report.subject.dtype:
+        facts.append(inert_line(report.subject.dtype))
+    reviewed = len(opened.review)
+    if reviewed:
+        facts.append(_("{count} reviewed").format(count=reviewed))
+    return facts
+
+
+def head_facts(report: Report, notes: Sequence[str]) -> list[str]:
+    """What stands beside the artefacts: how the report came about, and what leaks."""
+    data, told = report.data, []
+    if data.seen_in_training:
+        seen = plural("{count} of the questions stands", "{count} of the questions stand", data.seen_in_training)
+        told.append(_("{seen} in the data that the adapter was trained on").format(seen=seen))
+    return [*told, *notes, *report.notes]

@@ -1,0 +1,102 @@
+"""The numbers of a report as text: with their intervals, in one line or one a line, and why a number may not mean what
+one would think."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from textual.content import Content
+
+from core.i18n import _
+from core.metrics.metric import Artefact, Value
+from core.report.figures import heading, is_percent, known_metric
+from core.untrusted import inert_line
+from tui.widgets.content_layout import wrapped
+from tui.widgets.report_columns import value_text
+
+
+@dataclass(frozen=True, slots=True)
+class MetricFace:
+    """How a metric is shown."""
+
+    title: str
+    percent: bool
+    help: str = ""
+
+
+def face_of(name: str) -> MetricFace:
+    """A metric by its name; one that is not in the table is a number of somebody's own."""
+    known = known_metric(name)
+    return MetricFace(inert_line(heading(name)), is_percent(name), known.help if known else "")
+
+
+def interval_text(value: Value, *, percent: bool) -> str:
+    """`84.0 [76.0, 91.0]`; the interval alone where there is one."""
+    middle = value_text(value.value, percent=percent)
+    if value.low is None or value.high is None:
+        return middle
+    return f"{middle} [{value_text(value.low, percent=percent)}, {value_text(value.high, percent=percent)}]"
+
+
+def numbers_line(values: Mapping[str, Value], width: int) -> Content:
+    """The metrics that fit into a line, the first ones with their intervals."""
+    with_interval = [_number(name, value, interval=True) for name, value in values.items()]
+    plain = [_number(name, value, interval=False) for name, value in values.items()]
+    for count in range(len(plain), -1, -1):  # intervals leave from the right, then metrics do
+        line = Content("   ").join([*with_interval[:count], *plain[count:]])
+        if line.cell_length <= width and count >= 1:
+            return line
+    fitting: list[Content] = []
+    for part in with_interval[:1] + plain[1:]:
+        if Content("   ").join([*fitting, part]).cell_length > width:
+            break
+        fitting.append(part)
+    return Content("   ").join(fitting)
+
+
+def _number(name: str, value: Value, *, interval: bool) -> Content:
+    face = face_of(name)
+    whole = interval_text(value, percent=face.percent)
+    middle, _bracket, rest = whole.partition(" ")
+    return Content.assemble(
+        (f"{face.title} ", "$muted"), (middle, "bold"), (f" {rest}" if rest and interval else "", "$muted")
+    )
+
+
+def numbers_content(values: Mapping[str, Value], width: int) -> Content:
+    """All metrics, one a line: the value, its interval, its rows, and what it is."""
+    faces = {name: face_of(name) for name in values}
+    title_cells = max((Content(face.title).cell_length for face in faces.values()), default=0)
+    texts = {name: interval_text(value, percent=faces[name].percent) for name, value in values.items()}
+    text_cells = max(map(len, texts.values()), default=0)
+    lines = []
+    for name, value in values.items():
+        face = faces[name]
+        title = Content(face.title).pad_right(title_cells - Content(face.title).cell_length)
+        more = [f"n={value.n:,}"]
+        if value.spread is not None:
+            more.append(_("± {spread} over repeats").format(spread=value_text(value.spread, percent=face.percent)))
+        more.append(face.help)
+        line = Content.assemble(
+            title, "  ", (f"{texts[name]:<{text_cells}}", "bold"), "  ", (" · ".join(more), "$muted")
+        )
+        lines.append(line.truncate(max(1, width), ellipsis=True))
+    return Content("\n").join(lines)
+
+
+def artefacts_line(artefacts: Sequence[Artefact], notes: Sequence[str], width: int) -> Content:
+    """The first of what is to be known, and how much more there is."""
+    told = [*(each.message for each in artefacts), *notes]
+    if not told:
+        return Content("")
+    more = "  " + _("+{count}, i shows all").format(count=len(told) - 1) if len(told) > 1 else ""
+    first = Content.assemble(("! ", "$text-warning"), inert_line(told[0]))
+    return Content.assemble(first.truncate(max(1, width - len(more)), ellipsis=True), (more, "$muted"))
+
+
+def artefacts_content(artefacts: Sequence[Artefact], notes: Sequence[str], width: int) -> Content:
+    """Everything that is to be known."""
+    told = [*(each.message for each in artefacts), *notes]
+    rows = [row for text in told for row in wrapped(Content.assemble(("! ", "$text-warning"), inert_line(text)), width)]
+    return Content("\n").join(rows)
