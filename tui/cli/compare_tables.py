@@ -1,0 +1,142 @@
+"""A comparison as lines for people and as records for machines."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+from core.i18n import _, plural
+from core.metrics.shown import number_text
+from core.report.compare import Change, Comparison
+from core.report.paired import Delta
+from core.untrusted import inert, inert_line
+from tui.cli.model_tables import table
+
+Row = tuple[str, ...]
+
+_TEXT_SHOWN = 1_000
+_CHANGES: tuple[Change, ...] = ("improved", "regressed", "changed", "same")
+
+
+def comparison_lines(compared: Comparison, by: str) -> Iterator[str]:
+    """All that was compared; the best of a line is marked with a star."""
+    rows = plural("{count} row that all have", "{count} rows that all have", len(compared.rows))
+    yield _("{rows}; baseline: {name}").format(rows=rows, name=inert_line(compared.names[0]))
+    yield from table(_value_rows(compared))
+    yield ""
+    for against in compared.against:
+        counts = Counter(compared.changes(against.number, by))
+        told = ", ".join(f"{counts[change]} {change_word(change)}" for change in _CHANGES)
+        yield inert_line(f"{compared.names[against.number]}: {told} ({by})")
+        if against.mcnemar is not None:
+            yield "  " + _mcnemar_line(compared, against.number)
+
+
+def _value_rows(compared: Comparison) -> Iterator[Row]:
+    names = [inert_line(name) for name in compared.names]
+    differences = [column for name in names[1:] for column in (f"Δ {name}", _("95 % INTERVAL"), "")]
+    yield _("METRIC"), *names, *differences, _("ROWS")
+    for name, values in compared.values.items():
+        numbers = (
+            number_text(value.value, name) + (" *" if compared.best[name] == at else "  ")
+            for at, value in enumerate(values)
+        )
+        deltas = (cell for against in compared.against for cell in _delta_cells(against.deltas[name]))
+        yield inert_line(name), *(number.rjust(9) for number in numbers), *deltas, f"{values[0].n:,}".rjust(5)
+
+
+def _delta_cells(delta: Delta) -> Row:
+    words = {True: _("better"), False: _("worse"), None: ""}
+    interval = ""
+    if delta.low is not None and delta.high is not None:
+        interval = f"{_signed(delta.low, delta.metric)} – {_signed(delta.high, delta.metric)}"
+    return _signed(delta.delta, delta.metric).rjust(8), interval, words[delta.better]
+
+
+def _signed(value: float, name: str) -> str:
+    text = number_text(value, name)
+    return text if value < 0 else f"+{text}"
+
+
+def _mcnemar_line(compared: Comparison, number: int) -> str:
+    test = compared.against[number - 1].mcnemar
+    assert test is not None
+    text = _("right in {baseline} alone: {fewer}; in {other} alone: {more}; p = {p} (McNemar, exact)")
+    names = compared.names
+    return inert_line(
+        text.format(
+            baseline=names[0], fewer=test.only_baseline, other=names[number], more=test.only_other, p=f"{test.p:.3g}"
+        )
+    )
+
+
+def change_word(change: Change) -> str:
+    """What became of a row, as people read it."""
+    words: dict[Change, str] = {
+        "improved": _("improved"),
+        "regressed": _("regressed"),
+        "changed": _("changed"),
+        "same": _("same"),
+    }
+    return words[change]
+
+
+def row_lines(compared: Comparison, position: int, change: Change) -> Iterator[str]:
+    """One row: the reference, and below it what each model answered."""
+    rows = compared.predictions(position)
+    where = rows[0].id or str(rows[0].row + 1)
+    yield inert_line(f"{where}  {change_word(change)}")
+    yield from _said(_("reference"), rows[0].label)
+    for name, row in zip(compared.names, rows, strict=True):
+        yield from _said(name, row.error or row.predict)
+
+
+def _said(who: str, text: str) -> Iterator[str]:
+    more = len(text) - _TEXT_SHOWN
+    cut = text[:_TEXT_SHOWN] + "… " + plural("({count} more character)", "({count} more characters)", more)
+    first, *rest = inert(cut if more > 0 else text).split("\n")
+    yield f"  {inert_line(who)}: {first}".rstrip()
+    yield from (f"    {line}" for line in rest)
+
+
+def comparison_record(compared: Comparison, by: str) -> dict[str, Any]:
+    """A comparison for `--json`."""
+    return {
+        "kind": "comparison",
+        "names": list(compared.names),
+        "paths": [str(report.path) for report in compared.reports],
+        "rows": len(compared.rows),
+        "values": {name: [dataclasses.asdict(each) for each in values] for name, values in compared.values.items()},
+        "best": {name: best if best is None else compared.names[best] for name, best in compared.best.items()},
+        "against": [
+            {
+                "name": compared.names[against.number],
+                "deltas": {
+                    name: {**dataclasses.asdict(delta), "better": delta.better}
+                    for name, delta in against.deltas.items()
+                },
+                "mcnemar": dataclasses.asdict(against.mcnemar) if against.mcnemar else None,
+                "changes": dict(Counter(compared.changes(against.number, by))),
+            }
+            for against in compared.against
+        ],
+        "warnings": list(compared.warnings),
+    }
+
+
+def row_record(compared: Comparison, position: int, change: Change) -> dict[str, Any]:
+    """One row for `--json`."""
+    rows = compared.predictions(position)
+    return {
+        "kind": "row",
+        "id": rows[0].id or str(rows[0].row + 1),
+        "change": change,
+        "label": rows[0].label,
+        "predictions": {name: row.predict for name, row in zip(compared.names, rows, strict=True)},
+        "scores": {
+            metric: {name: column[position] for name, column in zip(compared.names, columns, strict=True)}
+            for metric, columns in compared.columns.items()
+        },
+    }
