@@ -38,6 +38,8 @@ class Group:
     rows: tuple[int, ...]
     means: Mapping[str, float]
     """Of the metrics over its rows."""
+    kind: ErrorKind | None = None
+    """Of groups by the kind of error."""
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -71,7 +73,7 @@ def grouped_by_kind(opened: OpenReport, rows: Iterable[int] | None = None) -> li
     """Groups by the kind of error, in the order of `KINDS`; those without rows are left out."""
     kinds = error_kinds(opened)
     found = _grouped(opened, rows, kinds)
-    return [_group(opened, kind, f"kind={kind}", found[kind]) for kind in KINDS if kind in found]
+    return [_group(opened, kind, f"kind={kind}", found[kind], kind) for kind in KINDS if kind in found]
 
 
 def grouped_by_label(opened: OpenReport, rows: Iterable[int] | None = None) -> list[Group]:
@@ -100,13 +102,13 @@ def _grouped(opened: OpenReport, rows: Iterable[int] | None, keys: Sequence[str]
     return found
 
 
-def _group(opened: OpenReport, name: str, shown: str, rows: Sequence[int]) -> Group:
+def _group(opened: OpenReport, name: str, shown: str, rows: Sequence[int], kind: ErrorKind | None = None) -> Group:
     means = {}
     for metric, column in opened.scores.items():
         values = [value for row in rows if (value := column[row]) is not None]
         if values:
             means[metric] = statistics.fmean(values)
-    return Group(name, shown, tuple(rows), means)
+    return Group(name, shown, tuple(rows), means, kind)
 
 
 # --- kinds of errors --------------------------------------------------------------------------------------------

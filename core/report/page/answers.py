@@ -1,0 +1,98 @@
+"""Rows of a report on its page: the question, and reference and answer side by side with their differences."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from core.i18n import _, plural
+from core.report.difference import Kind, difference
+from core.report.figures import heading, number_text
+from core.report.groups import error_kinds, kind_text
+from core.report.page.markup import Html, folded, joined, tag
+from core.report.questions import question_text
+from core.report.review import Verdict
+from core.report.rows import EXACT, OpenReport
+
+_MOST_TEXT = 3_000
+_MOST_QUESTION = 600
+_SCORES = 4
+
+
+def verdict_text(verdict: Verdict) -> str:
+    """A verdict as people read it."""
+    texts: dict[Verdict, str] = {"": "", "good": _("good"), "bad": _("bad"), "unsure": _("unsure")}
+    return texts[verdict]
+
+
+def answers(opened: OpenReport, rows: Sequence[int]) -> Html:
+    """Rows, one below the other."""
+    return joined(*(_row(opened, row) for row in rows))
+
+
+def _row(opened: OpenReport, row: int) -> Html:
+    prediction = opened.predictions[row]
+    review = opened.review.of(prediction)
+    note = tag("p", "✎ ", review.note, class_="muted") if review.note else None
+    return tag(
+        "article",
+        _head(opened, row),
+        tag("div", cut(question_text(prediction.prompt), _MOST_QUESTION), class_="asked"),
+        sides(prediction.label, prediction.predict, prediction.error),
+        note,
+        folded(_("the whole prompt"), tag("pre", cut(prediction.prompt))) if prediction.prompt else None,
+        folded(_("what it thought"), tag("pre", cut(prediction.thinking))) if prediction.thinking else None,
+        class_="row",
+    )
+
+
+def _head(opened: OpenReport, row: int) -> Html:
+    prediction = opened.predictions[row]
+    kind = error_kinds(opened)[row]
+    verdict = opened.review.of(prediction).verdict
+    times = _("answer {n}").format(n=prediction.repeat + 1) if opened.report.repeats > 1 else ""
+    shown = [name for name in opened.scores if name in opened.report.values and name != EXACT][:_SCORES]
+    scores = [f"{heading(name)} {number_text(name, opened.scores[name][row])}" for name in shown]
+    tokens = plural("{count} token", "{count} tokens", prediction.tokens) if prediction.tokens else ""
+    return tag(
+        "header",
+        tag("span", f"#{prediction.row + 1}", class_="number"),
+        tag("span", kind_text(kind), class_="tag right" if kind == "right" else "tag wrong"),
+        tag("span", _("verdict: {verdict}").format(verdict=verdict_text(verdict)), class_="tag") if verdict else None,
+        tag("span", " · ".join(filter(None, (*scores, tokens, times, prediction.id))), class_="score"),
+    )
+
+
+def sides(reference: str, answer: str, error: str = "") -> Html:
+    """Reference and answer side by side, each with what the other lacks."""
+    if error:
+        return tag("div", _side(_("reference"), cut(reference)), _side(_("no answer"), cut(error)), class_="sides")
+    pieces = difference(reference[:_MOST_TEXT], answer[:_MOST_TEXT])
+    left = [_piece(piece.kind, piece.text) for piece in pieces if piece.kind != "added"]
+    right = [_piece(piece.kind, piece.text) for piece in pieces if piece.kind != "removed"]
+    return tag(
+        "div",
+        _side(_("reference"), *left, _more(reference)),
+        _side(_("answer"), *right, _more(answer)),
+        class_="sides",
+    )
+
+
+def _side(name: str, *parts: str | Html | None) -> Html:
+    shown = [part for part in parts if part]
+    inside = shown or [tag("span", _("empty"), class_="none")]
+    return tag("div", tag("div", name, class_="name"), tag("div", *inside), class_="side")
+
+
+def _piece(kind: Kind, text: str) -> str | Html:
+    return text if kind == "same" else tag("del" if kind == "removed" else "ins", text)
+
+
+def cut(text: str, most: int = _MOST_TEXT) -> Html:
+    """The beginning of a long text, and how much is left out."""
+    return joined(text[:most], _more(text, most))
+
+
+def _more(text: str, most: int = _MOST_TEXT) -> Html | None:
+    left = len(text) - most
+    told = plural(" … {count} more character", " … {count} more characters", left) if left > 0 else ""
+    return tag("span", told, class_="none") if told else None
