@@ -138,8 +138,7 @@ class History:
             case Sample():
                 self.samples = [*self.samples, event][-_MOST_SAMPLES:]
             case CheckpointSaved():
-                kept = [saved for saved in self.checkpoints if saved.path != event.path]
-                self.checkpoints = sorted([*kept, event], key=lambda saved: saved.step)
+                self._saved(event)
             case CheckpointRemoved():
                 self.checkpoints = [saved for saved in self.checkpoints if saved.path != event.path]
             case Warned():
@@ -169,6 +168,13 @@ class History:
             self.best = None
         if self.step is not None and self.step.step > step:
             self.step = dataclasses.replace(self.step, step=step, loss=self.curves["loss"].last)
+
+    def _saved(self, event: CheckpointSaved) -> None:
+        """A checkpoint that is the best takes the word from the one that was; the end's weights may be the best's."""
+        kept = [saved for saved in self.checkpoints if saved.path != event.path]
+        if event.best and event.path != ".":
+            kept = [dataclasses.replace(saved, best=False) for saved in kept]
+        self.checkpoints = sorted([*kept, event], key=lambda saved: saved.step)
 
     def _evaluated(self, event: Evaluation) -> None:
         self.evaluations[event.dataset] = event

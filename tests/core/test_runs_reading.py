@@ -258,6 +258,14 @@ def test_a_history_folds_what_was_told(run: RunDirectory) -> None:
     assert (history.total_steps, history.progress) == (100, 0.2)
 
 
+def test_one_checkpoint_is_the_best(run: RunDirectory) -> None:
+    folders = ("checkpoints/step-000010", "checkpoints/step-000020", "checkpoints/step-000030")
+    best = (True, True, False)
+    saved = [CheckpointSaved(6.0, 10 * n, path, 9, 0.1, best[n - 1]) for n, path in enumerate(folders, start=1)]
+    tell(run, started(), *saved, CheckpointSaved(7.0, 30, ".", 9, 0.1, best=True))
+    assert [one.best for one in read_history(run).checkpoints] == [False, True, False, True]
+
+
 def test_a_resume_forgets_the_future_that_did_not_come(run: RunDirectory) -> None:
     told = [step(10, 3.0), Sample(1.0, 10, "q", "old"), step(20, 2.0), Sample(1.0, 20, "q", "older"), step(30, 9.0)]
     tell(run, started(), *told, RunFailed(8.0, "NaN"))

@@ -127,17 +127,16 @@ def checkpoint_content(saved: CheckpointSaved, history: History, width: int) -> 
     curve = history.curves.get("eval_loss")
     looked = next((point.mean for point in curve.slices if point.last == saved.step), None) if curve else None
     name = _("the end") if saved.path == "." else inert_line(saved.path.rpartition("/")[2])
-    best = saved.best or (history.best is not None and history.best.step == saved.step)
     left = Content.assemble((name, "bold"), "  ", (_("step {n}").format(n=saved.step), "$muted"))
     right = "  ".join(
         filter(
             None,
             (
-                _("best") if best else "",
+                _("best") if saved.best else "",
                 _("eval loss {loss}").format(loss=number_text(looked)) if looked is not None else "",
                 size_text(saved.bytes),
             ),
         )
     )
     gap = max(1, width - left.cell_length - cell_len(right))
-    return Content.assemble(left, " " * gap, (right, "$text-success" if best else "$muted"))
+    return Content.assemble(left, " " * gap, (right, "$text-success" if saved.best else "$muted"))
