@@ -301,6 +301,7 @@ ACTIONS: tuple[Action, ...] = (
     Action("delete", _("Delete"), _("delete an evaluation with all of its reports"), "evaluate", "d"),
     Action("page('log')", _("Log"), _("what the evaluation writes"), "evaluation", "1,l"),
     Action("page('facts')", _("Facts"), _("everything known about the evaluation"), "evaluation", "2,f"),
+    Action("search", _("Search"), _("search in the log"), "evaluation", "slash"),
     # --- a report ---
     Action("page('rows')", _("Rows"), _("the answers, one line each, and one of them whole"), "report", "1"),
     Action("page('classes')", _("Classes"), _("the answers by class; enter shows those of one"), "report", "2"),

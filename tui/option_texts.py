@@ -20,7 +20,7 @@ from core.data.catalog import read_catalog
 from core.errors import FinetuiError
 from core.models.adapters import find_adapters
 from core.models.catalog import list_models
-from core.workspace import Workspace
+from core.workspace import Workspace, load_state
 
 Relevant = Callable[[str, Mapping[str, str]], bool]
 
@@ -106,6 +106,13 @@ def suggested(workspace: Workspace, sets: Iterable[str]) -> dict[str, list[str]]
     with contextlib.suppress(FinetuiError):  # said when a set is named
         names = list(read_catalog(workspace.data).entries)
     return {**found, **dict.fromkeys(sets, names)}
+
+
+def usual_model(workspace: Workspace) -> str:
+    """The one that answers in the chat."""
+    speaker = load_state(workspace).get("speaker")
+    name = speaker.get("model") if isinstance(speaker, dict) else None
+    return name if isinstance(name, str) and name else "default"
 
 
 def option_of(where: str) -> str:

@@ -1,11 +1,11 @@
-"""A list to take one from: what an option can be, or is likely to be."""
+"""A list to take one from, or several: what an option can be, or is likely to be."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import ClassVar
 
-from textual import on
+from textual import events, on
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Vertical
@@ -28,6 +28,8 @@ class ChooseWord(Dialog[str | None]):
         ("up", "move(-1)"),
     ]
 
+    KEYS = _("enter takes · esc leaves")
+
     def __init__(self, title: str, words: Sequence[str], now: str = "") -> None:
         super().__init__()
         self._title_shown, self._words, self._now = title, list(words), now
@@ -40,7 +42,7 @@ class ChooseWord(Dialog[str | None]):
             listed = OptionList(markup=False)
             listed.can_focus = False
             yield listed
-            yield Static(Content(_("enter takes · esc leaves")), classes="dialog-keys")
+            yield Static(Content(self.KEYS), classes="dialog-keys")
 
     def on_mount(self) -> None:
         self._show()
@@ -49,9 +51,15 @@ class ChooseWord(Dialog[str | None]):
     def _show(self) -> None:
         listed = self.query_one(OptionList)
         listed.clear_options()
-        listed.add_options(Option(Content(inert_line(word))) for word in self._shown)
+        listed.add_options(Option(self._row(word)) for word in self._shown)
         if self._shown:
             listed.highlighted = self._shown.index(self._now) if self._now in self._shown else 0
+
+    def _row(self, word: str) -> Content:
+        return Content(inert_line(word))
+
+    def _taken(self, index: int) -> str:
+        return self._shown[index]
 
     @on(Input.Changed)
     def _filter(self, event: Input.Changed) -> None:
@@ -64,13 +72,50 @@ class ChooseWord(Dialog[str | None]):
     def _take(self, event: Input.Submitted) -> None:
         event.stop()
         index = self.query_one(OptionList).highlighted
-        self.dismiss(self._shown[index] if index is not None and self._shown else None)
+        self.dismiss(self._taken(index) if index is not None and self._shown else None)
 
     @on(OptionList.OptionSelected)
     def _clicked(self, event: OptionList.OptionSelected) -> None:
-        self.dismiss(self._shown[event.option_index])
+        self.dismiss(self._taken(event.option_index))
 
     def action_move(self, step: int) -> None:
         listed = self.query_one(OptionList)
         if self._shown:
             listed.highlighted = min(max((listed.highlighted or 0) + step, 0), len(self._shown) - 1)
+
+
+class ChooseWords(ChooseWord):
+    """Space marks as well; enter takes all that is marked, joined, or the highlighted word where nothing is."""
+
+    KEYS = _("space marks · enter takes · esc leaves")
+
+    def __init__(self, title: str, words: Sequence[str], now: str = "", *, separator: str = ",") -> None:
+        chosen = [word.strip() for word in now.split(separator) if word.strip()]
+        # What is there already can be taken away, also when nobody would suggest it.
+        super().__init__(title, list(dict.fromkeys([*chosen, *words])), chosen[-1] if chosen else "")
+        self._separator = separator
+        self._marked = chosen
+
+    def _row(self, word: str) -> Content:
+        mark = ("[x] ", "bold $text-success") if word in self._marked else "[ ] "
+        return Content.assemble(mark, inert_line(word))
+
+    async def _on_key(self, event: events.Key) -> None:
+        if event.key == "space":  # before the input takes it: no name of a model or a set needs it to be found
+            event.stop()
+            event.prevent_default()
+            self._mark()
+
+    def _mark(self) -> None:
+        listed = self.query_one(OptionList)
+        if listed.highlighted is None or not self._shown:
+            return
+        word = self._shown[listed.highlighted]
+        if word in self._marked:
+            self._marked.remove(word)
+        else:
+            self._marked.append(word)
+        listed.replace_option_prompt_at_index(listed.highlighted, self._row(word))
+
+    def _taken(self, index: int) -> str:
+        return self._separator.join(self._marked or [self._shown[index]])

@@ -25,6 +25,7 @@ from core.errors import FinetuiError
 from core.i18n import _, plural
 from core.untrusted import inert, inert_line
 from core.workspace import Workspace
+from tui.screens.evaluate_start import open_evaluation_form
 from tui.widgets.dialogs import AskText
 from tui.widgets.row_view import ReadRows, read_row
 from tui.widgets.set_rows import DataSet, OpenSet
@@ -216,6 +217,14 @@ class DataActions(Screen[None]):
                     self.app.screen.go_to_run(run)
 
         self.app.push_screen(TrainForm(self.workspace, given={"dataset": data_set.name}), started)
+
+    def action_test_on(self) -> None:
+        """Open the form of an evaluation with this set in it."""
+        data_set = self.current
+        if data_set is None:
+            return
+        name = data_set.name if data_set.entry is not None else str(data_set.file)
+        open_evaluation_form(self.app, self.workspace, {"dataset": name})
 
     # --- splitting ---
 

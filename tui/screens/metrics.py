@@ -1,8 +1,8 @@
-"""Which curves are shown: a list to mark in."""
+"""Which curves or columns are shown: a list to mark in."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 from textual.app import ComposeResult
@@ -26,20 +26,28 @@ class MetricsDialog(Dialog[list[str] | None]):
         ("a", "none"),
     ]
 
-    def __init__(self, metrics: Sequence[str], marked: Sequence[str]) -> None:
+    def __init__(
+        self,
+        metrics: Sequence[str],
+        marked: Sequence[str],
+        *,
+        title: str = _("Which curves?"),
+        titles: Mapping[str, str] | None = None,
+    ) -> None:
         super().__init__()
+        self._question, self._titles = title, titles or {}
         self._metrics = list(metrics)
         self._marked = [name for name in marked if name in metrics]
 
     def compose(self) -> ComposeResult:
         with Vertical(classes="dialog-box"):
-            yield Static(Content(_("Which curves?")), classes="dialog-title")
+            yield Static(Content(self._question), classes="dialog-title")
             yield OptionList(*(Option(self._row(name)) for name in self._metrics), markup=False)
             yield Static(Content(_("space marks · enter shows the marked · a all · esc leaves")), classes="dialog-keys")
 
     def _row(self, name: str) -> Content:
         mark = ("[x] ", "bold $text-success") if name in self._marked else "[ ] "
-        return Content.assemble(mark, inert_line(name))
+        return Content.assemble(mark, inert_line(self._titles.get(name, name)))
 
     def action_mark(self) -> None:
         listed = self.query_one(OptionList)

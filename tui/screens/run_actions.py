@@ -28,6 +28,7 @@ from core.workspace import Workspace, save_state
 from tui.messages import ComparisonChosen
 from tui.pulling import Exporting, running_pull
 from tui.run_watcher import RunWatcher, Watched
+from tui.screens.evaluate_start import open_evaluation_form
 from tui.widgets.dialogs import Confirm
 
 if TYPE_CHECKING:
@@ -93,6 +94,8 @@ class RunActions(Screen[None]):
         else:
             question = _("Stop {name}?").format(name=name)
             detail = _("It saves after its current step and ends; r goes on with it later.")
+            if watched.evaluates:
+                detail = _("It keeps the answers that it has and ends; r goes on with it later.")
 
         def answered(confirmed: bool | None) -> None:
             if confirmed:
@@ -103,7 +106,10 @@ class RunActions(Screen[None]):
     @work
     async def _stop(self, watched: Watched, *, now: bool) -> None:
         await asyncio.to_thread(terminate if now else stop, watched.run)
-        self.tell(_("{name} ends after its current step."), name=watched.name)
+        told = (
+            _("{name} ends after the rows at hand.") if watched.evaluates else _("{name} ends after its current step.")
+        )
+        self.tell(told, name=watched.name)
 
     def action_wish(self, what: Wish) -> None:
         """Ask it to save or to evaluate."""
@@ -186,6 +192,19 @@ class RunActions(Screen[None]):
         trained = (base, self._short(folder)) if is_adapter_folder(folder) else (str(folder), None)
         self.app.post_message(ComparisonChosen([(base, None), trained]))
 
+    @work
+    async def action_test_run(self) -> None:
+        """The form of an evaluation of what was trained, beside its base."""
+        watched = self.current
+        if watched is None:
+            return
+        folder = self._folder(watched)
+        base = (await asyncio.to_thread(resolve_model, watched.summary.model, self.workspace)).name
+        given = {"model_name_or_path": str(folder)}
+        if is_adapter_folder(folder):
+            given = {"model_name_or_path": base, "adapter_name_or_path": self._short(folder), "include_base": "true"}
+        open_evaluation_form(self.app, self.workspace, given)
+
     def _short(self, folder: Path) -> str:
         """What an adapter of a run is called: `zh-lora`, `zh-lora/step-000200`; elsewhere its folder."""
         runs = self.workspace.runs
@@ -233,7 +252,11 @@ class RunActions(Screen[None]):
                 self._delete_run(watched)
 
         question = _("Delete the run {name} with all that it wrote?").format(name=inert_line(watched.name))
-        self.app.push_screen(Confirm(question, inert_line(str(watched.run.path))), answered)
+        self.app.push_screen(Confirm(question, self._lost_with(watched)), answered)
+
+    def _lost_with(self, watched: Watched) -> str:
+        """What is deleted with a run."""
+        return inert_line(str(watched.run.path))
 
     @work
     async def _delete_run(self, watched: Watched) -> None:

@@ -29,13 +29,13 @@ from core.errors import ConfigError, FinetuiError, Problem
 from core.i18n import _, plural
 from core.runs.rundir import RunDirectory
 from core.untrusted import inert, inert_line
-from core.workspace import Workspace, load_state
+from core.workspace import Workspace
 from tui import clipboard
 from tui.actions import bindings
 from tui.forms import OptionForm
 from tui.grouped_form import GroupedForm
-from tui.option_texts import OptionTexts, option_of
-from tui.screens.choose import ChooseWord
+from tui.option_texts import OptionTexts, option_of, usual_model
+from tui.screens.choose import ChooseWord, ChooseWords
 from tui.screens.writing import write_file
 from tui.widgets.dialogs import AskText, Confirm
 from tui.widgets.plan_pane import PlanPane
@@ -86,7 +86,7 @@ class RunForm(Screen[Path | None], Generic[P]):
         self.workspace = workspace
         self._config = config
         self._given = dict(given or {})
-        usual = {**self.TEXTS.defaults(), _FIRST: self._usual_model()}
+        usual = {**self.TEXTS.defaults(), _FIRST: usual_model(workspace)}
         self._begun: Mapping[str, str] = {**usual, **self._given}
         self._problems: tuple[Problem, ...] = ()
         """What is known to stand against it now."""
@@ -156,12 +156,6 @@ class RunForm(Screen[Path | None], Generic[P]):
             self._begin_with_file(self._config)
         self._consider()
 
-    def _usual_model(self) -> str:
-        """The one that answers in the chat."""
-        speaker = load_state(self.workspace).get("speaker")
-        name = speaker.get("model") if isinstance(speaker, dict) else None
-        return name if isinstance(name, str) and name else self.TEXTS.defaults()[_FIRST]
-
     @property
     def form(self) -> GroupedForm:
         return self.query_one(GroupedForm)
@@ -184,9 +178,6 @@ class RunForm(Screen[Path | None], Generic[P]):
     def on_resize(self) -> None:
         self._tell_keys()
 
-    def _tell(self, error: FinetuiError) -> None:
-        self.notify(inert(error.hint), title=inert(error.message), severity="error", markup=False)
-
     # --- what it begins with ---
 
     @on(PresetList.Chosen)
@@ -202,7 +193,7 @@ class RunForm(Screen[Path | None], Generic[P]):
         try:
             self._begin(self.TEXTS.file_texts(config), _("as {name}").format(name=inert_line(config.parent.name)))
         except ConfigError as error:
-            self._tell(error)
+            self.notify(inert(error.hint), title=inert(error.message), severity="error", markup=False)
         self.form.go_to(_FIRST)
 
     def _begin(self, texts: Mapping[str, str], name: str) -> None:
@@ -222,7 +213,11 @@ class RunForm(Screen[Path | None], Generic[P]):
             if word is not None:
                 row.tell(word)
 
-        self.app.push_screen(ChooseWord(row.spec.name, row.words, row.input.value), chosen)
+        name, now, separator = row.spec.name, row.input.value, row.spec.separator
+        if separator:
+            self.app.push_screen(ChooseWords(name, row.words, now, separator=separator), chosen)
+        else:
+            self.app.push_screen(ChooseWord(name, row.words, now), chosen)
 
     @on(OptionForm.Edited)
     def _edited(self, event: OptionForm.Edited) -> None:

@@ -73,17 +73,25 @@ class PlanPane(VerticalScroll, can_focus=False):
         self._dry = dry
         self._show()
 
+    def show_pairs(self, pairs: Sequence[tuple[str, str]], cautions: Sequence[Problem]) -> None:
+        """What it will be, as labels and values."""
+        self._plan = self._dry = None
+        self._tell(pairs, cautions)
+
     def _show(self) -> None:
         pairs = [*(dry_pairs(self._dry) if self._dry else ()), *(plan_pairs(self._plan) if self._plan else ())]
+        self._tell(pairs, self._cautions)
+
+    def _tell(self, pairs: Sequence[tuple[str, str]], cautions: Sequence[Problem]) -> None:
         warnings = [
             Content.assemble(
                 ("! ", "bold $text-warning"),
                 inert_line(f"{found.where}: {found.what}" if found.where else found.what),
                 ("\n  " + inert_line(found.hint) if found.hint else "", "$muted"),
             )
-            for found in self._cautions
+            for found in cautions
         ]
-        told = [Content.assemble((label + "\n", "$muted"), inert_line(value)) for label, value in pairs]
+        told = [Content.assemble((label + "\n", "$muted"), inert(value)) for label, value in pairs]
         self.say(
             plural("{count} warning", "{count} warnings", len(warnings)) if warnings else _("it can start"),
             Content("\n").join([*warnings, *([Content("")] if warnings else []), *told]),

@@ -11,8 +11,9 @@ from typing import Any
 from rich.cells import cell_len
 from textual.content import Content
 
-from core.i18n import _
+from core.i18n import _, plural
 from core.models.figures import count_text, size_text
+from core.runs.events import Answered, ModelReady
 from core.runs.history import History
 from core.runs.state import RunState
 from core.untrusted import inert, inert_line
@@ -131,7 +132,9 @@ def progress_line(watched: Watched, width: int) -> Content:
     facts: list[str] = [STATES[watched.state]]
     if watched.state == "running" and stage is not None:
         facts = [] if stage == "training" and history and history.step else [STAGES[stage]]
-    if history is not None and history.step is not None:
+    if history is not None and history.answered is not None:
+        facts += _answers_told(history.answered, active=watched.active)
+    elif history is not None and history.step is not None:
         facts.append(_("step {n}/{total}").format(n=history.step.step, total=history.total_steps))
         if watched.active:
             facts.append(_("{time} left").format(time=duration_text(history.step.remaining)))
@@ -146,6 +149,15 @@ def progress_line(watched: Watched, width: int) -> Content:
     name = Content.styled(inert_line(watched.name), "bold").truncate(room, ellipsis=True)
     text = Content.assemble((mark + " ", colour), name, told)
     return text.truncate(max(1, width), ellipsis=True)
+
+
+def _answers_told(answered: Answered, *, active: bool) -> Iterator[str]:
+    yield _("{done}/{total} answers").format(done=answered.done, total=answered.total)
+    if answered.failed:
+        yield plural("{count} failed", "{count} failed", answered.failed)
+    if active:
+        yield _("{n} rows/s").format(n=number_text(answered.rows_per_second))
+        yield _("{time} left").format(time=duration_text(answered.remaining))
 
 
 def facts(watched: Watched, width: int) -> Content:
@@ -187,6 +199,8 @@ def _groups(watched: Watched, history: History | None) -> Iterator[list[tuple[st
     if history is None:
         yield [(_("model"), summary.model), (_("method"), summary.method), (_("data"), summary.dataset)]
         return
+    if history.answered is not None:
+        yield from _answer_groups(history.answered, active=watched.active)
     step = history.step
     if step is not None:
         yield [
@@ -208,7 +222,7 @@ def _groups(watched: Watched, history: History | None) -> Iterator[list[tuple[st
     yield [
         (_("model"), model.model if model else summary.model),
         (_("method"), model.method if model else summary.method),
-        (_("trained"), f"{count_text(model.trainable)} ({model.trainable / model.parameters:.2%})" if model else ""),
+        (_("trained"), _trained(model) if model and model.trainable else ""),
         (_("numbers"), f"{model.dtype}, {model.device}" if model else ""),
         (_("processes"), str(model.processes) if model and model.processes > 1 else ""),
     ]
@@ -224,6 +238,27 @@ def _groups(watched: Watched, history: History | None) -> Iterator[list[tuple[st
     if model and model.choices:
         yield [("·", choice) for choice in model.choices]
     yield [(_("folder"), str(watched.run.path))]
+
+
+def _trained(model: ModelReady) -> str:
+    return f"{count_text(model.trainable)} ({model.trainable / model.parameters:.2%})"
+
+
+def _answer_groups(answered: Answered, *, active: bool) -> Iterator[list[tuple[str, str]]]:
+    yield [
+        (_("part"), answered.part),
+        (_("of it"), f"{answered.part_done}/{answered.part_total}"),
+        (_("answers"), f"{answered.done}/{answered.total}"),
+        (_("failed"), str(answered.failed) if answered.failed else ""),
+        *((name, number_text(value)) for name, value in answered.metrics.items()),
+    ]
+    yield [
+        (_("elapsed"), duration_text(answered.elapsed)),
+        (_("left"), duration_text(answered.remaining) if active else ""),
+        (_("rows/s"), number_text(answered.rows_per_second)),
+        (_("tokens/s"), number_text(answered.tokens_per_second)),
+        (_("memory"), size_text(answered.memory) if answered.memory else ""),
+    ]
 
 
 def _eval_losses(history: History) -> list[tuple[str, str]]:

@@ -1,0 +1,55 @@
+"""The options of an evaluation, as its form has them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from core.config.evaluation import EVALUATION
+from core.config.remote import RemoteOptions
+from core.config.sources import EvaluationSourceOptions
+from core.metrics.catalog import METRICS
+from core.workspace import Workspace
+from tui import option_texts
+from tui.option_texts import OptionTexts
+
+_LOADED = (
+    *("adapter_name_or_path", "include_base", "finetuning_type", "quantization_bit", "fp16", "bf16"),
+    *("reference_loss", "per_device_eval_batch_size"),
+)
+_CHOSEN = ("n_shot", "shot_dataset")
+_DRAWN = ("top_p", "top_k", "min_p", "repeats")
+
+
+def relevant(name: str, values: Mapping[str, str]) -> bool:
+    """Whether an option means something: for a model that is loaded here or a served one, greedy or drawn answers."""
+    served = bool(values.get("api_base", "").strip())
+    if name in RemoteOptions.model_fields and name != "api_base":
+        return served
+    if name in _LOADED:
+        return not served
+    if name in _CHOSEN:
+        return values.get("task") != "answers"
+    if name in _DRAWN:
+        return values.get("temperature", "").strip() not in ("", "0", "0.0")
+    return True
+
+
+TEXTS = OptionTexts(
+    command="eval",
+    sections=EVALUATION,
+    source=EvaluationSourceOptions,
+    basic=frozenset(
+        (
+            *("model_name_or_path", "adapter_name_or_path", "include_base", "api_base", "api_model", "dataset"),
+            *("max_samples", "temperature", "max_new_tokens", "repeats", "metrics", "reference_loss", "output_dir"),
+        )
+    ),
+    of_a_run=("output_dir", "resume", "overwrite_output_dir"),
+    relevant=relevant,
+)
+
+
+def suggested(workspace: Workspace) -> dict[str, list[str]]:
+    """What there is for options that name something."""
+    found = option_texts.suggested(workspace, ("dataset", "shot_dataset"))
+    return {**found, "metrics": list(METRICS)}

@@ -1,0 +1,275 @@
+"""The table of reports: which rows, which columns, in which order, and what is best in each column.
+
+What is best is told per test set, among reports of the same rows and with at least one other to be better than. An
+evaluation that is under way shows what it has so far, and is never the best.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from core.i18n import _
+from core.metrics.catalog import METRICS, metric
+from core.metrics.metric import Metric, Value
+from core.report.catalog import ReportSummary
+from core.report.figures import number_text
+from core.report.report import EvaluatedSet, Report, Subject
+from core.runs.state import RunState
+from core.untrusted import inert_line
+from tui.run_watcher import Watched
+from tui.widgets.run_rows import MARKS
+from tui.widgets.table_rows import Cell, Column, Table, TableRow
+
+USUAL = ("exact_match", "bleu-4", "rouge-1", "rouge-2", "rouge-l")
+"""The metrics that are shown until others are chosen."""
+NAMES = ("model", "adapter", "set", "n")
+_SHORT = {"exact_match": _("exact")}
+"""Where a title is wider than its numbers."""
+_BEST = "*"
+_FIXED = 3
+_STATE_STYLES: dict[RunState, str] = {
+    "queued": "live",
+    "running": "live",
+    "finished": "good",
+    "stopped": "muted",
+    "failed": "bad",
+    "lost": "bad",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A report, or one that is to be: of a run that has not said yet what it will consist of, the run alone."""
+
+    key: Path
+    """Its folder."""
+    name: str
+    report: Report
+    state: RunState
+    time: float = 0.0
+    summary: ReportSummary | None = None
+    watched: Watched | None = None
+    """The evaluation that it belongs to, where the watcher knows it."""
+    done: int = 0
+    """Answers so far, while it goes on."""
+    partial: Mapping[str, float] | None = None
+    """Its numbers so far."""
+
+    @property
+    def running(self) -> bool:
+        return self.state in ("queued", "running")
+
+    @property
+    def scored(self) -> bool:
+        return bool(self.report.values)
+
+    @property
+    def model(self) -> str:
+        """What is shown of the model that answered."""
+        return self.report.subject.model or self.report.subject.name
+
+    @property
+    def adapter(self) -> str:
+        subject = self.report.subject
+        return subject.adapter or (subject.name if subject.model and subject.name != subject.model else "")
+
+    def value(self, name: str) -> float | None:
+        """A number, so far where it goes on; None where there is none."""
+        found = self.report.values.get(name)
+        if found is not None:
+            return found.value
+        return (self.partial or {}).get(name)
+
+
+def listed(summaries: Iterable[ReportSummary], evaluations: Mapping[Path, Watched]) -> list[Listed]:
+    """All rows: reports with what their runs tell now, and runs that have no part yet."""
+    rows = [_of_summary(each, evaluations.get(each.run.path) if each.run else None) for each in summaries]
+    known = {row.watched.run.path for row in rows if row.watched is not None}
+    return [*rows, *(_of_run(path, watched) for path, watched in evaluations.items() if path not in known)]
+
+
+def _of_summary(summary: ReportSummary, watched: Watched | None) -> Listed:
+    state = summary.state
+    if watched is not None and not (summary.scored and summary.report.complete):
+        state = watched.state
+    report = summary.report
+    if watched is not None and not report.subject.model:  # before its first answer a part knows names alone
+        report = replace(report, subject=replace(report.subject, model=watched.summary.model))
+    row = Listed(summary.folder, summary.name, report, state, summary.time, summary, watched)
+    answered = watched.history.answered if watched is not None and watched.history is not None else None
+    if answered is None or summary.part is None or not row.running:
+        return row
+    if answered.part == summary.part.name:
+        return replace(row, done=answered.part_done, partial=answered.metrics)
+    return row
+
+
+def _of_run(path: Path, watched: Watched) -> Listed:
+    summary = watched.summary
+    report = Report(Subject(watched.name, summary.model), EvaluatedSet(summary.dataset, 0), complete=False)
+    return Listed(path, watched.name, report, watched.state, summary.launched, None, watched)
+
+
+# --- order ------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """By what the table is sorted; empty: by time, the newest first."""
+
+    by: str = ""
+    turned: bool = False
+
+
+def ordered(rows: Sequence[Listed], order: Order, words: Sequence[str] = ()) -> list[Listed]:
+    """The rows that have all the words; those that go on first."""
+    found = [row for row in rows if _has(row, words)]
+    if order.by in NAMES and order.by != "n":
+        found.sort(key=lambda row: (_text(row, order.by).casefold(), -row.time), reverse=order.turned)
+    else:
+        found.sort(key=lambda row: _rank(row, order))
+    return sorted(found, key=lambda row: not row.running)
+
+
+def _rank(row: Listed, order: Order) -> tuple[bool, float, str]:
+    """The best first, or the newest; what has no number last, whichever way."""
+    if order.by == "n":
+        value: float | None = row.report.data.rows
+    else:
+        value = row.value(order.by) if order.by else row.time
+    if value is None or math.isnan(value):
+        return True, 0.0, row.name
+    lowest_first = bool(order.by) and order.by != "n" and described(order.by).better == "lower"
+    return False, value if lowest_first != order.turned else -value, row.name
+
+
+def _has(row: Listed, words: Sequence[str]) -> bool:
+    subject, data = row.report.subject, row.report.data
+    text = " ".join((row.name, subject.name, subject.model, subject.adapter, data.name, row.state)).casefold()
+    return all(word in text for word in words)
+
+
+def _text(row: Listed, column: str) -> str:
+    return {"model": row.model, "adapter": row.adapter, "set": row.report.data.name}[column]
+
+
+# --- what is best -----------------------------------------------------------------------------------------------
+
+
+def best_of(rows: Sequence[Listed], metrics: Sequence[str]) -> set[tuple[Path, str]]:
+    """(report, metric) of what is best of its test set."""
+    groups: dict[tuple[str, str, int], list[Listed]] = {}
+    for row in rows:
+        if row.scored and row.report.complete:
+            data = row.report.data
+            groups.setdefault((data.name, data.sha256, data.rows), []).append(row)
+    return {
+        (row.key, name) for group in groups.values() if len(group) > 1 for name in metrics for row in _best(group, name)
+    }
+
+
+def _best(group: Sequence[Listed], name: str) -> list[Listed]:
+    better = described(name).better
+    with_value = [(row, value) for row in group if (value := row.value(name)) is not None]
+    if not better or len({value for _row, value in with_value}) < 2:
+        return []
+    best = (max if better == "higher" else min)(value for _row, value in with_value)
+    return [row for row, value in with_value if value == best]
+
+
+# --- columns and cells ------------------------------------------------------------------------------------------
+
+
+def described(name: str) -> Metric:
+    """What is known of a metric; one of the user's own has its name alone."""
+    if name in METRICS:
+        return metric(name)
+    return Metric(name, inert_line(name), "", unit="number")
+
+
+def heading(name: str) -> str:
+    """What stands over a metric's column."""
+    return _SHORT.get(name) or described(name).title
+
+
+def metrics_in(rows: Iterable[Listed]) -> list[str]:
+    """The metrics that any report has, in the order of showing."""
+    there = dict.fromkeys(name for row in rows for name in (*row.report.values, *(row.partial or ())))
+    return [*(name for name in METRICS if name in there), *(name for name in there if name not in METRICS)]
+
+
+def table(
+    rows: Sequence[Listed],
+    metrics: Sequence[str],
+    *,
+    order: Order = Order(),
+    intervals: bool = False,
+    marked: Sequence[Path] = (),
+) -> Table:
+    """Rows as they are shown.
+
+    Args:
+        metrics: the columns of numbers.
+        marked: reports that are to be compared, by folder.
+    """
+    best = best_of(rows, metrics)
+    columns = [Column(_("model"), most=28), Column(_("adapter"), most=28), Column(_("set"), most=26)]
+    columns += [Column(_("n"), right=True), *(Column(heading(name), right=True) for name in metrics)]
+    names = (*NAMES, *metrics)
+    if order.by in names:
+        at = names.index(order.by)
+        columns[at] = replace(columns[at], sorted="↑" if order.turned else "↓")
+    return Table(
+        tuple(columns),
+        tuple(_row(row, metrics, best, intervals=intervals, marked=marked) for row in rows),
+        fixed=_FIXED,
+    )
+
+
+def _row(
+    row: Listed, metrics: Sequence[str], best: set[tuple[Path, str]], *, intervals: bool, marked: Sequence[Path]
+) -> TableRow:
+    data = row.report.data
+    rows = f"{row.done}/{data.rows}" if row.running and data.rows else str(data.rows or "")
+    quiet = "" if row.scored or row.running else "muted"
+    cells = [
+        Cell(inert_line(row.model), quiet or "name"),
+        Cell(inert_line(row.adapter) or "–", quiet),
+        Cell(inert_line(data.name) or "–", quiet),
+        Cell(rows, "live" if row.running else "muted"),
+    ]
+    cells += [_number(row, name, best=(row.key, name) in best, interval=intervals) for name in metrics]
+    mark, style = (MARKS[row.state][0], _STATE_STYLES[row.state])
+    if row.key in marked:
+        mark, style = "■", "best"
+    return TableRow(row.key, tuple(cells), mark, style)
+
+
+def _number(row: Listed, name: str, *, best: bool, interval: bool) -> Cell:
+    value = row.report.values.get(name)
+    if value is None:
+        so_far = (row.partial or {}).get(name)
+        return Cell("" if so_far is None else shown(so_far, name), "live")
+    text = shown(value.value, name)
+    # The sign stands before the number: what is at the right edge stays in line.
+    text = (_BEST if best else "") + text
+    if interval and value.low is not None and value.high is not None:
+        text += f" {interval_text(value, name)}"
+    return Cell(text, "best" if best else "")
+
+
+def shown(value: float, name: str) -> str:
+    """A number as tables have it: percent with two digits behind the point, others in short."""
+    return number_text(name, value)
+
+
+def interval_text(value: Value, name: str) -> str:
+    """`[62.0, 80.0]`; nothing where no interval was computed."""
+    if value.low is None or value.high is None:
+        return ""
+    if described(name).unit == "percent":
+        return f"[{value.low:.1f}, {value.high:.1f}]"
+    return f"[{number_text(name, value.low)}, {number_text(name, value.high)}]"

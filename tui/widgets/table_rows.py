@@ -1,0 +1,309 @@
+"""A table whose first columns stay and whose other columns move: lines that are drawn when they are looked at.
+
+Textual's own table builds a widget's worth of structures for each cell, and its columns cannot stay. Here a row is a
+tuple of short texts, twenty thousand of them cost what they are in memory, and what does not fit into the width is one
+key away. Texts are made inert by whoever makes the cells.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+from rich.cells import cell_len, set_cell_size
+from rich.segment import Segment
+from rich.style import Style
+from textual import events
+from textual.binding import Binding, BindingType
+from textual.content import Content
+from textual.geometry import Size
+from textual.message import Message
+from textual.scroll_view import ScrollView
+from textual.strip import Strip
+
+_GAP = 2
+_LEAST = 6
+"""Cells that a text column keeps when there is little room."""
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """What stands over a column, and how its cells stand."""
+
+    title: str
+    right: bool = False
+    """Numbers stand at the right of their column."""
+    most: int = 40
+    sorted: str = ""
+    """An arrow before the title of the column that the rows are sorted by."""
+
+    @property
+    def heading(self) -> str:
+        return self.sorted + self.title
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """A short text; `style` is one of `TableRows.STYLES`."""
+
+    text: str
+    style: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class TableRow:
+    """A line of a table."""
+
+    key: Hashable
+    """By which it is found again after a change."""
+    cells: tuple[Cell, ...]
+    mark: str = ""
+    """A sign before everything: whether it is marked, how its run stands."""
+    mark_style: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Columns and rows; the first `fixed` columns are always in view."""
+
+    columns: tuple[Column, ...] = ()
+    rows: tuple[TableRow, ...] = ()
+    fixed: int = 1
+
+
+@dataclass(slots=True)
+class _Fitted:
+    """Which columns are in view, and how wide."""
+
+    shown: list[int] = field(default_factory=list)
+    widths: list[int] = field(default_factory=list)
+    more: bool = False
+    """Whether there are columns to the right."""
+
+
+class TableRows(ScrollView, can_focus=True):
+    """Shows a `Table` with a cursor; its heading is drawn by `heading`, above it."""
+
+    STYLES: ClassVar[tuple[str, ...]] = ("muted", "best", "good", "bad", "name", "live")
+    COMPONENT_CLASSES: ClassVar[set[str]] = {*(f"table--{name}" for name in STYLES), "table--cursor"}
+    DEFAULT_CSS = """
+    TableRows {
+        height: 1fr; background: $background; color: $foreground; overflow-x: hidden; overflow-y: auto;
+        scrollbar-size-vertical: 1;
+    }
+    TableRows .table--muted { color: $text-muted; }
+    TableRows .table--best { color: $text-success; text-style: bold; }
+    TableRows .table--good { color: $text-success; }
+    TableRows .table--bad { color: $text-error; }
+    TableRows .table--name { text-style: bold; }
+    TableRows .table--live { color: $text-primary; }
+    TableRows .table--cursor { background: $primary 15%; }
+    TableRows:focus .table--cursor { background: $primary 30%; }
+    """
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("up,k", "move(-1)", show=False),
+        Binding("down,j", "move(1)", show=False),
+        Binding("pageup", "move_page(-1)", show=False),
+        Binding("pagedown", "move_page(1)", show=False),
+        Binding("home", "first", show=False),
+        Binding("end", "last", show=False),
+    ]
+
+    class Moved(Message):
+        """The cursor stands on another row."""
+
+        def __init__(self, table: TableRows) -> None:
+            super().__init__()
+            self.table = table
+
+        @property
+        def control(self) -> TableRows:
+            return self.table
+
+    class Entered(Moved):
+        """A row was clicked that the cursor was on already."""
+
+    def __init__(self, *, id: str | None = None) -> None:
+        super().__init__(id=id)
+        self._table = Table()
+        self._cursor = 0
+        self._shift = 0
+        self._fitted = _Fitted()
+        self._styles: dict[str, Style] = {}
+
+    # --- what is shown ---
+
+    @property
+    def table(self) -> Table:
+        return self._table
+
+    @property
+    def cursor(self) -> int:
+        return self._cursor
+
+    @property
+    def current(self) -> TableRow | None:
+        """The row that the cursor is on."""
+        rows = self._table.rows
+        return rows[self._cursor] if self._cursor < len(rows) else None
+
+    def show(self, table: Table) -> None:
+        """Show another table; the cursor stays on its row where that is still there."""
+        if table == self._table:
+            return
+        held = self.current.key if self.current else None
+        keys = [row.key for row in table.rows]
+        self._table = table
+        self._cursor = keys.index(held) if held in keys else min(self._cursor, max(0, len(keys) - 1))
+        self._shift = max(0, min(self._shift, len(table.columns) - table.fixed - 1))
+        self.virtual_size = Size(0, len(keys))
+        self._fit()
+        self._into_view(self._cursor)
+        self.refresh()
+
+    def go_to_key(self, key: Hashable) -> bool:
+        """Put the cursor on the row of this key; whether there is one."""
+        keys = [row.key for row in self._table.rows]
+        if key not in keys:
+            return False
+        self.go_to(keys.index(key))
+        return True
+
+    def go_to(self, number: int) -> None:
+        """Put the cursor on a row, and the row into view."""
+        number = max(0, min(number, len(self._table.rows) - 1))
+        if number != self._cursor:
+            self._cursor = number
+            self._into_view(number)
+            self.refresh()
+            self.post_message(self.Moved(self))
+
+    def _into_view(self, number: int) -> None:
+        top, height = self.scroll_offset.y, max(1, self.scrollable_content_region.height)
+        if not top <= number < top + height:
+            y = number if number < top else number - height + 1
+            self.scroll_to(y=max(0, y), animate=False, immediate=True, force=True)
+
+    def shift(self, by: int) -> bool:
+        """Move the columns that move; whether there were any to be moved to."""
+        last = len(self._table.columns) - self._table.fixed - 1
+        wanted = max(0, min(self._shift + by, last))
+        if wanted == self._shift or (by > 0 and not self._fitted.more):
+            return False
+        self._shift = wanted
+        self._fit()
+        self.refresh()
+        return True
+
+    def action_move(self, by: int) -> None:
+        self.go_to(self._cursor + by)
+
+    def action_move_page(self, way: int) -> None:
+        self.go_to(self._cursor + way * max(1, self.scrollable_content_region.height - 1))
+
+    def action_first(self) -> None:
+        self.go_to(0)
+
+    def action_last(self) -> None:
+        self.go_to(len(self._table.rows) - 1)
+
+    def on_click(self, event: events.Click) -> None:
+        number = self.scroll_offset.y + event.y
+        if number == self._cursor and event.chain > 1:
+            self.post_message(self.Entered(self))
+        else:
+            self.go_to(number)
+
+    # --- widths ---
+
+    def on_resize(self) -> None:
+        self._fit()
+        self._into_view(self._cursor)
+        self.refresh()
+
+    def _fit(self) -> None:
+        table, width = self._table, self.scrollable_content_region.width
+        natural = [_width_of(table, index) for index in range(len(table.columns))]
+        lead = list(range(min(table.fixed, len(natural))))
+        rest = list(range(len(lead) + self._shift, len(natural)))
+        _shrink(natural, [index for index in lead if not table.columns[index].right], lead, rest, width)
+        fitted, used = _Fitted(), 2
+        for index in (*lead, *rest):
+            gap = _GAP if fitted.shown else 0
+            if index not in lead and used + gap + natural[index] > width:
+                fitted.more = True
+                break
+            fitted.shown.append(index)
+            fitted.widths.append(natural[index])
+            used += gap + natural[index]
+        self._fitted = fitted
+
+    # --- drawing ---
+
+    def heading(self) -> Content:
+        """The titles over what is in view."""
+        columns = self._table.columns
+        parts = [
+            _placed(columns[index].heading, width, right=columns[index].right)
+            for index, width in zip(self._fitted.shown, self._fitted.widths, strict=True)
+        ]
+        more = (" »" if self._fitted.more else "") + ("  «" if self._shift else "")
+        return Content.styled("  " + (" " * _GAP).join(parts) + more, "$muted")
+
+    def notify_style_update(self) -> None:
+        super().notify_style_update()
+        self._styles = {}
+
+    def render_line(self, y: int) -> Strip:
+        number, width = self.scroll_offset.y + y, self.scrollable_content_region.width
+        plain = self._style("")
+        if number >= len(self._table.rows):
+            return Strip.blank(width, plain)
+        row = self._table.rows[number]
+        cursor = self._style("cursor") if number == self._cursor else Style()
+        segments = [Segment(set_cell_size(row.mark, 2), self._style(row.mark_style) + cursor)]
+        for place, (index, cells) in enumerate(zip(self._fitted.shown, self._fitted.widths, strict=True)):
+            cell = row.cells[index] if index < len(row.cells) else Cell("")
+            gap = " " * _GAP if place else ""
+            text = gap + _placed(cell.text, cells, right=self._table.columns[index].right)
+            segments.append(Segment(text, self._style(cell.style) + cursor))
+        return Strip(segments).adjust_cell_length(width, plain + cursor)
+
+    def _style(self, name: str) -> Style:
+        if name not in self._styles:
+            style = self.get_component_rich_style(f"table--{name}") if name else self.rich_style
+            self._styles[name] = Style(bgcolor=style.bgcolor) if name == "cursor" else style
+        return self._styles[name]
+
+
+def _width_of(table: Table, index: int) -> int:
+    column = table.columns[index]
+    # Only so many rows decide: of thousands the widest may be cut.
+    cells = (cell_len(row.cells[index].text) for row in table.rows[:500] if index < len(row.cells))
+    return min(max(cell_len(column.heading), *cells, 1) if table.rows else cell_len(column.heading), column.most)
+
+
+def _shrink(widths: list[int], texts: Sequence[int], lead: Sequence[int], rest: Sequence[int], width: int) -> None:
+    """Take room from the text columns that stay, the widest first, until the others fit or they are small."""
+    wanted = 2 + _total(widths[index] for index in (*lead, *rest))
+    least = max(2 + _total(widths[index] for index in lead) // 2, width // 3)
+    while texts and wanted > width:
+        widest = max(texts, key=lambda index: widths[index])
+        if widths[widest] <= _LEAST or 2 + _total(widths[index] for index in lead) <= least:
+            return
+        widths[widest] -= 1
+        wanted -= 1
+
+
+def _total(widths: Iterable[int]) -> int:
+    listed = list(widths)
+    return sum(listed) + _GAP * max(0, len(listed) - 1)
+
+
+def _placed(text: str, cells: int, *, right: bool) -> str:
+    """The text in so many cells, its end cut off with a mark."""
+    size = cell_len(text)
+    if size > cells:
+        return set_cell_size(set_cell_size(text, max(0, cells - 1)).rstrip() + "…", cells)
+    return " " * (cells - size) + text if right else text + " " * (cells - size)
