@@ -16,8 +16,9 @@ from typing import Literal, TypeAlias, TypeVar, get_args
 from core.errors import UsageError, did_you_mean
 from core.i18n import _, plural
 from core.jsonl import Json, dump_line
+from core.metrics.shown import interval_text, number_text
 from core.report.catalog import ReportSummary
-from core.report.figures import heading, interval_text, number_text
+from core.report.figures import heading, score_text
 from core.report.files import prediction_record
 from core.report.questions import question_text
 from core.report.report import Report
@@ -188,7 +189,7 @@ def metrics_markdown(report: Report) -> str:
     """The numbers of a report with their intervals."""
     head = [_("metric"), _("value"), _("95 % interval"), "n"]
     rows = [
-        [markdown_cell(heading(name)), number_text(name, value.value), interval_text(name, value), str(value.n)]
+        [markdown_cell(heading(name)), number_text(value.value, name), interval_text(value, name), str(value.n)]
         for name, value in report.values.items()
     ]
     return markdown_table(head, rows)
@@ -223,7 +224,7 @@ def _markdown_row(opened: OpenReport, row: int, scores: Sequence[str]) -> list[s
     review = opened.review.of(prediction)
     answer = prediction.predict if not prediction.error else _("error: {error}").format(error=prediction.error)
     texts = map(markdown_cell, (question_text(prediction.prompt), prediction.label, answer))
-    numbers = (number_text(name, opened.scores[name][row]) for name in scores)
+    numbers = (score_text(opened.scores[name][row], name) for name in scores)
     return [str(prediction.row + 1), *texts, *numbers, review.verdict, markdown_cell(review.note)]
 
 
@@ -238,7 +239,7 @@ def _markdown_report(item: ReportSummary, metrics: Sequence[str]) -> list[str]:
     names = map(markdown_cell, (item.name, subject.model or subject.name, subject.adapter, report.data.name))
     values = [report.values.get(name) for name in metrics]
     numbers = [
-        f"{number_text(name, value.value)} {_brackets(interval_text(name, value))}".strip() if value else ""
+        f"{number_text(value.value, name)} {_brackets(interval_text(value, name))}".strip() if value else ""
         for name, value in zip(metrics, values, strict=True)
     ]
     return [*names, str(report.answered or report.data.rows), *numbers]

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from core.errors import UsageError, did_you_mean
 from core.i18n import _
-from core.report.figures import is_lower_better
+from core.metrics.shown import described
 from core.report.rows import EXACT, TEXT_COLUMNS, OpenReport
 from core.untrusted import inert_line
 
@@ -73,7 +73,7 @@ def falls(order: Order) -> bool:
     """Whether an order begins with the largest."""
     if order.descending is not None:
         return order.descending
-    return is_lower_better(order.column)
+    return described(order.column).better == "lower"
 
 
 def _worst_first(opened: OpenReport, rows: Iterable[int], best_first: bool) -> list[int]:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from core.i18n import _, plural
 from core.report.difference import Kind, difference
-from core.report.figures import heading, number_text
+from core.report.figures import heading, score_text
 from core.report.groups import error_kinds, kind_text
 from core.report.page.markup import Html, folded, joined, tag
 from core.report.questions import question_text
@@ -51,7 +51,7 @@ def _head(opened: OpenReport, row: int) -> Html:
     verdict = opened.review.of(prediction).verdict
     times = _("answer {n}").format(n=prediction.repeat + 1) if opened.report.repeats > 1 else ""
     shown = [name for name in opened.scores if name in opened.report.values and name != EXACT][:_SCORES]
-    scores = [f"{heading(name)} {number_text(name, opened.scores[name][row])}" for name in shown]
+    scores = [f"{heading(name)} {score_text(opened.scores[name][row], name)}" for name in shown]
     tokens = plural("{count} token", "{count} tokens", prediction.tokens) if prediction.tokens else ""
     return tag(
         "header",

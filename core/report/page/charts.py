@@ -13,7 +13,7 @@ Point: TypeAlias = tuple[float, float]
 
 _BINS = 10
 _WIDTH, _HEIGHT = 420, 150
-_LEFT, _BOTTOM, _TOP = 44, 22, 8
+_LEFT, _BOTTOM, _TOP, _MARGIN = 44, 22, 8, 14
 
 
 def whisker(value: float, low: float | None, high: float | None, most: float = 100.0) -> Html:
@@ -37,20 +37,20 @@ def histogram(values: Sequence[float]) -> Html:
     counts = [0] * _BINS
     for value in values:
         counts[min(max(int(value * _BINS / 100), 0), _BINS - 1)] += 1
-    tallest, width = max(counts) or 1, (_WIDTH - _LEFT - 6) / _BINS
+    tallest, width = max(counts) or 1, (_WIDTH - 2 * _MARGIN) / _BINS
     parts: list[Html] = []
     for at, count in enumerate(counts):
         height = (_HEIGHT - _BOTTOM - _TOP - 12) * count / tallest
-        x, y = _LEFT + at * width, _HEIGHT - _BOTTOM - height
+        x, y = _MARGIN + at * width, _HEIGHT - _BOTTOM - height
         told = plural("{count} row", "{count} rows", count)
         name = tag("title", f"{at * 10} – {at * 10 + 10}: {told}")
         box = {"x": round(x + 2, 1), "y": round(y, 1), "width": round(width - 4, 1), "height": round(height, 1)}
         parts.append(tag("rect", name, rx=2, class_="bar", **box))
         if count:
             parts.append(tag("text", str(count), x=round(x + width / 2, 1), y=round(y - 4, 1), text_anchor="middle"))
-    parts += [_label(str(at), _LEFT + at * width / 10, _HEIGHT - 6, "middle") for at in (0, 50, 100)]
+    parts += [_label(str(at), _MARGIN + at * width / 10, _HEIGHT - 6, "middle") for at in (0, 50, 100)]
     base = _HEIGHT - _BOTTOM
-    parts.append(tag("line", x1=_LEFT, y1=base, x2=_WIDTH - 6, y2=base, class_="axis"))
+    parts.append(tag("line", x1=_MARGIN, y1=base, x2=_WIDTH - _MARGIN, y2=base, class_="axis"))
     return _drawing(_WIDTH, _HEIGHT, _("histogram"), *parts)
 
 

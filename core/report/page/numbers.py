@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 from core.i18n import _, plural
 from core.metrics.metric import Confusion, Value
-from core.report.figures import heading, interval_text, is_percent, known_metric, number_text
+from core.metrics.shown import described, interval_text, number_text
+from core.report.figures import heading, is_percent, score_text
 from core.report.groups import grouped_by_kind, kind_text
 from core.report.page.charts import bar, histogram, whisker
 from core.report.page.markup import Child, Html, joined, section, table, tag
@@ -24,12 +25,12 @@ def cards(report: Report) -> Html:
 
 
 def _card(name: str, value: Value) -> Html:
-    interval = interval_text(name, value)
+    interval = interval_text(value, name)
     unit = tag("small", " %") if is_percent(name) else None
     return tag(
         "div",
         tag("div", heading(name), class_="name"),
-        tag("div", number_text(name, value.value), unit, class_="big"),
+        tag("div", number_text(value.value, name), unit, class_="big"),
         tag("div", _("95 %: {interval}").format(interval=interval) if interval else "", class_="under"),
         class_="card",
     )
@@ -45,17 +46,16 @@ def numbers(report: Report) -> Html:
 
 
 def _number_row(name: str, value: Value, repeated: bool) -> list[Child]:
-    known = known_metric(name)
     line = whisker(value.value, value.low, value.high) if is_percent(name) else None
     row: list[Child] = [
-        joined(heading(name), tag("span", known.help, class_="help") if known else None),
-        tag("strong", number_text(name, value.value)),
+        joined(heading(name), tag("span", described(name).help, class_="help")),
+        tag("strong", number_text(value.value, name)),
         line,
-        interval_text(name, value),
+        interval_text(value, name),
         f"{value.n:,}",
-        number_text(name, value.median) if value.median is not None else "",
+        "" if value.median is None else number_text(value.median, name),
     ]
-    return [*row, number_text(name, value.spread)] if repeated else row
+    return [*row, score_text(value.spread, name)] if repeated else row
 
 
 def notes(opened: OpenReport) -> Html:

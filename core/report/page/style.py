@@ -4,11 +4,11 @@ from __future__ import annotations
 
 CSS = """
 :root { color-scheme: light dark;
-  --page: #f6f7f9; --card: #ffffff; --ink: #1b1f27; --muted: #667085; --line: #e3e7ee; --soft: #eef1f6;
+  --page: #f6f7f9; --card: #ffffff; --ink: #1b1f27; --muted: #667085; --line: #e3e7ee; --axis: #c3cad6; --soft: #eef1f6;
   --accent: #2563c9; --accent-soft: #cfe0fb; --good: #16794a; --good-soft: #d7f2e3; --bad: #b42318; --bad-soft: #fde3e0;
   --warn: #8a5a00; --warn-soft: #fff3d6; --second: #b5540a; }
 @media (prefers-color-scheme: dark) { :root {
-  --page: #0f1218; --card: #171b23; --ink: #e5e9f0; --muted: #97a1b3; --line: #2a303c; --soft: #1f2530;
+  --page: #0f1218; --card: #171b23; --ink: #e5e9f0; --muted: #97a1b3; --line: #2a303c; --axis: #465062; --soft: #1f2530;
   --accent: #7fb0ff; --accent-soft: #23406e; --good: #6fd6a0; --good-soft: #153a29; --bad: #ff938a; --bad-soft: #47211f;
   --warn: #f0c36a; --warn-soft: #3a2f16; --second: #f2a765; } }
 * { box-sizing: border-box; }
@@ -49,7 +49,7 @@ tbody tr:last-child th, tbody tr:last-child td { border-bottom: 0; }
 .cell { border-radius: 4px; padding: 2px 8px; }
 svg { display: block; max-width: 100%; height: auto; }
 svg text { fill: var(--muted); font-size: 11px; font-family: inherit; }
-.axis { stroke: var(--line); } .range { stroke: var(--accent); stroke-width: 2; } .point { fill: var(--accent); }
+.axis { stroke: var(--axis); } .range { stroke: var(--accent); stroke-width: 2; } .point { fill: var(--accent); }
 .bar { fill: var(--accent); } .track { fill: var(--soft); } .bar.right { fill: var(--good); }
 .bar.bad { fill: var(--bad); }
 .curve { fill: none; stroke: var(--accent); stroke-width: 1.75; } .curve.second { stroke: var(--second); }
