@@ -50,13 +50,10 @@ class Speaking:
         room = context - min(max_new_tokens, context // _ANSWER_SHARE)
         if self.cutoff_len is None or self.cutoff_len >= room:
             return self.manner.prompt(row.messages, context, max_new_tokens, self.enable_thinking)
-        prompt = self.manner.prompt(row.messages, self.cutoff_len + 1, 1, self.enable_thinking)
-        if len(prompt.ids) > self.cutoff_len:
-            what = _("the question is too long: with its surroundings it takes {tokens} of {cutoff} tokens")
-            raise PromptTooLong(
-                what.format(tokens=len(prompt.ids), cutoff=self.cutoff_len), _("take a larger cutoff_len, or none")
-            )
-        return prompt
+        try:
+            return self.manner.prompt(row.messages, self.cutoff_len, 0, self.enable_thinking)
+        except PromptTooLong as error:
+            raise PromptTooLong(error.message, _("take a larger cutoff_len, or none")) from error
 
     def text(self, prompt: Prompt) -> str:
         """What the model reads, special tokens shown."""
