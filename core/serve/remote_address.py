@@ -88,6 +88,7 @@ class Server:
             raise ServerError(
                 _("the key in {variable} holds characters that no key has").format(variable=self.key_variable),
                 _("set it anew, without quotes, spaces and line ends"),
+                for_all=True,
             )
         return key
 
@@ -143,4 +144,5 @@ def _no_address(address: str, problem: str) -> ServerError:
     return ServerError(
         _("the address {address} {problem}").format(address=shown, problem=problem),
         _("write it as http://127.0.0.1:8000/v1"),
+        for_all=True,
     )

@@ -127,7 +127,8 @@ def _object(server: Server, data: bytes, passing: bool = False) -> dict[str, Any
     except (ValueError, RecursionError):
         record = None
     if not isinstance(record, dict):
-        raise _no_answer(server, data, passing)
+        torn = record is None and data[:1] in (b"", b"{")
+        raise _no_answer(server, data, passing or torn)
     return record
 
 
@@ -135,6 +136,7 @@ def _collect(server: Server, records: Iterator[dict[str, Any]]) -> Answering:
     reason: FinishReason | None = None
     usage: Mapping[str, Any] = {}
     came = done = False
+    record: dict[str, Any] | None = None
     for record in records:
         if record is _DONE:
             done = True
@@ -147,6 +149,8 @@ def _collect(server: Server, records: Iterator[dict[str, Any]]) -> Answering:
             yield part
         came = came or bool(choice)
         reason = _finish_reason(choice.get("finish_reason")) or reason
+    if record is None:
+        raise broken_off()
     if not came:
         raise ServerError(_("the server's reply holds no answer (no choices)"), _("does api_model answer chats?"))
     if reason is None and not done:
