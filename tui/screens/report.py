@@ -38,7 +38,7 @@ from tui.widgets.inert_inputs import InertInput
 from tui.widgets.report_facts_page import facts_content
 from tui.widgets.report_groups import GroupsPane
 from tui.widgets.report_head import HeadLines
-from tui.widgets.report_pages import show_groups
+from tui.widgets.report_pages import page_fill
 from tui.widgets.report_row import RowSheet, sheet_of
 from tui.widgets.report_rows import ReportRows
 from tui.widgets.report_table import marks_of, table_of
@@ -385,7 +385,7 @@ class ReportScreen(ReportActions):
             facts = self.query_one("#facts Static", Static)
             facts.update(facts_content(opened, max(20, self.size.width - 3)))
         else:
-            show_groups(self.query_one(f"#{self._page}", GroupsPane), self._page, opened)
+            self.query_one(f"#{self._page}", GroupsPane).show(page_fill(self._page, opened))
 
     @on(events.Resize)
     def _resized(self) -> None:

@@ -5,7 +5,8 @@ Enter on a group shows its rows: what a group says is a filter that one could ha
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import TypeAlias
 
 from textual import on
 from textual.app import ComposeResult
@@ -24,12 +25,16 @@ from tui.widgets.report_columns import value_text
 from tui.widgets.report_numbers import face_of
 from tui.widgets.set_pages import bar
 
-_FIGURE = 8
+_FIGURE, _SHORTEST_BAR = 7, 8
 _SHORTEST_NAME = 24
 _MOST_CLASSES = 300
 _MATRIX = 12
 """So many classes at most are drawn as a table of counts."""
 _CELL = 5
+
+
+Fill: TypeAlias = Callable[[int], tuple[Content, Sequence[Content], Sequence[str]]]
+"""For so many cells what stands over the lines, the lines, and the filter that each stands for."""
 
 
 class GroupsPane(Vertical):
@@ -48,21 +53,27 @@ class GroupsPane(Vertical):
 
     def __init__(self, *, id: str) -> None:
         super().__init__(id=id)
+        self._fill: Fill | None = None
         self._filters: Sequence[str] = ()
 
     def compose(self) -> ComposeResult:
         yield Static(Content(""))
         yield OptionList(markup=False)
 
-    @property
-    def width(self) -> int:
-        """Cells of a line; a pane has none before it is seen."""
-        return max(20, self.size.width - 4)
+    def show(self, fill: Fill) -> None:
+        """Show what a function makes for a width; again for another width."""
+        self._fill = fill
+        self._draw()
 
-    def show(self, title: Content, lines: Sequence[Content], filters: Sequence[str]) -> None:
-        """Show lines, and keep the filter that each stands for."""
+    def on_resize(self) -> None:
+        """Lay the lines out anew; a pane has no width before it is seen."""
+        self._draw()
+
+    def _draw(self) -> None:
+        if self._fill is None or not self.size.width:
+            return
+        title, lines, self._filters = self._fill(max(20, self.size.width - 4))
         self.query_one(Static).update(title)
-        self._filters = filters
         listed = self.query_one(OptionList)
         at = listed.highlighted or 0
         listed.clear_options()
@@ -84,29 +95,32 @@ def group_lines(
         groups: each with what it is called.
         metrics: those whose means are wanted, as far as they fit.
     """
-    shown = list(metrics)
-    while shown and width - _SHORTEST_NAME - (_FIGURE + 1) * (len(shown) + 2) < 12:
-        shown.pop()
-    figures = (_FIGURE + 1) * (len(shown) + 2)
-    drawn = min(24, max(8, (width - figures) // 4))
+    heads = [_("rows"), _("share"), *(face_of(metric).title for metric in metrics)]
+    while len(heads) > 2 and width - _SHORTEST_NAME - sum(_cells(head) + 1 for head in heads) < _SHORTEST_BAR:
+        heads.pop()
+    figures = sum(_cells(head) + 1 for head in heads)
+    drawn = min(24, max(_SHORTEST_BAR, (width - figures) // 4))
     name = max(8, width - figures - drawn - 1)
-    heads = [_("rows"), _("share"), *(face_of(metric).title for metric in shown)]
-    heading = Content("").join([fitted(Content(""), name), *(Content(f" {_right(head)}") for head in heads)])
+    heading = " " * name + "".join(f" {_right(head, _cells(head))}" for head in heads)
     rows = sum(len(group) for _name, group in groups) or 1
     most = max((len(group) for _name, group in groups), default=1)
     lines = []
     for text, group in groups:
-        scores = [value_text(group.means.get(metric), percent=face_of(metric).percent) for metric in shown]
-        cells = [f"{len(group):,}", f"{len(group) / rows:.1%}", *scores]
-        told = "".join(f" {_right(cell)}" for cell in cells)
+        scores = [value_text(group.means.get(metric), percent=face_of(metric).percent) for metric in metrics]
+        cells = zip(heads, (f"{len(group):,}", f"{len(group) / rows:.1%}", *scores), strict=False)
+        told = "".join(f" {_right(cell, _cells(head))}" for head, cell in cells)
         label = fitted(Content(inert_line(text) or _("(empty)")), name)
         lines.append(Content.assemble(label, (told, "$muted"), " ", (bar(len(group) / most, drawn), "$primary")))
-    return heading.stylize("$muted"), lines
+    return Content.styled(heading, "$muted"), lines
 
 
-def _right(text: str) -> str:
-    content = Content(text).truncate(_FIGURE, ellipsis=True)
-    return " " * (_FIGURE - content.cell_length) + content.plain
+def _cells(head: str) -> int:
+    return max(_FIGURE, Content(head).cell_length)
+
+
+def _right(text: str, cells: int) -> str:
+    content = Content(text).truncate(cells, ellipsis=True)
+    return " " * (cells - content.cell_length) + content.plain
 
 
 # --- classes against classes -------------------------------------------------------------------------------------
@@ -117,11 +131,15 @@ def confusion_lines(confusion: Confusion, width: int) -> tuple[Content, list[Con
     classes = confusion.classes[:_MOST_CLASSES]
     lines = [_class_line(each, confusion.counts.get(each.name, {}), width) for each in classes]
     name = _class_name_cells(width)
-    heads = "".join(f" {_right(head)}" for head in (_("rows"), _("said"), _("precision"), _("recall"), "F1"))
+    heads = "".join(f" {_right(head, _cells(head))}" for head in _class_heads())
     title = fitted(Content(_("class")), name) + Content(heads + "  " + _("what was answered instead"))
     matrix = _matrix(confusion, width)
     heading = Content("\n").join([*matrix, title.truncate(max(1, width), ellipsis=True).stylize("$muted")])
     return heading, lines, [f"label={quoted(each.name)} wrong" for each in classes]
+
+
+def _class_heads() -> tuple[str, ...]:
+    return _("rows"), _("said"), _("precision"), _("recall"), "F1"
 
 
 def _class_name_cells(width: int) -> int:
@@ -130,7 +148,8 @@ def _class_name_cells(width: int) -> int:
 
 def _class_line(each: ClassScore, counts: Mapping[str, int], width: int) -> Content:
     percents = [f"{value:.1f}" for value in (each.precision, each.recall, each.f1)]
-    figures = "".join(f" {_right(cell)}" for cell in (f"{each.labels:,}", f"{each.predicted:,}", *percents))
+    cells = zip(_class_heads(), (f"{each.labels:,}", f"{each.predicted:,}", *percents), strict=True)
+    figures = "".join(f" {_right(cell, _cells(head))}" for head, cell in cells)
     others = sorted(((name, n) for name, n in counts.items() if name != each.name), key=lambda pair: -pair[1])
     said = ", ".join(f"{inert_line(name) or _('no class')} ×{count}" for name, count in others)
     name = fitted(Content(inert_line(each.name) or _("(empty)")), _class_name_cells(width))

@@ -12,7 +12,10 @@ from core.i18n import _, plural
 from core.report.report import Report
 from core.report.rows import OpenReport
 from core.untrusted import inert_line
-from tui.widgets.report_numbers import artefacts_content, artefacts_line, numbers_content, numbers_line
+from tui.widgets.report_numbers import artefacts_content, artefacts_line, numbers_content, numbers_lines
+
+_HIGH = 30
+"""Lines of a terminal from which there is room for a second line of numbers."""
 
 
 class HeadLines(Static):
@@ -43,20 +46,22 @@ class HeadLines(Static):
     def _draw(self) -> None:
         if self._told is None:
             return
-        drawn = head_content(*self._told, max(20, self.size.width - 2), unfolded=self._unfolded)
+        most = 2 if self.app.size.height >= _HIGH else 1
+        width = max(20, self.size.width - 2)
+        drawn = head_content(*self._told, width, unfolded=self._unfolded, most=most)
         if drawn != self.content:
             self.update(drawn)
 
 
-def head_content(opened: OpenReport, shown: int, width: int, *, unfolded: bool) -> Content:
-    """The lines for so many cells."""
+def head_content(opened: OpenReport, shown: int, width: int, *, unfolded: bool, most: int) -> Content:
+    """The lines for so many cells, numbers in at most `most` of them."""
     report = opened.report
     told = head_facts(report, opened.notes)
     lines = [who_content(opened, shown, width)]
     if unfolded:
         lines += [numbers_content(report.values, width), artefacts_content(report.artefacts, told, width)]
     else:
-        lines += [numbers_line(report.values, width), artefacts_line(report.artefacts, told, width)]
+        lines += [*numbers_lines(report.values, width, most), artefacts_line(report.artefacts, told, width)]
     return Content("\n").join(line for line in lines if line.plain)
 
 

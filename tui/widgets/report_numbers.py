@@ -10,10 +10,12 @@ from textual.content import Content
 
 from core.i18n import _
 from core.metrics.metric import Artefact, Value
-from core.report.figures import heading, is_percent, known_metric
+from core.metrics.shown import described
 from core.untrusted import inert_line
 from tui.widgets.content_layout import wrapped
 from tui.widgets.report_columns import value_text
+
+_FIRST = ("exact_match", "macro_f1", "bleu-4", "rouge-1", "rouge-2", "rouge-l")
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,8 +29,8 @@ class MetricFace:
 
 def face_of(name: str) -> MetricFace:
     """A metric by its name; one that is not in the table is a number of somebody's own."""
-    known = known_metric(name)
-    return MetricFace(inert_line(heading(name)), is_percent(name), known.help if known else "")
+    known = described(name)
+    return MetricFace(inert_line(known.title), known.unit == "percent", known.help)
 
 
 def interval_text(value: Value, *, percent: bool) -> str:
@@ -39,20 +41,21 @@ def interval_text(value: Value, *, percent: bool) -> str:
     return f"{middle} [{value_text(value.low, percent=percent)}, {value_text(value.high, percent=percent)}]"
 
 
-def numbers_line(values: Mapping[str, Value], width: int) -> Content:
-    """The metrics that fit into a line, the first ones with their intervals."""
-    with_interval = [_number(name, value, interval=True) for name, value in values.items()]
-    plain = [_number(name, value, interval=False) for name, value in values.items()]
-    for count in range(len(plain), -1, -1):  # intervals leave from the right, then metrics do
-        line = Content("   ").join([*with_interval[:count], *plain[count:]])
-        if line.cell_length <= width and count >= 1:
-            return line
-    fitting: list[Content] = []
-    for part in with_interval[:1] + plain[1:]:
-        if Content("   ").join([*fitting, part]).cell_length > width:
+def numbers_lines(values: Mapping[str, Value], width: int, most: int) -> list[Content]:
+    """The metrics with their intervals in at most so many lines, those that most people look for first; where there is
+    one line alone, most go without their interval."""
+    names = [*(name for name in _FIRST if name in values), *(name for name in values if name not in _FIRST)]
+    lines = [Content("")]
+    for name in names:
+        part = _number(name, values[name], interval=most > 1 or name == names[0])
+        joined = Content("   ").join([lines[-1], part]) if lines[-1].plain else part
+        if joined.cell_length <= width:
+            lines[-1] = joined
+        elif len(lines) < most:
+            lines.append(part)
+        else:
             break
-        fitting.append(part)
-    return Content("   ").join(fitting)
+    return lines
 
 
 def _number(name: str, value: Value, *, interval: bool) -> Content:

@@ -16,10 +16,12 @@ from core.report.prediction import Prediction
 from core.report.rows import EXACT, OpenReport
 from tui.widgets.report_columns import value_text
 from tui.widgets.report_numbers import face_of
-from tui.widgets.report_sheet import Sheet, sheet_content
+from tui.widgets.report_sheet import LONGEST, Sheet, sheet_content
 
-_LONGEST = 20_000
-"""Characters of reference and answer that are shown and compared."""
+_HARDLY_ALIKE = 0.15
+"""The share of the longer text below which marks would only make both hard to read."""
+
+_TOLD_ELSEWHERE = (EXACT, "loss", "reward", "empty", "truncated")
 
 
 class RowSheet(VerticalScroll, can_focus=True):
@@ -61,14 +63,16 @@ def sheet_of(opened: OpenReport, index: int, asked: Sequence[Message], *, unfold
     """
     row = opened.predictions[index]
     review = opened.review.of(row)
+    pieces = _pieces(row.label[:LONGEST], row.predict[:LONGEST])
     scores = [
         (face.title, value_text(values[index], percent=face.percent))
         for name, values in opened.scores.items()
-        if (face := face_of(name)) and name not in (EXACT, "loss", "reward")
+        if (face := face_of(name)) and name not in _TOLD_ELSEWHERE
     ]
     return Sheet(
         prediction=row,
-        pieces=_pieces(row.label[:_LONGEST], row.predict[:_LONGEST]),
+        pieces=pieces,
+        alike=_alike(pieces),
         right=None if row.error else _right(opened, index),
         scores=scores,
         verdict=review.verdict,
@@ -83,6 +87,13 @@ def sheet_of(opened: OpenReport, index: int, asked: Sequence[Message], *, unfold
 @lru_cache(maxsize=64)
 def _pieces(reference: str, answer: str) -> list[Piece]:
     return difference(reference, answer)
+
+
+def _alike(pieces: Sequence[Piece]) -> bool:
+    shared = sum(len(piece.text) for piece in pieces if piece.kind == "same")
+    removed = sum(len(piece.text) for piece in pieces if piece.kind == "removed")
+    added = sum(len(piece.text) for piece in pieces if piece.kind == "added")
+    return shared >= _HARDLY_ALIKE * (shared + max(removed, added))
 
 
 def _right(opened: OpenReport, index: int) -> bool | None:

@@ -22,10 +22,11 @@ from tui.widgets.set_pages import bar
 
 SIDE_BY_SIDE = 96
 """Cells from which reference and answer stand beside one another."""
-_LONGEST = 20_000
+LONGEST = 20_000
+"""Characters of a text that are shown and compared."""
 _BAR = 24
 _FINISHES: Mapping[str, str] = {
-    "stop": _("ended by itself"),
+    "stop": "",
     "length": _("cut at max_new_tokens"),
     "stopped": _("stopped"),
     "error": _("ended by an error"),
@@ -39,6 +40,8 @@ class Sheet:
     prediction: Prediction
     pieces: Sequence[Piece]
     """From the reference to the answer."""
+    alike: bool = True
+    """Whether so much is shared that marks on the rest tell something."""
     right: bool | None = None
     scores: Sequence[tuple[str, str]] = ()
     """Titles and values."""
@@ -94,10 +97,10 @@ def _question(sheet: Sheet, width: int) -> list[Content]:
 
 
 def _text(text: str, width: int, style: str = "") -> list[Content]:
-    shown = inert(text[:_LONGEST])
+    shown = inert(text[:LONGEST])
     rows = wrapped(Content.styled(shown, style) if style else Content(shown), width)
-    if len(text) > _LONGEST:
-        more = _("… {count:,} more characters").format(count=len(text) - _LONGEST)
+    if len(text) > LONGEST:
+        more = _("… {count:,} more characters").format(count=len(text) - LONGEST)
         rows.append(Content.styled(more, "$muted"))
     return rows
 
@@ -111,29 +114,45 @@ def _answer(sheet: Sheet, width: int) -> list[Content]:
         return [*lines, _title(_("reference"), "$text-secondary"), *_text(prediction.label, width), Content("")]
     reference = _title(_("reference"), "$text-secondary", *_lengths(prediction.label, prediction.label_tokens))
     answer = _title(_("answer"), _answer_style(sheet.right), *_answer_facts(sheet))
-    differs = any(piece.kind != "same" for piece in sheet.pieces)
     if sheet.together:
         lines += [_title(_("reference and answer in one"), "$text-accent", *_answer_facts(sheet))]
         lines += wrapped(one_text(sheet.pieces), width)
     elif width >= SIDE_BY_SIDE:
         room = column_width(width)
-        left = [*_fit(reference, room), *wrapped(reference_content(sheet.pieces), room)]
-        right = [*_fit(answer, room), *wrapped(_or_empty(answer_content(sheet.pieces)), room)]
+        left = [*_fit(reference, room), *wrapped(_reference(sheet), room)]
+        right = [*_fit(answer, room), *wrapped(_given(sheet), room)]
         lines += beside(left, right, room)
     else:
-        lines += [*_fit(reference, width), *wrapped(reference_content(sheet.pieces), width), Content("")]
-        lines += [*_fit(answer, width), *wrapped(_or_empty(answer_content(sheet.pieces)), width)]
-    if differs and not sheet.together and prediction.predict:
-        lines += [Content(""), *wrapped(legend(), width)]
-    return [*lines, Content("")]
+        lines += [*_fit(reference, width), *wrapped(_reference(sheet), width), Content("")]
+        lines += [*_fit(answer, width), *wrapped(_given(sheet), width)]
+    return [*lines, *_legend(sheet, width), Content("")]
+
+
+def _reference(sheet: Sheet) -> Content:
+    return reference_content(sheet.pieces) if sheet.alike else Content(inert(sheet.prediction.label[:LONGEST]))
+
+
+def _given(sheet: Sheet) -> Content:
+    text = sheet.prediction.predict
+    content = answer_content(sheet.pieces) if sheet.alike else Content(inert(text[:LONGEST]))
+    if not text.strip():
+        return Content.styled(_("(empty)"), "$text-warning")
+    if len(text) > LONGEST:
+        more = _("… {count:,} more characters").format(count=len(text) - LONGEST)
+        return Content.assemble(content, "\n", (more, "$muted"))
+    return content
+
+
+def _legend(sheet: Sheet, width: int) -> list[Content]:
+    """What the marks mean, or why there are none."""
+    if sheet.together or not sheet.prediction.predict.strip() or all(p.kind == "same" for p in sheet.pieces):
+        return []
+    told = legend() if sheet.alike else Content.styled(_("They have hardly anything in common."), "$muted")
+    return [Content(""), *wrapped(told, width)]
 
 
 def _fit(title: Content, width: int) -> list[Content]:
     return [fitted(title, width)]
-
-
-def _or_empty(content: Content) -> Content:
-    return content if content.plain.strip() else Content.styled(_("(empty)"), "$text-warning")
 
 
 def _thinking(sheet: Sheet, width: int) -> list[Content]:
@@ -157,12 +176,9 @@ def _lengths(text: str, tokens: int) -> list[str]:
 
 def _answer_facts(sheet: Sheet) -> list[str]:
     prediction = sheet.prediction
-    facts = _lengths(prediction.predict, prediction.tokens)
-    if sheet.right is not None:
-        facts.insert(0, _("✓ equal") if sheet.right else _("✗ not equal"))
-    if prediction.finish_reason:
-        facts.append(_FINISHES.get(prediction.finish_reason, prediction.finish_reason))
-    return facts
+    right = "" if sheet.right is None else _("✓ equal") if sheet.right else _("✗ not equal")
+    finish = _FINISHES.get(prediction.finish_reason or "", prediction.finish_reason or "")
+    return list(filter(None, (right, finish, *_lengths(prediction.predict, prediction.tokens))))
 
 
 def _scores(sheet: Sheet, width: int) -> list[Content]:
