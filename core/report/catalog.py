@@ -104,8 +104,13 @@ def find_reports(name: str, workspace: Workspace) -> list[Path]:
         run = find_run(name, workspace)
         if parts := _folders(run.path):
             return parts
+        if is_evaluation(run):
+            what = _("{name} has no answers yet").format(name=inert_line(name))
+            raise ReportError(what, _("watch it with: finetui runs follow {name}").format(name=inert_line(name)))
         what = _("{name} is a training, and has no answers").format(name=inert_line(name))
-        raise ReportError(what, _("evaluate it with: finetui eval --adapter_name_or_path {name}").format(name=name))
+        raise ReportError(
+            what, _("evaluate it with: finetui eval --adapter_name_or_path {name}").format(name=inert_line(name))
+        )
     known = [item.name for item in listed]
     hint = did_you_mean(name, known) or (
         _("there are: {names}").format(names=inert_line(", ".join(known[-10:])))
