@@ -22,6 +22,7 @@ from core.engine.lora import LoraAdapter
 from core.engine.rotary import RotaryTables, has_fixed_angles
 from core.engine.segment import Segment
 from core.engine.single_token import SingleToken
+from core.engine.span import Part, Span, mask
 
 _FAMILIES = {
     "llama": "LlamaForCausalLM",
@@ -49,16 +50,19 @@ def is_fusable(model: Module) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class _Span:
-    """A segment's place among the tokens of a step."""
+class Step:
+    """Tokens of any number of rows that are read together."""
 
-    rows: slice
-    row: KeyValueRow
-    start: int
-    """How many tokens the row holds already."""
-    end: int
-    masks: dict[int | None, tuple[int, Tensor | None]]
-    """By window: the first position that is seen at all, and who sees whom (None: causal from the beginning)."""
+    ids: Sequence[int]
+    positions: Tensor
+    """int64 [tokens], on the model's device."""
+    longest: int
+    """All positions lie below it."""
+    parts: Sequence[Part]
+    adapted: Sequence[tuple[slice, LoraAdapter]]
+    """Which tokens have which adapter; those of none have none."""
+    wanted: Sequence[int]
+    """The tokens behind which logits are needed."""
 
 
 class FusedModel:
@@ -68,7 +72,7 @@ class FusedModel:
         decoder = self._decoder = fuse_decoder(model)
         weight = decoder.embedding
         self.adapters: dict[str, LoraAdapter] = {}
-        self._geometry = Geometry(len(decoder.layers), decoder.kv_heads, decoder.head_dim, weight.dtype, weight.device)
+        self.geometry = Geometry(len(decoder.layers), decoder.kv_heads, decoder.head_dim, weight.dtype, weight.device)
         self._rotary = RotaryTables(model.model.rotary_emb, model.config, weight.dtype)
         self._single = SingleToken(decoder) if decoder.is_float32_on_cpu else None
 
@@ -76,8 +80,17 @@ class FusedModel:
     def layers(self) -> list[FusedLayer]:
         return self._decoder.layers
 
+    @property
+    def windows(self) -> set[int | None]:
+        """All kinds of windows of the layers; None is none."""
+        return {layer.window for layer in self.layers}
+
+    @property
+    def attention_scale(self) -> float:
+        return self._decoder.attention_scale
+
     def new_row(self) -> KeyValueRow:
-        return KeyValueRow(self._geometry)
+        return KeyValueRow(self.geometry)
 
     def continue_row(self, row: KeyValueRow, length: int) -> bool:
         row.crop(length)
@@ -89,24 +102,38 @@ class FusedModel:
         if self._single is not None and len(segments) == 1 and len(segments[0].ids) == 1:
             return self._forward_single(self._single, segments[0])
         spans = self._spans(segments)
-        device = self._geometry.device
-        ids = torch.tensor([i for segment in segments for i in segment.ids], device=device)
-        positions = torch.cat([torch.arange(span.start, span.end) for span in spans]).to(device)
-        x = F.embedding(ids, self._decoder.embedding)
-        if self._decoder.embedding_scale is not None:
-            x = x * self._decoder.embedding_scale
-        angles = self._rotary.at(positions, max(span.end for span in spans))
-        adapted = [
-            (span.rows, self.adapters[segment.adapter])
-            for span, segment in zip(spans, segments, strict=True)
-            if segment.adapter is not None
-        ]
-        for index, layer in enumerate(self.layers):
-            x = self._attention(x, layer, index, angles[layer.rope], spans, adapted)
-            x = self._mlp(x, layer, index, adapted)
+        step = Step(
+            ids=[i for segment in segments for i in segment.ids],
+            positions=torch.cat([torch.arange(span.start, span.end) for span in spans]).to(self.geometry.device),
+            longest=max(span.end for span in spans),
+            parts=spans,
+            adapted=[
+                (span.rows, self.adapters[segment.adapter])
+                for span, segment in zip(spans, segments, strict=True)
+                if segment.adapter is not None
+            ],
+            wanted=[span.rows.stop - 1 for span, segment in zip(spans, segments, strict=True) if segment.wants_logits],
+        )
+        logits = self.read(step)
         for segment in segments:
             segment.row.tokens.extend(segment.ids)
-        return self._logits(x, spans, segments)
+        return logits
+
+    @torch.inference_mode()
+    def read(self, step: Step) -> Tensor:
+        """Read tokens; their parts know what is seen and where it is stored.
+
+        Returns:
+            float32 logits [wanted, vocabulary].
+        """
+        x = F.embedding(torch.tensor(step.ids, device=self.geometry.device), self._decoder.embedding)
+        if self._decoder.embedding_scale is not None:
+            x = x * self._decoder.embedding_scale
+        angles = self._rotary.at(step.positions, step.longest)
+        for index, layer in enumerate(self.layers):
+            x = self._attention(x, layer, index, angles[layer.rope], step.parts, step.adapted)
+            x = self._mlp(x, layer, index, step.adapted)
+        return self._logits(x, step.wanted)
 
     def _forward_single(self, single: SingleToken, segment: Segment) -> Tensor:
         row, (token,) = segment.row, segment.ids
@@ -117,23 +144,25 @@ class FusedModel:
         row.tokens.append(token)
         return logits
 
-    def _spans(self, segments: Sequence[Segment]) -> list[_Span]:
+    def span(self, row: KeyValueRow, count: int, at: int) -> Span:
+        """The next tokens of a row, which lie from `at` on among those of a step; the row gets room for them."""
+        start = len(row.tokens)
+        row.reserve(start + count)
+        masks = {window: mask(start, start + count, window, self.geometry.device) for window in self.windows}
+        return Span(slice(at, at + count), row, start, start + count, masks, self._decoder.attention_scale)
+
+    def _spans(self, segments: Sequence[Segment]) -> list[Span]:
         spans, at = [], 0
-        windows = {layer.window for layer in self.layers}
         for segment in segments:
-            start, count = len(segment.row.tokens), len(segment.ids)
-            segment.row.reserve(start + count)
-            masks = {w: _mask(start, start + count, w, self._geometry.device) for w in windows}
-            spans.append(_Span(slice(at, at + count), segment.row, start, start + count, masks))
-            at += count
+            spans.append(self.span(segment.row, len(segment.ids), at))
+            at += len(segment.ids)
         return spans
 
-    def _logits(self, x: Tensor, spans: list[_Span], segments: Sequence[Segment]) -> Tensor:
-        last = [span.rows.stop - 1 for span, segment in zip(spans, segments, strict=True) if segment.wants_logits]
+    def _logits(self, x: Tensor, wanted: Sequence[int]) -> Tensor:
         decoder = self._decoder
-        if not last:
+        if not wanted:
             return x.new_empty(0, len(decoder.head.weight), dtype=torch.float32)
-        x = x if len(last) == len(x) else x[last]
+        x = x if len(wanted) == len(x) else x[list(wanted)]
         logits = F.linear(self._normed(x, decoder.norm), decoder.head.weight).float()
         return logits if decoder.softcap is None else torch.tanh(logits / decoder.softcap) * decoder.softcap
 
@@ -143,8 +172,8 @@ class FusedModel:
         layer: FusedLayer,
         index: int,
         angles: tuple[Tensor, Tensor],
-        spans: list[_Span],
-        adapted: list[tuple[slice, LoraAdapter]],
+        parts: Sequence[Part],
+        adapted: Sequence[tuple[slice, LoraAdapter]],
     ) -> Tensor:
         heads, kv_heads, head_dim = self._decoder.heads, self._decoder.kv_heads, self._decoder.head_dim
         inputs = self._normed(x, layer.norm_before_attention)
@@ -156,39 +185,17 @@ class FusedModel:
             qk = self._normed(qk, layer.norm_of_heads)
         qk = _rotated(qk, *angles)
         new_kv = torch.cat((qk[:, heads:], qkv[:, heads + kv_heads :]), 1).transpose(0, 1)
-        mixed = x.new_empty(len(x), heads * head_dim) if len(spans) > 1 else None
-        for span in spans:
-            stored = span.row.storage[index]
-            stored[:, span.start : span.end] = new_kv[:, span.rows]
-            seen = self._attend(qk[span.rows, :heads], stored, span, layer.window)
+        mixed = x.new_empty(len(x), heads * head_dim) if len(parts) > 1 else None
+        for part in parts:
+            seen = part.attend(qk[part.rows, :heads], new_kv[:, part.rows], index, layer.window)
             if mixed is None:
                 mixed = seen
             else:
-                mixed[span.rows] = seen
+                mixed[part.rows] = seen
         assert mixed is not None
         return self._onto(x, mixed, layer.out, layer.norm_after_attention, adapted, index, "out")
 
-    def _attend(self, query: Tensor, stored: Tensor, span: _Span, window: int | None) -> Tensor:
-        """Attention of one row: query [tokens, heads, head_dim], stored [2 · kv_heads, capacity, head_dim]."""
-        first, mask = span.masks[window]
-        kv_heads = self._decoder.kv_heads
-        keys, values = stored[None, :kv_heads, first : span.end], stored[None, kv_heads:, first : span.end]
-        scale = self._decoder.attention_scale
-        if len(query) == 1:  # the query heads of one key head stand where its tokens would
-            query = query.view(1, kv_heads, -1, self._decoder.head_dim)
-            return F.scaled_dot_product_attention(query, keys, values, scale=scale).reshape(1, -1)
-        seen = F.scaled_dot_product_attention(
-            query.transpose(0, 1)[None],
-            keys,
-            values,
-            attn_mask=mask,
-            is_causal=mask is None,
-            scale=scale,
-            enable_gqa=True,
-        )
-        return seen[0].transpose(0, 1).reshape(len(query), -1)
-
-    def _mlp(self, x: Tensor, layer: FusedLayer, index: int, adapted: list[tuple[slice, LoraAdapter]]) -> Tensor:
+    def _mlp(self, x: Tensor, layer: FusedLayer, index: int, adapted: Sequence[tuple[slice, LoraAdapter]]) -> Tensor:
         inputs = self._normed(x, layer.norm_before_mlp)
         both = F.linear(inputs, layer.gate_up.weight, layer.gate_up.bias)
         _add_adapters(both, inputs, adapted, index, "gate_up")
@@ -203,7 +210,7 @@ class FusedModel:
         inputs: Tensor,
         linear: FusedLinear,
         norm: Tensor | None,
-        adapted: list[tuple[slice, LoraAdapter]],
+        adapted: Sequence[tuple[slice, LoraAdapter]],
         index: int,
         place: str,
     ) -> Tensor:
@@ -227,7 +234,7 @@ class FusedModel:
 
 
 def _add_adapters(
-    output: Tensor, inputs: Tensor, adapted: list[tuple[slice, LoraAdapter]], index: int, place: str
+    output: Tensor, inputs: Tensor, adapted: Sequence[tuple[slice, LoraAdapter]], index: int, place: str
 ) -> None:
     for rows, adapter in adapted:
         delta = adapter.layers[index].get(place)
@@ -239,17 +246,3 @@ def _rotated(x: Tensor, cos: Tensor, signed_sin: Tensor) -> Tensor:
     """Rotary embedding of [tokens, heads, head_dim]; the sign of the rotated half lies in the sine."""
     halves = x.view(*x.shape[:-1], 2, -1).flip(-2).view(x.shape)
     return torch.addcmul(x * cos, halves, signed_sin)
-
-
-def _mask(start: int, end: int, window: int | None, device: torch.device) -> tuple[int, Tensor | None]:
-    """Who sees whom: the first position that any of the tokens start … end − 1 sees, and a mask from there on.
-
-    None stands for causal over the whole span (or, for a single token, for everything).
-    """
-    first = 0 if window is None else max(0, start + 1 - window)
-    if end - start == 1 or (start == 0 and (window is None or end <= window)):
-        return first, None
-    query = torch.arange(start, end, device=device)[:, None]
-    key = torch.arange(first, end, device=device)[None]
-    mask = key <= query
-    return first, mask if window is None else mask & (key > query - window)

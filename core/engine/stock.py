@@ -16,9 +16,10 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from transformers.cache_utils import DynamicCache, DynamicLayer
+from transformers.cache_utils import DynamicCache, DynamicLayer, DynamicSlidingWindowLayer
 
 from core.engine.adapters import AdapterFolder, check_fits, mismatch
+from core.engine.cache import Geometry
 from core.engine.fused_layer import Module
 from core.engine.prefix import PrefixEncoder, prefix_shape, prefix_slot, read_prefix
 from core.engine.segment import Segment
@@ -55,7 +56,9 @@ class StockModel:
         self._biases: dict[str, list[tuple[Tensor, Tensor]]] = {}
         """By PEFT's names: biases of the base that an adapter has trained, and its values for them."""
         self._numbers = itertools.count()
-        self._last_only = "logits_to_keep" in inspect.signature(model.forward).parameters
+        parameters = inspect.signature(model.forward).parameters
+        self._last_only = "logits_to_keep" in parameters
+        self._takes_positions = "position_ids" in parameters
 
     def add_prefix(self, name: str, folder: AdapterFolder) -> int:
         """Load a prefix of P-Tuning v2; returns its number of parameters.
@@ -165,6 +168,49 @@ class StockModel:
 
     def new_row(self) -> StockRow:
         return StockRow(DynamicCache(config=self._model.config))
+
+    @property
+    def geometry(self) -> Geometry:
+        """Of one token's keys and values, as far as the configuration tells."""
+        config = self._plain.config.get_text_config()
+        heads = config.num_attention_heads
+        return Geometry(
+            layers=config.num_hidden_layers,
+            kv_heads=getattr(config, "num_key_value_heads", None) or heads,
+            head_dim=getattr(config, "head_dim", None) or config.hidden_size // heads,
+            dtype=self._plain.dtype,
+            device=self._plain.device,
+        )
+
+    @property
+    def takes_padding(self) -> bool:
+        """Whether rows of different lengths can be read together and answer as they would alone.
+
+        They can where a cache holds keys and values and nothing else, and where positions can be given.
+        """
+        layers = DynamicCache(config=self._plain.config).layers
+        return self._takes_positions and all(type(one) in (DynamicLayer, DynamicSlidingWindowLayer) for one in layers)
+
+    @torch.inference_mode()
+    def read_padded(self, ids: Tensor, seen: Tensor, cache: Any, adapter: str | None) -> Tensor:
+        """Read the next tokens of several rows, which are padded on the left.
+
+        Args:
+            ids: int64 [rows, tokens].
+            seen: int64 [rows, tokens in the cache + tokens], 0 where there is padding.
+            cache: of `new_row`.
+
+        Returns:
+            float32 logits behind the last token [rows, vocabulary].
+        """
+        given: dict[str, Any] = {"logits_to_keep": 1} if self._last_only else {}
+        if not seen.all():
+            positions = (seen.cumsum(-1) - 1).clamp(min=0)[:, -ids.shape[1] :]
+            given |= {"attention_mask": seen, "position_ids": positions}
+        with self._using(adapter) as model:
+            output = model(input_ids=ids, past_key_values=cache, use_cache=True, **given)
+        logits: Tensor = output.logits[:, -1].float()
+        return logits
 
     def continue_row(self, row: StockRow, length: int) -> bool:
         """See `Runner.continue_row`. Sliding windows and recurrent states forget, and cannot go back."""

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Protocol
 
 from torch import Tensor
 
 from core.engine.chat_model import ChatModel
+from core.engine.predicting.fused_rows import FusedRows
+from core.engine.predicting.room import affordable_rows, shared_prefix, step_tokens
+from core.engine.predicting.stock_rows import StockRows
 from core.engine.predicting.writing import Writing
-from core.engine.segment import Runner, Segment
-
-_STEP_TOKENS = 256
-_MOST_ROWS = 64
 
 
 class Rows(Protocol):
@@ -43,51 +42,10 @@ class Rows(Protocol):
 
 def open_rows(chat: ChatModel, adapter: str | None, writings: Sequence[Writing], batch_size: int | None) -> Rows:
     """Rows for the answers that are to be written."""
-    fused = chat.base.fused
-    if fused is not None and chat.is_fused(adapter):
-        return RunnerRows(fused, adapter, batch_size or _MOST_ROWS)
-    return RunnerRows(chat.base.stock, adapter, 1)
-
-
-class RunnerRows:
-    """Rows of a chat's runner."""
-
-    def __init__(self, runner: Runner, adapter: str | None, places: int) -> None:
-        self._runner, self._adapter, self._places = runner, adapter, places
-        self._rows: dict[Writing, Any] = {}
-        self._unread: dict[Writing, list[int]] = {}
-
-    @property
-    def writings(self) -> Sequence[Writing]:
-        return list(self._rows)
-
-    @property
-    def has_place(self) -> bool:
-        return len(self._rows) < self._places
-
-    def join(self, writing: Writing) -> None:
-        self._rows[writing] = self._runner.new_row()
-        self._unread[writing] = writing.unread
-
-    def step(self) -> tuple[list[Writing], Tensor]:
-        segments, waiting, left = [], [], _STEP_TOKENS
-        for writing, row in sorted(self._rows.items(), key=lambda pair: len(self._unread[pair[0]])):
-            unread = self._unread[writing] or writing.ids[-1:]
-            ids, self._unread[writing] = unread[:left], unread[left:]
-            if not ids:
-                break
-            left -= len(ids) if writing.ids == [] else 0
-            segments.append(Segment(row, ids, self._adapter, not self._unread[writing]))
-            if not self._unread[writing]:
-                waiting.append(writing)
-        return waiting, self._runner.forward(segments)[: len(waiting)]
-
-    def leave(self, writing: Writing) -> None:
-        del self._rows[writing], self._unread[writing]
-
-    def shrink(self, places: int) -> list[Writing]:
-        self._places = places
-        gone = list(self._rows)[places:]
-        for writing in gone:
-            self.leave(writing)
-        return gone
+    base, tokens = chat.base, step_tokens(chat)
+    longest = max((writing.most_tokens for writing in writings), default=1)
+    if base.fused is not None and chat.is_fused(adapter):
+        places = batch_size or affordable_rows(base.fused.geometry, longest)
+        return FusedRows(base.fused, adapter, places, tokens, shared_prefix(writings))
+    places = batch_size or affordable_rows(base.stock.geometry, longest)
+    return StockRows(base.stock, adapter, places if base.stock.takes_padding else 1, tokens)
