@@ -18,13 +18,18 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from core.chat.message import Message
     from core.launch.training import train
     from core.runs.rundir import RunDirectory
     from core.runs.watch import follow
+    from core.serve.model import ModelSpec, load_model
 
-__all__ = ["RunDirectory", "follow", "train"]
+__all__ = ["Message", "ModelSpec", "RunDirectory", "follow", "load_model", "train"]
 
 _HOMES = {
+    "Message": "core.chat.message",
+    "ModelSpec": "core.serve.model",
+    "load_model": "core.serve.model",
     "RunDirectory": "core.runs.rundir",
     "follow": "core.runs.watch",
     "train": "core.launch.training",
