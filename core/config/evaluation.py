@@ -207,6 +207,9 @@ class PredictStageOptions(Section):
     do_predict: bool = True
     """Answer test sets; this is what the verb does."""
 
+    do_train: bool = False
+    """Training is another verb, and another run."""
+
     predict_with_generate: bool = True
     """Write answers, instead of guessing each next token of the reference."""
 
@@ -221,6 +224,8 @@ class PredictStageOptions(Section):
         elif self.stage != "sft":
             what = _("predictions are made the same way after each training")
             yield Problem("stage", what, _("give sft, or leave it out"))
+        if self.do_train:
+            yield Problem("do_train", _("nothing is trained here"), _("first finetui train, then finetui eval"))
         if not self.do_predict:
             yield Problem("do_predict", _("false leaves nothing to do"), _("leave it out"))
         if not self.predict_with_generate:

@@ -60,7 +60,6 @@ _OF_TRAININGS = (
 EVALUATING = {
     **{key: _NO_PART for key in (*METHODS, *ROWS, *MOVING, *WRITING) if key not in (*_OWN, *_OWN_TOO)},
     **_all(_NOT_TRAINED, *_OF_TRAININGS),
-    "do_train": "it is another verb, and another run: finetui train, then this; leave it out",
     "do_eval": "--reference_loss tells loss and perplexity of the reference answers; leave it out",
     "resume_from_checkpoint": "use --resume, with --output_dir",
     "run_name": WRITING["run_name"],

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
-from core.runs.events import Step
+from core.runs.events import Answered, Step
 
 _COUNTS = ("_samples", "num_input_tokens_seen")
 
@@ -19,6 +19,15 @@ def log_line(step: Step, updates_per_second: float) -> str:
         f"global step {step.step} ( {percent:.2f}% ) , epoch: {int(step.epoch)}, loss: {step.loss:.5f}, "
         f"speed: {updates_per_second:.2f} step/s, ETA: {clock(step.remaining)}"
     )
+
+
+def answered_line(event: Answered, rows_per_second: float) -> str:
+    """`lora · test 40/100 ( 20.00% ), exact_match: 45, speed: 1.56 rows/s, ETA: 00:01:42`."""
+    percent = 100 * event.done / max(event.total, 1)
+    shown = "".join(f", {name}: {value:.4g}" for name, value in event.metrics.items())
+    failed = f", failed: {event.failed}" if event.failed else ""
+    speed = f"speed: {rows_per_second:.2f} rows/s, ETA: {clock(event.remaining)}"
+    return f"{event.part} {event.part_done}/{event.part_total} ( {percent:.2f}% ){failed}{shown}, {speed}"
 
 
 def clock(seconds: float) -> str:

@@ -87,10 +87,16 @@ def test_runs_are_listed_with_where_they_stand(finetui: Any, begin: Callable[...
     done = finetui("runs", "list")
     rows = [line.split("  ") for line in done.out.splitlines()]
     cells = [[cell.strip() for cell in row if cell.strip()] for row in rows]
-    assert cells[0] == ["RUN", "STATE", "STEP", "LOSS", "EVAL", "METHOD", "MODEL", "DATA", "STARTED"]
+    assert cells[0] == ["RUN", "KIND", "STATE", "STEP", "LOSS", "EVAL", "METHOD", "MODEL", "DATA", "STARTED"]
     begun = time.strftime("%Y-%m-%d %H:%M", time.localtime(1_800_000_000))
     facts = ["3/3", "0.6667", "lora", "demo", "intro,more", begun]
-    assert cells[1:] == [["good", "finished", *facts], ["bad", "failed", *facts], ["going", "running", *facts]]
+    states = {"good": "finished", "bad": "failed", "going": "running"}
+    assert cells[1:] == [[name, "train", state, *facts] for name, state in states.items()]
+    assert finetui("runs", "list", "--kind", "train").out == done.out
+    assert finetui("runs", "list", "--kind", "eval").out == "no evaluations yet; start one with: finetui eval\n"
+    assert finetui("runs", "list", "--kind", "rl").err == (
+        "error: there is no kind 'rl' of runs\nhint: there are: train, eval\n"
+    )
     records = finetui("runs", "list", "--json").records
     assert [record["state"] for record in records] == ["finished", "failed", "running"]
     assert (records[1]["error"], records[0]["step"], records[0]["model"]) == ("the loss is no number", 3, "org/demo")

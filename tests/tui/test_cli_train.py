@@ -229,10 +229,9 @@ def test_an_adapter_of_another_model_is_refused(finetui: Any, workspace: Workspa
     assert "error: --adapter_name_or_path: the adapter deep does not fit demo: the model has no" in done.err
 
 
-def test_other_stages_and_predictions_are_refused_with_a_reason(finetui: Any) -> None:
-    done = train(finetui, "--do_predict", "--predict_with_generate", "--pref_beta", "0.1")
+def test_other_stages_are_refused_with_a_reason(finetui: Any) -> None:
+    done = train(finetui, "--predict_with_generate", "--pref_beta", "0.1")
     assert [line.partition(": ")[2] for line in done.err.splitlines() if line.startswith("error")] == [
-        "--do_predict: is not an option of finetui",
         "--predict_with_generate: is not an option of finetui",
         "--pref_beta: is not an option of finetui",
     ]

@@ -15,7 +15,7 @@ from core.errors import RunError
 from core.i18n import _
 from core.records import to_record
 from core.runs.catalog import run_name
-from core.runs.events import Event, RunFailed, RunFinished, Step
+from core.runs.events import Answered, Event, RunFailed, RunFinished, Step
 from core.runs.history import History
 from core.runs.rundir import RunDirectory
 from core.runs.state import is_active, wait_gone
@@ -23,7 +23,8 @@ from core.runs.told import clock, metrics_blocks
 from core.untrusted import inert_line
 from core.workspace import Workspace
 from tui.cli.console import note, print_error, print_json, takes_codes
-from tui.cli.run_lines import Teller, failure_text, stage_line, state_word
+from tui.cli.event_lines import Teller, stage_line
+from tui.cli.run_lines import failure_text, state_word
 
 _LOOK_SECONDS = 0.25
 _LOG_LINES = 15
@@ -56,7 +57,7 @@ def follow(run: RunDirectory, workspace: Workspace, *, as_json: bool = False) ->
             note(ways_on(run, workspace))
         return INTERRUPTED
     if not as_json:
-        _say_end(history)
+        _say_end(history, workspace)
     return 0 if history.state == "finished" else 1
 
 
@@ -80,12 +81,20 @@ def _watch(history: History, shown: _Shown) -> None:
             time.sleep(_LOOK_SECONDS)
 
 
-def _say_end(history: History) -> None:
-    if history.finished is not None and history.finished.metrics:
+def _say_end(history: History, workspace: Workspace) -> None:
+    evaluates = history.started is not None and history.started.kind == "evaluation"
+    if evaluates:
+        from tui.cli.evaluation_tables import result_lines  # reports: trainings do without
+
+        for line in result_lines(history.run):
+            print(line)
+    elif history.finished is not None and history.finished.metrics:
         print(metrics_blocks(history.finished.metrics))
     folder = inert_line(str(history.run.path))
     told = _("{state} at step {step}; everything is in {folder}")
-    step = history.finished.step if history.finished else history.step.step if history.step else 0
+    if evaluates:
+        told = _("{state} after {step} answers; everything is in {folder}")
+    step = history.finished.step if history.finished else _last_step(history)
     if history.failed is not None:
         if log := failure_text(history.failed):
             note("\n".join(log.splitlines()[-_LOG_LINES:]))
@@ -93,10 +102,21 @@ def _say_end(history: History) -> None:
     if history.state == "lost":
         print_error(RunError(_("the run was lost: its supervisor is gone and said no last word"), resume_hint(history)))
     print(told.format(state=state_word(history.state), step=step, folder=folder), flush=True)
+    if evaluates and history.state == "finished":
+        name = inert_line(run_name(history.run, workspace))
+        note(_("the answers: finetui report {name}   against another: finetui compare {name} OTHER").format(name=name))
+
+
+def _last_step(history: History) -> int:
+    if history.answered is not None:
+        return history.answered.done
+    return history.step.step if history.step else 0
 
 
 def resume_hint(history: History) -> str:
     """How to go on with a run that ended too early; empty where nothing was saved."""
+    if history.answered is not None:
+        return _("go on where it was: finetui runs resume {name}").format(name=inert_line(history.run.name))
     if not history.run.saved_checkpoints():
         return ""
     return _("go on from its last checkpoint: finetui runs resume {name}").format(name=inert_line(history.run.name))
@@ -148,21 +168,29 @@ class _Bar:
 
     def event(self, event: Event) -> None:
         line = self._teller.line(event)
-        if line and not isinstance(event, (Step, RunFinished, RunFailed)):
+        if line and not isinstance(event, (Step, Answered, RunFinished, RunFailed)):
             self._progress.console.print(line, markup=False, highlight=False)
 
     def standing(self, history: History) -> None:
-        step = history.step
         stage = history.stage.stage if history.stage else None
-        told = (stage_line(stage) if stage else "") or state_word(history.state)
-        if step is not None:
-            told = _("loss {loss:.4f}  {speed:.2f} step/s  ETA {eta}").format(
-                loss=step.loss, speed=self._teller.speed, eta=clock(step.remaining)
-            )
-        done = step.step if step else 0
-        total = history.total_steps or None
+        told = self._told(history) or (stage_line(stage) if stage else "") or state_word(history.state)
+        answered = history.answered
+        done = answered.done if answered else history.step.step if history.step else 0
+        total = (answered.total if answered else history.total_steps) or None
         count = f"{done}/{total}" if total else ""
         self._progress.update(self._task, completed=done, total=total, description=count, told=told)
+
+    def _told(self, history: History) -> str:
+        step, answered = history.step, history.answered
+        if step is not None:
+            told = _("loss {loss:.4f}  {speed:.2f} step/s  ETA {eta}")
+            return told.format(loss=step.loss, speed=self._teller.speed, eta=clock(step.remaining))
+        if answered is None or history.stage is None or history.stage.stage not in ("answering", "scoring"):
+            return ""
+        told = _("{part}  {speed:.2f} rows/s  ETA {eta}")
+        line = told.format(part=answered.part, speed=answered.rows_per_second, eta=clock(answered.remaining))
+        metrics = "".join(f"  {name} {value:.4g}" for name, value in answered.metrics.items())
+        return inert_line(line + metrics)
 
 
 @contextmanager

@@ -32,6 +32,9 @@ class OptionsVerb:
     words: str = "[FILE.yaml]"
     """What may stand without an option's name: a file of options, or what the option `names` gets."""
 
+    instead: Callable[[Sequence[str]], OptionsVerb | None] = lambda _words: None
+    """Which verb a command line means in truth, where it is not this one."""
+
     def register(self, root: typer.Typer, name: str, help_line: str) -> None:
         """Make the verb known to typer."""
         text = "\n\n".join(filter(None, (help_line, self.about, *help_groups(describe(*self.sections)))))
@@ -44,7 +47,8 @@ class OptionsVerb:
             context_settings={"ignore_unknown_options": True, "allow_extra_args": True},
         )
         def _verb(context: typer.Context) -> int:
-            return self.run(load(self.sections, arguments=context.args))
+            verb = self.instead(context.args) or self
+            return verb.run(load(verb.sections, arguments=context.args))
 
 
 def help_groups(specs: Sequence[FieldSpec]) -> Iterator[str]:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from core.config.fields import FieldSpec, describe
 from tui.cli.chat import chat
+from tui.cli.evaluate import evaluate
 from tui.cli.options import OptionsVerb, facts
 from tui.cli.train import train
 
@@ -26,7 +27,7 @@ over `--preset`, that over the default. All mistakes are told at once, each with
 
 def reference() -> str:
     """The whole page."""
-    verbs: dict[str, OptionsVerb] = {"chat": chat, "train": train}
+    verbs: dict[str, OptionsVerb] = {"chat": chat, "train": train, "eval": evaluate}
     parts = (
         "\n".join((f"## finetui {name}", *_tables(describe(*verb.sections)))) + "\n" for name, verb in verbs.items()
     )

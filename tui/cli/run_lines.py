@@ -1,4 +1,4 @@
-"""Runs and what they tell, as lines for people and as records for machines."""
+"""Runs as lines for people and as records for machines: lists, and all about one."""
 
 from __future__ import annotations
 
@@ -7,30 +7,20 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from core.i18n import _, plural
-from core.models.figures import count_text, size_text
+from core.models.figures import size_text
 from core.runs.catalog import run_name
 from core.runs.events import (
     CheckpointSaved,
-    DataReady,
-    Evaluation,
-    Event,
-    ModelReady,
-    Queued,
     RunFailed,
-    RunStarted,
-    Sample,
-    Stage,
-    StageChanged,
-    Step,
-    Warned,
 )
 from core.runs.history import History
-from core.runs.launch_file import read_launch
+from core.runs.launch_file import Launch, read_launch
 from core.runs.state import RunState
 from core.runs.summary import RunSummary
-from core.runs.told import clock, log_line
+from core.runs.told import clock
 from core.untrusted import inert, inert_line
 from core.workspace import Workspace
+from tui.cli.event_lines import Teller, asked_line, cut, data_line, evaluation_line, model_line, part_line
 
 Row = tuple[str, ...]
 
@@ -48,131 +38,33 @@ def state_word(state: RunState) -> str:
     return words[state]
 
 
-def stage_line(stage: Stage) -> str:
-    """What a run is busy with; empty where the line would only be noise."""
-    lines: dict[Stage, str] = {
-        "importing": _("starting the engine"),
-        "data": _("reading the data"),
-        "loading": _("loading the model"),
-        "trying": _("trying a step"),
-    }
-    return lines.get(stage, "")
-
-
-class Teller:
-    """Turns events into lines; keeps what a line needs of the events before."""
-
-    def __init__(self) -> None:
-        self._before: Step | None = None
-        self._stage: Stage | None = None
-        self.speed = 0.0
-        """Updates a second, over the window of the last point."""
-
-    def line(self, event: Event) -> str:
-        """The line of an event, empty for what nobody has to read. The last word of a run is not told here."""
-        match event:
-            case RunStarted(segment=segment, resumed_from=checkpoint) if segment > 1:
-                return _("goes on from {checkpoint}").format(checkpoint=inert_line(checkpoint))
-            case Queued(device=device, holder=holder):
-                told = _("waiting for {device}, which {holder} has")
-                return told.format(device=inert_line(device), holder=inert_line(holder))
-            case StageChanged(stage=stage):
-                told, self._stage = stage_line(stage) if stage != self._stage else "", stage
-                return told
-            case DataReady():
-                return data_line(event)
-            case ModelReady():
-                return model_line(event)
-            case Step():
-                return self._step(event)
-            case Evaluation():
-                return evaluation_line(event)
-            case Sample(prompt=prompt, answer=answer, step=step):
-                where = _("before") if step == 0 else _("step {step}").format(step=step)
-                return inert_line(f"{where}: {_cut(prompt, 60)} → {_cut(answer, 120)}")
-            case CheckpointSaved(path=path, bytes=size):
-                return (
-                    "" if path == "." else _("saved {path}, {size}").format(path=inert_line(path), size=size_text(size))
-                )
-            case Warned(message=message, hint=hint):
-                return _("warning: {text}").format(text=inert_line(f"{message} ({hint})" if hint else message))
-        return ""
-
-    def _step(self, event: Step) -> str:
-        before = self._before
-        if before is not None and before.step < event.step and before.elapsed < event.elapsed:
-            self.speed = (event.step - before.step) / (event.elapsed - before.elapsed)
-        else:
-            self.speed = event.step / event.elapsed if event.elapsed else 0.0
-        self._before = event
-        return log_line(event, self.speed)
-
-
-def data_line(event: DataReady) -> str:
-    """What became of the rows."""
-    rows = plural("{count} row", "{count} rows", event.rows)
-    told = _("{rows}, {tokens} tokens, {trained} of them trained, {steps}").format(
-        rows=rows,
-        tokens=f"{event.tokens:,}",
-        trained=f"{event.trained_tokens:,}",
-        steps=plural("{count} step", "{count} steps", event.total_steps),
-    )
-    more = [
-        plural("{count} row is cut", "{count} rows are cut", event.cut_rows) if event.cut_rows else "",
-        plural("{count} is left out", "{count} are left out", event.left_out_rows) if event.left_out_rows else "",
-        plural("{count} to evaluate on", "{count} to evaluate on", event.eval_rows) if event.eval_rows else "",
-    ]
-    return "; ".join(filter(None, (told, *more)))
-
-
-def model_line(event: ModelReady) -> str:
-    """What is trained, and how."""
-    told = _(
-        "{model}: {parameters} parameters, {trainable} of them trained ({share:.2g} %) by {method}, {dtype} on {device}"
-    )
-    line = told.format(
-        model=event.model,
-        parameters=count_text(event.parameters),
-        trainable=count_text(event.trainable),
-        share=100 * event.trainable / max(1, event.parameters),
-        method=event.method,
-        dtype=event.dtype,
-        device=event.device,
-    )
-    processes = plural("{count} process", "{count} processes", event.processes) if event.processes > 1 else ""
-    return inert_line("; ".join(filter(None, (line, processes, *event.choices))))
-
-
-def evaluation_line(event: Evaluation) -> str:
-    """The metrics of an evaluation, by the names that files use."""
-    prefix = f"eval_{event.dataset}_" if event.dataset else "eval_"
-    metrics = ", ".join(f"{prefix}{name}: {value:.5g}" for name, value in event.metrics.items())
-    told = _("step {step}: {metrics}").format(step=event.step, metrics=metrics)
-    return inert_line(told + (f" ({_('the best so far')})" if event.best else ""))
-
-
-def _cut(text: str, most: int) -> str:
-    return text if len(text) <= most else text[: most - 1] + "…"
-
-
 # --- lists ------------------------------------------------------------------------------------------------------
 
 
 def run_rows(summaries: Sequence[RunSummary], workspace: Workspace) -> Iterator[Row]:
     """A table's rows, its titles first."""
-    yield _("RUN"), _("STATE"), _("STEP"), _("LOSS"), _("EVAL"), _("METHOD"), _("MODEL"), _("DATA"), _("STARTED")
+    yield (
+        *(_("RUN"), _("KIND"), _("STATE"), _("STEP"), _("LOSS"), _("EVAL")),
+        *(_("METHOD"), _("MODEL"), _("DATA"), _("STARTED")),
+    )
     for summary in summaries:
         yield (
             inert_line(run_name(summary.run, workspace)),
+            kind_word(summary.kind),
             _state_cell(summary),
             f"{summary.step}/{summary.total_steps}" if summary.total_steps else "",
             _number(summary.loss),
             _number(summary.eval_loss),
             inert_line(summary.method),
-            inert_line(_cut(summary.model.rpartition("/")[2], 28)),
-            inert_line(_cut(summary.dataset, 28)),
+            inert_line(cut(", ".join(summary.subjects) or summary.model.rpartition("/")[2], 28)),
+            inert_line(cut(summary.dataset, 28)),
             time.strftime("%Y-%m-%d %H:%M", time.localtime(summary.launched)) if summary.launched else "",
         )
+
+
+def kind_word(kind: str) -> str:
+    """What a run does, as people read it."""
+    return {"train": _("train"), "evaluation": _("eval")}.get(kind) or inert_line(kind)
 
 
 def _state_cell(summary: RunSummary) -> str:
@@ -188,7 +80,19 @@ def _number(value: float | None) -> str:
 
 def summary_record(summary: RunSummary, workspace: Workspace) -> dict[str, Any]:
     """A run for `--json`."""
-    names = ("state", "kind", "model", "method", "dataset", "launched", "step", "total_steps", "epoch", "loss")
+    names = (
+        "state",
+        "kind",
+        "model",
+        "method",
+        "subjects",
+        "dataset",
+        "launched",
+        "step",
+        "total_steps",
+        "epoch",
+        "loss",
+    )
     more = ("eval_loss", "elapsed", "remaining", "error")
     record: dict[str, Any] = {"name": run_name(summary.run, workspace), "path": str(summary.run.path)}
     values = {name: getattr(summary, name) for name in (*names, *more)}
@@ -208,13 +112,21 @@ def fact_pairs(history: History, workspace: Workspace) -> list[tuple[str, str]]:
     ]
     if launch.time:
         pairs.append((_("started"), time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(launch.time))))
-    pairs += [(_("model"), model_line(history.model))] if history.model else [(_("model"), inert_line(launch.model))]
+    pairs.append((_("model"), _model_text(history, launch)))
     pairs += [(_("data"), inert_line(", ".join(launch.datasets)))] if launch.datasets else []
-    pairs += [(_("rows"), data_line(history.data))] if history.data else []
+    if history.data:
+        rows = asked_line(history.data) if launch.kind == "evaluation" else data_line(history.data)
+        pairs.append((_("rows"), rows))
     pairs += list(_standing(history))
     pairs += [(_("warning"), inert_line(warning.message)) for warning in history.warnings]
     pairs += [(_("checkpoint"), _checkpoint_text(saved)) for saved in history.checkpoints if saved.path != "."]
     return [(label, value) for label, value in pairs if value]
+
+
+def _model_text(history: History, launch: Launch) -> str:
+    if launch.subjects:
+        return inert_line(", ".join(launch.subjects))
+    return model_line(history.model) if history.model else inert_line(launch.model)
 
 
 def _state_text(history: History) -> str:
@@ -244,8 +156,22 @@ def _standing(history: History) -> Iterator[tuple[str, str]]:
         )
         if step.memory:
             yield _("memory"), size_text(step.memory)
+    yield from _answering(history)
     for evaluation in history.evaluations.values():
         yield _("evaluation"), evaluation_line(evaluation)
+
+
+def _answering(history: History) -> Iterator[tuple[str, str]]:
+    """How far an evaluation is."""
+    event = history.answered
+    if event is not None:
+        told = _("{done} of {total}").format(done=f"{event.done:,}", total=f"{event.total:,}")
+        failed = plural("{count} failed", "{count} failed", event.failed) if event.failed else ""
+        yield _("answers"), ", ".join(filter(None, (told, failed)))
+        times = _("{elapsed} so far, {remaining} to go")
+        yield _("time"), times.format(elapsed=clock(event.elapsed), remaining=clock(event.remaining))
+    for scored in history.scored.values():
+        yield _("report"), part_line(scored)
 
 
 def _checkpoint_text(saved: CheckpointSaved) -> str:

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from core.errors import UsageError
 from core.i18n import _
 from core.launch.local import remove as remove_run
 from core.launch.local import resume as resume_run
@@ -16,6 +17,7 @@ from core.records import to_record
 from core.runs.catalog import find_run, list_runs, run_name
 from core.runs.history import read_history
 from core.runs.launch_file import read_launch
+from core.runs.rundir import RunDirectory
 from core.runs.state import is_active
 from core.runs.summary import summarise
 from core.untrusted import inert_line
@@ -45,17 +47,31 @@ def _runs(context: typer.Context) -> None:
 
 
 @app.command("list", **_help(_("List all runs, the newest last.")))
-def list_all(as_json: Json = False) -> None:
+def list_all(
+    kind: Annotated[str, typer.Option(metavar="KIND", help=_("Of one kind alone: train or eval."))] = "",
+    as_json: Json = False,
+) -> None:
     workspace = find_workspace()
-    summaries = [summarise(run) for run in list_runs(workspace)]
+    wanted = _kind(kind)
+    summaries = [one for run in list_runs(workspace) if (one := summarise(run)).kind == wanted or not wanted]
     if as_json:
         for summary in summaries:
             print_json(summary_record(summary, workspace))
     elif summaries:
         for line in table(run_rows(summaries, workspace)):
             print(line)
+    elif wanted == "evaluation":
+        print(_("no evaluations yet; start one with: finetui eval"))
     else:
         print(_("no runs yet; start one with: finetui train"))
+
+
+def _kind(typed: str) -> str:
+    """What runs call the kind that is typed; nothing for all."""
+    kinds = {"": "", "train": "train", "eval": "evaluation", "evaluation": "evaluation"}
+    if typed not in kinds:
+        raise UsageError(_("there is no kind {kind!r} of runs").format(kind=typed), _("there are: train, eval"))
+    return kinds[typed]
 
 
 @app.command(**_help(_("Tell everything about a run: where it stands, what it saved, why it failed.")))
@@ -83,7 +99,7 @@ def follow_one(name: Name = "last", as_json: Json = False) -> None:
         raise typer.Exit(code)
 
 
-@app.command("stop", **_help(_("Have a run save and end after its current step, and wait for that.")))
+@app.command("stop", **_help(_("Have a run save and end after its current step or answers, and wait for that.")))
 def stop_one(
     names: Names,
     now: Annotated[bool, typer.Option("--now", help=_("Save and end at once; killed after a minute."))] = False,
@@ -109,7 +125,7 @@ def stop_one(
         raise typer.Exit(1)
 
 
-@app.command("resume", **_help(_("Go on with a run exactly where a checkpoint left it.")))
+@app.command("resume", **_help(_("Go on with a run exactly where a checkpoint left it, or with an evaluation.")))
 def resume_one(
     name: Name,
     checkpoint: Annotated[
@@ -128,8 +144,9 @@ def resume_one(
     elif as_json:
         print_json({"run": run_name(run, workspace), "path": str(run.path), "from": read_launch(run).resumed_from})
     else:
-        told = _("{name} goes on from {checkpoint}")
-        print(told.format(name=inert_line(run.name), checkpoint=inert_line(read_launch(run).resumed_from)))
+        checkpoint = read_launch(run).resumed_from
+        told = _("{name} goes on from {checkpoint}") if checkpoint else _("{name} goes on where it was")
+        print(told.format(name=inert_line(run.name), checkpoint=inert_line(checkpoint)))
         note(ways_on(run, workspace))
 
 
@@ -148,6 +165,13 @@ def remove(
         print(_("removed {path}").format(path=shown))
 
 
+def _refuse_evaluation(run: RunDirectory) -> None:
+    if read_launch(run).kind == "evaluation":
+        name = inert_line(run.name)
+        what = _("{name} is an evaluation, which has numbers and no curves").format(name=name)
+        raise UsageError(what, _("see them: finetui report {name}").format(name=name))
+
+
 @app.command(**_help(_("Draw a run's curves in the terminal, several runs over one another.")))
 def plot(
     names: Names,
@@ -159,7 +183,10 @@ def plot(
     from tui.cli.plotting import chart_lines, curve_record  # the drawing, for this verb alone
 
     workspace = find_workspace()
-    histories = [read_history(find_run(name, workspace)) for name in names]
+    runs = [find_run(name, workspace) for name in names]
+    for run in runs:
+        _refuse_evaluation(run)
+    histories = [read_history(run) for run in runs]
     if as_json:
         for history in histories:
             print_json(curve_record(history, metric, workspace))
