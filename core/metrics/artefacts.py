@@ -14,6 +14,7 @@ from core.metrics.words import words
 
 _FEW = 30
 _SHORT = 4
+_OVERLAPS = {"bleu-4", "rouge-1", "rouge-2", "rouge-l"}
 _ONE_WORD = 16
 """Longer labels are hardly one word, and are not cut to find out."""
 
@@ -22,7 +23,7 @@ def artefacts(pairs: Sequence[Pair], values: Mapping[str, Value], measuring: Mea
     """What has to be said about these values, the general before the particular."""
     told: list[Callable[[], Iterator[Artefact]]] = [
         lambda: _few_rows(values),
-        lambda: _odd_labels(pairs),
+        lambda: _odd_labels(pairs, values),
         lambda: _typed_otherwise(values),
         lambda: _all_alike(values),
         lambda: _classes(pairs, values),
@@ -48,13 +49,13 @@ def _few_rows(values: Mapping[str, Value]) -> Iterator[Artefact]:
         yield Artefact("long_exact_match", text)
 
 
-def _odd_labels(pairs: Sequence[Pair]) -> Iterator[Artefact]:
+def _odd_labels(pairs: Sequence[Pair], values: Mapping[str, Value]) -> Iterator[Artefact]:
     blank = sum(not pair.label.strip() for pair in pairs)
-    if blank:
+    if blank and not _OVERLAPS.isdisjoint(values):
         text = _("{those} of {rows} labels are blank: BLEU-4 and ROUGE are 0 there, whatever is answered")
         yield Artefact("", text.format(those=blank, rows=len(pairs)))
-    padded = sum(pair.label != pair.label.strip() for pair in pairs) - blank
-    if padded > 0:
+    padded = sum(pair.label != pair.label.strip() != "" for pair in pairs)
+    if padded:
         text = _(
             "{those} of {rows} labels begin or end in blanks or line breaks: an answer without them is no exact match"
         )
@@ -93,7 +94,8 @@ def _classes(pairs: Sequence[Pair], values: Mapping[str, Value]) -> Iterator[Art
         return
     if found.by == "beginning":
         yield Artefact("label_accuracy", _("classes are the beginnings of the labels, before their first number"))
-    name, count = Counter(found.labels).most_common(1)[0]
+    name = found.names[0]
+    count = found.labels.count(name)
     text = _("answering {name!r} always would give {rate} %")
     yield Artefact("label_accuracy", text.format(name=name, rate=f"{100 * count / len(pairs):.1f}"))
 

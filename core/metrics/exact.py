@@ -14,7 +14,8 @@ from core.metrics.metric import Measuring, Metric, Pair
 
 _NUMBER = re.compile(r"[-+]?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?(?:[eE][-+]?\d{1,3})?|[-+]?\.\d+")
 _BLANKS_BESIDE_IDEOGRAPHS = re.compile("(?<=[\u3040-\u30ff\u3400-\u9fff])\\s+|\\s+(?=[\u3040-\u30ff\u3400-\u9fff])")
-_LETTER = re.compile(r"(?<![A-Za-z])([A-Z])(?![A-Za-z])")
+_LETTER = re.compile(r"(?<![A-Za-z])([B-HJ-Z]|[AI](?!['’]|\s+[a-z]))(?![A-Za-z])")
+"""`A cat` and `I think` choose nothing."""
 _BOXED = re.compile(
     r"(?:answer|答案|选择?)\s*(?:is|是|为|选)?\s*[:：]?\s*[(（\[【]?\s*([A-Z])(?![A-Za-z])", re.IGNORECASE
 )
