@@ -18,11 +18,11 @@ from core.i18n import _, plural
 from core.jsonl import Json, dump_line
 from core.metrics.shown import interval_text, number_text
 from core.report.catalog import ReportSummary
-from core.report.figures import heading, score_text
+from core.report.figures import heading, score_text, telling
 from core.report.files import prediction_record
 from core.report.questions import question_text
 from core.report.report import Report
-from core.report.rows import OpenReport
+from core.report.rows import EXACT, OpenReport
 from core.untrusted import inert
 
 _W = TypeVar("_W")
@@ -214,7 +214,7 @@ def _rows_markdown(opened: OpenReport, rows: Sequence[int]) -> str:
 
 
 def _rows_table(opened: OpenReport, rows: Sequence[int]) -> str:
-    scores = [name for name in opened.scores if name in opened.report.values][:4]
+    scores = [EXACT, *telling(opened.scores)]
     head = ["#", _("question"), _("reference"), _("answer"), *map(heading, scores), _("verdict"), _("note")]
     return markdown_table(head, (_markdown_row(opened, row, scores) for row in rows))
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 
 from core.metrics.shown import described, number_text
 
 NONE = "–"
+_TELLING = ("bleu-4", "rouge-l", "edit_similarity", "token_f1", "list_f1", "choice_accuracy", "reward", "loss")
+_MOST = 4
 
 
 def score_text(number: float | None, name: str) -> str:
@@ -22,3 +25,9 @@ def heading(name: str) -> str:
 def is_percent(name: str) -> bool:
     """Whether a metric's values go from 0 to 100."""
     return described(name).unit == "percent"
+
+
+def telling(names: Iterable[str]) -> list[str]:
+    """Of the metrics of rows the few that say most about a single answer, beside whether it is right."""
+    there = [name for name in names if name != "exact_match"]
+    return sorted(there, key=lambda name: _TELLING.index(name) if name in _TELLING else len(_TELLING))[:_MOST]

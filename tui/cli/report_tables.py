@@ -11,12 +11,12 @@ from core.i18n import _, plural
 from core.metrics.shown import number_text
 from core.report.catalog import ReportSummary
 from core.report.export import row_record, value_record
-from core.report.figures import heading, score_text
+from core.report.figures import heading, score_text, telling
 from core.report.groups import error_kinds, grouped_by_kind, kind_text
 from core.report.page.answers import verdict_text
 from core.report.questions import question_text
 from core.report.report import Report
-from core.report.rows import EXACT, OpenReport
+from core.report.rows import OpenReport
 from core.untrusted import inert_line
 from tui.cli.model_tables import table
 from tui.cli.run_lines import state_word
@@ -102,7 +102,7 @@ def row_lines(opened: OpenReport, row: int) -> Iterator[str]:
     """One row: what was asked, what should have been answered, and what was."""
     prediction = opened.predictions[row]
     review = opened.review.of(prediction)
-    shown = [name for name in opened.scores if name in opened.report.values and name != EXACT][:4]
+    shown = telling(name for name in opened.scores if opened.scores[name][row] is not None)
     told = [
         f"#{prediction.row + 1}",
         kind_text(error_kinds(opened)[row]),

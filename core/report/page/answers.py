@@ -6,16 +6,15 @@ from collections.abc import Sequence
 
 from core.i18n import _, plural
 from core.report.difference import Kind, difference
-from core.report.figures import heading, score_text
+from core.report.figures import heading, score_text, telling
 from core.report.groups import error_kinds, kind_text
 from core.report.page.markup import Html, folded, joined, tag
 from core.report.questions import question_text
 from core.report.review import Verdict
-from core.report.rows import EXACT, OpenReport
+from core.report.rows import OpenReport
 
 _MOST_TEXT = 3_000
 _MOST_QUESTION = 600
-_SCORES = 4
 
 
 def verdict_text(verdict: Verdict) -> str:
@@ -50,7 +49,7 @@ def _head(opened: OpenReport, row: int) -> Html:
     kind = error_kinds(opened)[row]
     verdict = opened.review.of(prediction).verdict
     times = _("answer {n}").format(n=prediction.repeat + 1) if opened.report.repeats > 1 else ""
-    shown = [name for name in opened.scores if name in opened.report.values and name != EXACT][:_SCORES]
+    shown = telling(name for name in opened.scores if opened.scores[name][row] is not None)
     scores = [f"{heading(name)} {score_text(opened.scores[name][row], name)}" for name in shown]
     tokens = plural("{count} token", "{count} tokens", prediction.tokens) if prediction.tokens else ""
     return tag(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from core.i18n import _, plural
-from core.metrics.metric import Confusion, Value
+from core.metrics.metric import Artefact, Confusion, Value
 from core.metrics.shown import described, interval_text, number_text
 from core.report.figures import heading, is_percent, score_text
 from core.report.groups import grouped_by_kind, kind_text
@@ -61,7 +61,7 @@ def _number_row(name: str, value: Value, repeated: bool) -> list[Child]:
 def notes(opened: OpenReport) -> Html:
     """What one has to know before one believes the numbers; nothing where that is nothing."""
     report = opened.report
-    told = [artefact.message for artefact in report.artefacts]
+    told = [_artefact(artefact) for artefact in report.artefacts]
     if report.data.seen_in_training:
         seen = plural("{count} of the questions stands", "{count} of the questions stand", report.data.seen_in_training)
         told.insert(0, _("{seen} in the data that the adapter was trained on").format(seen=seen))
@@ -74,9 +74,14 @@ def notes(opened: OpenReport) -> Html:
     return tag("div", tag("h2", _("Before you believe these numbers")), listed, class_="notes")
 
 
+def _artefact(artefact: Artefact) -> str:
+    return ": ".join(filter(None, (heading(artefact.metric) if artefact.metric else "", artefact.message)))
+
+
 def spread_of_scores(opened: OpenReport) -> Html:
     """Histograms of the rows' scores, for metrics that are more than right or wrong."""
-    drawn = [drawing for name in opened.scores if (drawing := _histogram(opened, name))][:_HISTOGRAMS]
+    names = dict.fromkeys((*(name for name in _FIRST if name in opened.scores), *opened.scores))
+    drawn = [drawing for name in names if (drawing := _histogram(opened, name))][:_HISTOGRAMS]
     return section(_("How the rows score"), tag("div", *drawn, class_="charts") if drawn else None)
 
 

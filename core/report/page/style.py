@@ -13,15 +13,16 @@ CSS = """
   --warn: #f0c36a; --warn-soft: #3a2f16; --second: #f2a765; } }
 * { box-sizing: border-box; }
 body { margin: 0; background: var(--page); color: var(--ink); line-height: 1.55; font-size: 15px;
+  overflow-wrap: anywhere;
   font-family: system-ui, -apple-system, "Segoe UI", "Noto Sans", "Noto Sans CJK SC", "PingFang SC",
     "Microsoft YaHei", sans-serif; }
 main { max-width: 1080px; margin: 0 auto; padding: 40px 24px 64px; }
-h1 { font-size: 28px; line-height: 1.25; margin: 0 0 6px; letter-spacing: -.01em; overflow-wrap: anywhere; }
+h1 { font-size: 28px; line-height: 1.25; margin: 0 0 6px; letter-spacing: -.01em; }
 h2 { font-size: 18px; margin: 0 0 12px; }
 h3 { font-size: 15px; margin: 0 0 8px; }
-p { margin: 0 0 10px; }
+p { margin: 0 0 10px; } p.muted { font-size: 14px; }
 .muted, .facts, figcaption { color: var(--muted); }
-.facts { margin: 0; font-size: 14px; overflow-wrap: anywhere; }
+.facts { margin: 0; font-size: 14px; }
 .facts span + span::before { content: " · "; }
 section, .cards, .notes { margin-top: 28px; }
 section { background: var(--card); border: 1px solid var(--line); border-radius: 12px; padding: 20px 22px; }
@@ -36,8 +37,7 @@ section { background: var(--card); border: 1px solid var(--line); border-radius:
 .notes ul, .plain { margin: 0; padding-left: 18px; }
 .wide { overflow-x: auto; }
 table { border-collapse: collapse; width: 100%; font-size: 14px; }
-th, td { text-align: left; padding: 7px 12px 7px 0; border-bottom: 1px solid var(--line); vertical-align: middle;
-  overflow-wrap: anywhere; }
+th, td { text-align: left; padding: 7px 12px 7px 0; border-bottom: 1px solid var(--line); vertical-align: middle; }
 thead th { color: var(--muted); font-weight: 500; font-size: 13px; }
 tbody th { font-weight: 550; }
 tbody tr:last-child th, tbody tr:last-child td { border-bottom: 0; }
@@ -54,7 +54,7 @@ svg text { fill: var(--muted); font-size: 11px; font-family: inherit; }
 .bar.bad { fill: var(--bad); }
 .curve { fill: none; stroke: var(--accent); stroke-width: 1.75; } .curve.second { stroke: var(--second); }
 .curve.raw { opacity: .28; stroke-width: 1; } .dot { fill: var(--second); }
-.charts { display: grid; gap: 20px; grid-template-columns: repeat(auto-fit, minmax(260px, 1fr)); }
+.charts { display: grid; gap: 20px; grid-template-columns: repeat(auto-fill, minmax(min(400px, 100%), 1fr)); }
 figure { margin: 0; } figcaption { font-size: 13px; margin-bottom: 6px; }
 .row { border-top: 1px solid var(--line); padding: 14px 0; }
 .row:first-of-type { border-top: 0; padding-top: 4px; } .row:last-child { padding-bottom: 0; }
@@ -62,20 +62,20 @@ figure { margin: 0; } figcaption { font-size: 13px; margin-bottom: 6px; }
 .number { font-weight: 650; } .tag { border-radius: 99px; padding: 0 9px; background: var(--soft); font-size: 12.5px; }
 .tag.right { background: var(--good-soft); color: var(--good); } .tag.wrong { background: var(--bad-soft);
   color: var(--bad); } .score { color: var(--muted); font-variant-numeric: tabular-nums; }
-.asked { margin: 6px 0 8px; white-space: pre-wrap; overflow-wrap: anywhere; }
+.asked { margin: 6px 0 8px; white-space: pre-wrap; }
 .sides { display: grid; gap: 10px; grid-template-columns: repeat(auto-fit, minmax(260px, 1fr)); }
 .side { background: var(--soft); border-radius: 8px; padding: 8px 12px 10px; }
 .side .name { color: var(--muted); font-size: 12px; }
-.side div + div { white-space: pre-wrap; overflow-wrap: anywhere; }
+.side div + div { white-space: pre-wrap; }
 del { background: var(--bad-soft); color: inherit; text-decoration: underline wavy var(--bad) 1px;
   text-underline-offset: 4px; border-radius: 3px; }
 ins { background: var(--good-soft); color: inherit; text-decoration: underline var(--good) 2px;
   text-underline-offset: 4px; border-radius: 3px; }
 .none { color: var(--muted); font-style: italic; }
 details { margin-top: 8px; } summary { cursor: pointer; color: var(--muted); font-size: 13px; }
-pre { background: var(--soft); border-radius: 8px; padding: 10px 12px; white-space: pre-wrap; overflow-wrap: anywhere;
+pre { background: var(--soft); border-radius: 8px; padding: 10px 12px; white-space: pre-wrap;
   font-size: 12.5px; max-height: 420px; overflow: auto; }
-footer { margin-top: 32px; color: var(--muted); font-size: 13px; overflow-wrap: anywhere; }
+footer { margin-top: 32px; color: var(--muted); font-size: 13px; }
 @media print { body { background: #fff; } main { max-width: none; padding: 0; }
   section, .card, .row { break-inside: avoid; } }
 """
