@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterable, Sequence
 from itertools import pairwise
 
 from core.engine.diary import Diary
-from core.engine.evaluating.pairs import pair_of
 from core.engine.evaluating.parts import Part
 from core.metrics.metric import Measuring
 from core.metrics.running import Running
+from core.report.measured import pair_of
 from core.report.prediction import Prediction
 from core.runs.events import Answered, RunStarted
 from core.runs.follow import Follower

@@ -11,11 +11,12 @@ from core.config.evaluation import MetricOptions, PredictionOptions
 from core.config.load import Settings
 from core.engine.evaluating.answering import Answerer
 from core.engine.evaluating.leakage import Leak
-from core.engine.evaluating.pairs import scored
 from core.engine.evaluating.progress import rates
 from core.engine.evaluating.sheet import Sheet
 from core.i18n import _, plural
+from core.metrics.catalog import find_metrics
 from core.metrics.metric import Measuring
+from core.report.measured import measure
 from core.report.report import EvaluatedSet, Report
 from core.report.store import write_report
 
@@ -38,7 +39,8 @@ def report_on(
         OSError: the disk takes no more; the answers are safe in their journal.
     """
     part, answers = sheet.part, sheet.in_order()
-    scores = scored(answers, settings[MetricOptions].metrics, measuring_of(settings), part.times)
+    names = settings[MetricOptions].metrics
+    scores = measure(answers, find_metrics(names) if names else None, measuring_of(settings))
     answered = [answer for answer in answers if not answer.error]
     tests = part.tests
     report = Report(
