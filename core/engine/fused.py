@@ -126,6 +126,11 @@ class FusedModel:
         Returns:
             float32 logits [wanted, vocabulary].
         """
+        return self.logits(self.hidden(step))
+
+    @torch.inference_mode()
+    def hidden(self, step: Step) -> Tensor:
+        """The same without the vocabulary: the last layer's output [wanted, hidden]."""
         x = F.embedding(torch.tensor(step.ids, device=self.geometry.device), self._decoder.embedding)
         if self._decoder.embedding_scale is not None:
             x = x * self._decoder.embedding_scale
@@ -133,7 +138,16 @@ class FusedModel:
         for index, layer in enumerate(self.layers):
             x = self._attention(x, layer, index, angles[layer.rope], step.parts, step.adapted)
             x = self._mlp(x, layer, index, step.adapted)
-        return self._logits(x, step.wanted)
+        return x if len(step.wanted) == len(x) else x[list(step.wanted)]
+
+    @torch.inference_mode()
+    def logits(self, hidden: Tensor) -> Tensor:
+        """float32 logits [n, vocabulary] of `hidden` [n, hidden]."""
+        decoder = self._decoder
+        if not len(hidden):
+            return hidden.new_empty(0, len(decoder.head.weight), dtype=torch.float32)
+        logits = F.linear(self._normed(hidden, decoder.norm), decoder.head.weight).float()
+        return logits if decoder.softcap is None else torch.tanh(logits / decoder.softcap) * decoder.softcap
 
     def _forward_single(self, single: SingleToken, segment: Segment) -> Tensor:
         row, (token,) = segment.row, segment.ids
@@ -157,14 +171,6 @@ class FusedModel:
             spans.append(self.span(segment.row, len(segment.ids), at))
             at += len(segment.ids)
         return spans
-
-    def _logits(self, x: Tensor, wanted: Sequence[int]) -> Tensor:
-        decoder = self._decoder
-        if not wanted:
-            return x.new_empty(0, len(decoder.head.weight), dtype=torch.float32)
-        x = x if len(wanted) == len(x) else x[list(wanted)]
-        logits = F.linear(self._normed(x, decoder.norm), decoder.head.weight).float()
-        return logits if decoder.softcap is None else torch.tanh(logits / decoder.softcap) * decoder.softcap
 
     def _attention(
         self,

@@ -212,6 +212,15 @@ class StockModel:
         logits: Tensor = output.logits[:, -1].float()
         return logits
 
+    @torch.inference_mode()
+    def read_whole(self, ids: Sequence[int], wanted: int, adapter: str | None) -> Tensor:
+        """float32 logits behind each of the last `wanted` tokens of one text, [wanted, vocabulary]."""
+        given = {"logits_to_keep": wanted} if self._last_only else {}
+        with self._using(adapter) as model:
+            output = model(input_ids=torch.tensor([list(ids)], device=self._plain.device), use_cache=False, **given)
+        logits: Tensor = output.logits[0, -wanted:].float()
+        return logits
+
     def continue_row(self, row: StockRow, length: int) -> bool:
         """See `Runner.continue_row`. Sliding windows and recurrent states forget, and cannot go back."""
         if length == len(row.tokens):

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from conversations import load
 
 from core.engine.chat_model import ChatModel
+from core.engine.predicting.likelihood import likelihoods, next_token_probabilities
 from core.engine.predicting.predict import predict
-from core.engine.predicting.question import Question, Reply
+from core.engine.predicting.question import Question, Reply, Target
 from core.serve.protocol import Sampling
 from tiny_models import SPECIALS, VOCABULARY, assert_equal_greedy, greedy_reference, reference_model
 
@@ -56,3 +59,47 @@ def test_greedy_answers_are_those_of_generate_in_any_batch(kind: str, model_fold
         for question in asked:
             theirs = greedy_reference(reference, list(question.ids), 24, set(END))
             assert_equal_greedy(reference, list(question.ids), list(replies[question.key].ids), theirs)
+
+
+def losses(reference: Any, asked: Sequence[Target]) -> list[float]:
+    """transformers' own, one by one."""
+    found = []
+    for target in asked:
+        labels = torch.tensor([[*[-100] * target.start, *target.ids[target.start :]]])
+        with torch.inference_mode():
+            found.append(float(reference(input_ids=torch.tensor([target.ids]), labels=labels).loss))
+    return found
+
+
+@pytest.mark.parametrize("kind", ["llama", "gemma3", "olmo2"])
+def test_losses_are_those_of_transformers(kind: str, model_folder: Callable[[str], Path]) -> None:
+    chat, reference = load(model_folder(kind)), reference_model(model_folder(kind))
+    asked = [Target(n, prompt(n, 30 + count, 25), 26 + n) for n, count in enumerate((40, 5, 300, 12))]
+    found = {one.key: one for one in likelihoods(chat, asked)}
+    assert [found[n].loss for n in range(4)] == pytest.approx(losses(reference, asked), rel=1e-4)
+    assert [found[n].tokens for n in range(4)] == [len(target.ids) - target.start for target in asked]
+
+
+def test_a_text_without_a_continuation_or_beyond_the_context_has_no_loss(model_folder: Callable[[str], Path]) -> None:
+    chat = load(model_folder("llama"))
+    ids = prompt(0, 20)
+    asked = [
+        Target("none", ids, 20),
+        Target("begin", ids, 0),
+        Target("long", prompt(1, 513), 5),
+        Target("fits", ids, 1),
+    ]
+    found = {one.key: one for one in likelihoods(chat, asked)}
+    assert [found[key].tokens for key in ("none", "begin", "long", "fits")] == [0, 0, 0, 19]
+    assert [math.isnan(found[key].loss) for key in ("none", "begin", "long", "fits")] == [True, True, True, False]
+
+
+@pytest.mark.parametrize("kind", ["qwen3", "olmo2"])
+def test_a_choice_is_told_by_the_next_token(kind: str, model_folder: Callable[[str], Path]) -> None:
+    chat, reference = load(model_folder(kind)), reference_model(model_folder(kind))
+    prompts, letters = [prompt(n, 40 + 3 * n, 30) for n in range(5)], [68, 69, 70, 71]
+    found = list(next_token_probabilities(chat, prompts, letters))
+    for ids, probabilities in zip(prompts, found, strict=True):
+        with torch.inference_mode():
+            expected = reference(input_ids=torch.tensor([ids])).logits[0, -1, letters].softmax(-1)
+        torch.testing.assert_close(torch.tensor(probabilities), expected, atol=1e-5, rtol=1e-4)

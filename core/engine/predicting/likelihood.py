@@ -1,0 +1,162 @@
+"""How likely a model finds texts that are given: reference answers, and the letters of a multiple choice.
+
+Nothing is written, so nothing has to be kept: what all texts begin with is read once, and every text behind it attends
+to that beginning and to itself, in the same memory one after another. Losses are computed in float32.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from core.engine.cache import KeyValueRow, common_prefix
+from core.engine.chat_model import ChatModel
+from core.engine.fused import FusedModel, Step
+from core.engine.predicting.question import Likelihood, Target
+from core.engine.predicting.room import step_tokens
+from core.engine.segment import Segment
+from core.engine.span import Span
+
+_LOGITS_AT_ONCE = 1 << 24
+"""64 MiB of them."""
+
+
+def likelihoods(
+    chat: ChatModel, targets: Sequence[Target], *, is_stopped: Callable[[], bool] = lambda: False
+) -> Iterator[Likelihood]:
+    """The losses of continuations; after a stop there are no more.
+
+    A text that is longer than the model's context, or of which nothing is asked for, has a loss of NaN over 0 tokens.
+    """
+    readable = []
+    for target in targets:
+        if 0 < target.start < len(target.ids) <= chat.base.context_length:
+            readable.append(target)
+        else:
+            yield Likelihood(target.key, math.nan, 0)
+    for adapter in dict.fromkeys(target.adapter for target in readable):
+        asked = [target for target in readable if target.adapter == adapter]
+        texts = [_Text(target.ids, target.start - 1, len(target.ids) - 1) for target in asked]
+        for target, hidden in zip(asked, _read(chat, texts, adapter, is_stopped), strict=False):
+            yield Likelihood(target.key, _loss(hidden, target), len(target.ids) - target.start)
+
+
+def next_token_probabilities(
+    chat: ChatModel,
+    prompts: Sequence[Sequence[int]],
+    candidates: Sequence[int],
+    adapter: str | None = None,
+    *,
+    is_stopped: Callable[[], bool] = lambda: False,
+) -> Iterator[tuple[float, ...]]:
+    """The probability of each candidate token behind each prompt, among the candidates: they sum to 1.
+
+    They come in the prompts' order; after a stop there are no more.
+    """
+    texts = [_Text(tuple(prompt), len(prompt) - 1, len(prompt)) for prompt in prompts]
+    chosen = torch.tensor(list(candidates), device=chat.base.device)
+    for rows in _read(chat, texts, adapter, is_stopped):
+        (logits,) = rows.blocks()
+        yield tuple(logits[0, chosen].softmax(-1).tolist())
+
+
+@dataclass(frozen=True, slots=True)
+class _Text:
+    ids: tuple[int, ...]
+    begin: int
+    """The first token behind which logits are wanted."""
+    end: int
+    """Behind the last one."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Rows:
+    """What stands behind the wanted tokens of one text, not yet as logits: a large vocabulary takes much room."""
+
+    hidden: Tensor
+    logits: Callable[[Tensor], Tensor]
+    vocabulary: int
+
+    def blocks(self) -> Iterator[Tensor]:
+        """float32 logits [some, vocabulary], a part of the tokens at a time."""
+        for part in torch.split(self.hidden, max(1, _LOGITS_AT_ONCE // self.vocabulary)):
+            yield self.logits(part)
+
+
+def _loss(rows: _Rows, target: Target) -> float:
+    """Mean negative log-likelihood of the continuation, in nats."""
+    labels = torch.tensor(target.ids[target.start :], device=rows.hidden.device)
+    total, at = 0.0, 0
+    for logits in rows.blocks():
+        total += F.cross_entropy(logits, labels[at : at + len(logits)], reduction="sum").item()
+        at += len(logits)
+    return total / len(labels)
+
+
+def _read(
+    chat: ChatModel, texts: Sequence[_Text], adapter: str | None, is_stopped: Callable[[], bool]
+) -> Iterator[_Rows]:
+    """Each text in order, read by whoever serves the adapter."""
+    vocabulary = chat.base.network.config.get_text_config().vocab_size
+    fused = chat.base.fused
+    if fused is None or not chat.is_fused(adapter):
+        for text in texts:
+            if is_stopped():
+                return
+            logits = chat.base.stock.read_whole(text.ids[: text.end], text.end - text.begin, adapter)
+            yield _Rows(logits, lambda given: given, vocabulary)
+        return
+    for hidden in _read_together(fused, texts, adapter, step_tokens(chat), is_stopped):
+        yield _Rows(hidden, fused.logits, vocabulary)
+
+
+def _read_together(
+    model: FusedModel, texts: Sequence[_Text], adapter: str | None, most: int, is_stopped: Callable[[], bool]
+) -> Iterator[Tensor]:
+    """Hidden states [wanted, hidden] of each text, steps of about `most` tokens."""
+    row = model.new_row()
+    shared = _shared(texts)
+    for start in range(0, len(shared), most):
+        if is_stopped():
+            return
+        model.forward([Segment(row, shared[start : start + most], adapter, wants_logits=False)])
+    waiting = list(texts)
+    while waiting and not is_stopped():
+        count = 0
+        together: list[_Text] = []
+        while waiting and (not together or count + waiting[0].end - len(shared) <= most):
+            together.append(waiting.pop(0))
+            count += together[-1].end - len(shared)
+        yield from _one_step(model, row, together, adapter)
+
+
+def _shared(texts: Sequence[_Text]) -> list[int]:
+    """What all texts begin with, before anything that is wanted."""
+    if len(texts) < 2:
+        return []
+    first, last = min(text.ids for text in texts), max(text.ids for text in texts)
+    return list(first[: min(common_prefix(first, last), min(text.begin for text in texts))])
+
+
+def _one_step(model: FusedModel, row: KeyValueRow, texts: Sequence[_Text], adapter: str | None) -> Sequence[Tensor]:
+    """Several texts behind what the row holds, which each of them writes over in every layer."""
+    shared, at = len(row.tokens), 0
+    spans: list[Span] = []
+    for text in texts:
+        spans.append(model.span(row, text.end - shared, at))
+        at += text.end - shared
+    pairs = list(zip(spans, texts, strict=True))
+    step = Step(
+        ids=[token for text in texts for token in text.ids[shared : text.end]],
+        positions=torch.cat([torch.arange(shared, text.end) for text in texts]).to(model.geometry.device),
+        longest=max(text.end for text in texts),
+        parts=spans,
+        adapted=[] if adapter is None else [(slice(0, at), model.adapters[adapter])],
+        wanted=[span.rows.start + n - shared for span, text in pairs for n in range(text.begin, text.end)],
+    )
+    return torch.split(model.hidden(step), [text.end - text.begin for text in texts])
