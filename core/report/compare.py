@@ -17,11 +17,12 @@ from core.i18n import _
 from core.metrics.catalog import METRICS, find_metrics, metric
 from core.metrics.intervals import Summed, mean_of, summed
 from core.metrics.metric import Better, Measuring, Value
-from core.metrics.shown import described
+from core.metrics.shown import described, number_text
 from core.report.alignment import Aligned, aligned
+from core.report.export import markdown_cell, markdown_table
 from core.report.fairness import differences
 from core.report.measured import measure, pair_of
-from core.report.paired import Against, Column, paired
+from core.report.paired import Against, Column, Delta, paired
 from core.report.prediction import Prediction
 from core.report.rows import EXACT, OpenReport
 
@@ -67,6 +68,20 @@ class Comparison:
             _change(sign * ((now or 0.0) - (was or 0.0)), self._answer_is_same(at, number))
             for at, (was, now) in enumerate(zip(before, after, strict=True))
         )
+
+    def table(self) -> str:
+        """The numbers in Markdown: a line for each metric, and for each report its value and how much more it is."""
+        deltas = [f"Δ {markdown_cell(name)}" for name in self.names[1:]]
+        rows = [
+            [
+                markdown_cell(name),
+                *(number_text(value.value, name) for value in values),
+                *(_delta_text(against.deltas[name]) for against in self.against),
+                f"{values[0].n:,}",
+            ]
+            for name, values in self.values.items()
+        ]
+        return markdown_table([_("metric"), *map(markdown_cell, self.names), *deltas, _("rows")], rows)
 
     def _answer_is_same(self, position: int, number: int) -> bool:
         row = self.rows[position]
@@ -177,6 +192,18 @@ def _change(step: float, same: bool) -> Change:
     if step:
         return "improved" if step > 0 else "regressed"
     return "same" if same else "changed"
+
+
+def _delta_text(delta: Delta) -> str:
+    """`+12.00 (+4.00 – +20.00)`."""
+
+    def signed(value: float) -> str:
+        text = number_text(value, delta.metric)
+        return text if value < 0 else f"+{text}"
+
+    if delta.low is None or delta.high is None:
+        return signed(delta.delta)
+    return f"{signed(delta.delta)} ({signed(delta.low)} – {signed(delta.high)})"
 
 
 def _best(values: Sequence[Value], better: Better) -> int | None:

@@ -10,11 +10,12 @@ from pathlib import Path
 import pytest
 
 import core
+import fake_evaluator
 import fake_trainer
-from core.errors import ConfigError
+from core.errors import ConfigError, RunError
 from core.runs.events import RunFinished
 from core.workspace import Workspace
-from folders import make_model
+from folders import make_adapter, make_model
 
 
 def test_every_promised_name_is_there() -> None:
@@ -46,3 +47,25 @@ def test_a_training_is_started_and_followed_from_python(tmp_path: Path, monkeypa
     events = list(core.follow(run))
     assert isinstance(events[-1], RunFinished)
     assert "lora_rank: 16  # lora_rank" in run.config.read_text()
+
+
+def test_models_are_evaluated_and_compared_from_python(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    workspace = Workspace(tmp_path)
+    make_model(workspace.models / "demo")
+    make_adapter(workspace.runs / "zh", "demo")
+    workspace.data.mkdir()
+    (workspace.data / "rows.jsonl").write_text('{"instruction": "q", "input": "", "output": "a"}\n')
+    monkeypatch.setenv("FINETUI_EVALUATOR_COMMAND", json.dumps(fake_evaluator.COMMAND))
+    with pytest.raises(ConfigError, match="there is nothing to ask"):
+        core.evaluate("zh", workspace=tmp_path)
+    base, tuned = core.evaluate("zh", workspace=tmp_path, dataset="rows", include_base=True, output_dir="mine")
+    assert (base.name, tuned.name, len(tuned)) == ("demo · rows", "zh · rows", 4)
+    assert base.report.values["exact_match"].value == 50.0
+    named = core.compare("mine", workspace=tmp_path)
+    assert core.compare([base, tuned]).table() == named.table()
+    head, _line, exact, *_others = named.table().splitlines()
+    assert [cell.strip() for cell in head.strip("|").split("|")] == ["metric", "demo", "zh", "Δ zh", "rows"]
+    assert [cell.strip() for cell in exact.strip("|").split("|")][:3] == ["exact_match", "50.00", "50.00"]
+    monkeypatch.setenv("FAKE_END", "fail")
+    with pytest.raises(RunError, match="eval-zh-rows: the model is gone"):
+        core.evaluate("zh", workspace=tmp_path, dataset="rows")
