@@ -327,12 +327,20 @@ ACTIONS: tuple[Action, ...] = (
     Action("add_row", _("Add to a data set"), _("put this row into a data set to train on"), "report", "a"),
     Action("export_rows", _("Export"), _("write the rows shown as csv, jsonl, md or html"), "report", "e"),
     # --- a comparison ---
+    Action("page('numbers')", _("Numbers"), _("the metrics with their differences"), "compare", "1"),
+    Action("page('rows')", _("Rows"), _("the rows that all reports have"), "compare", "2"),
     Action("show_rows('improved')", _("Improved"), _("the rows that became better"), "compare", "i"),
     Action("show_rows('regressed')", _("Regressed"), _("the rows that became worse"), "compare", "r"),
     Action("show_rows('changed')", _("Changed"), _("the rows whose answer is another one"), "compare", "c"),
     Action("show_rows('all')", _("All rows"), _("all rows"), "compare", "a"),
     Action("judge", _("Judged by"), _("choose the metric that says what is better"), "compare", "m"),
     Action("baseline", _("Baseline"), _("compare with another one of them"), "compare", "b"),
+    Action("other", _("Another one"), _("of three or more, what became of the rows in the next one"), "compare", "o"),
+    Action("shift(-1)", _("Columns before"), _("the columns to the left"), "compare", "left"),
+    Action("shift(1)", _("Columns after"), _("the columns to the right"), "compare", "right"),
+    Action(
+        "open_row", _("Open"), _("on numbers: the rows judged by this metric; on rows: the row"), "compare", "enter"
+    ),
     Action("search", _("Filter"), _("show the rows with a text"), "compare", "slash"),
     Action("export_comparison", _("Export"), _("write the comparison as md, csv, json or jsonl"), "compare", "e"),
 )

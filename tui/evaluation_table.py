@@ -12,10 +12,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from core.i18n import _
-from core.metrics.catalog import METRICS, metric
-from core.metrics.metric import Metric, Value
+from core.metrics.catalog import METRICS
+from core.metrics.metric import Value
+from core.metrics.shown import described, number_text
 from core.report.catalog import ReportSummary
-from core.report.figures import number_text
 from core.report.report import EvaluatedSet, Report, Subject
 from core.runs.state import RunState
 from core.untrusted import inert_line
@@ -183,16 +183,9 @@ def _best(group: Sequence[Listed], name: str) -> list[Listed]:
 # --- columns and cells ------------------------------------------------------------------------------------------
 
 
-def described(name: str) -> Metric:
-    """What is known of a metric; one of the user's own has its name alone."""
-    if name in METRICS:
-        return metric(name)
-    return Metric(name, inert_line(name), "", unit="number")
-
-
 def heading(name: str) -> str:
     """What stands over a metric's column."""
-    return _SHORT.get(name) or described(name).title
+    return _SHORT.get(name) or inert_line(described(name).title)
 
 
 def metrics_in(rows: Iterable[Listed]) -> list[str]:
@@ -252,18 +245,13 @@ def _number(row: Listed, name: str, *, best: bool, interval: bool) -> Cell:
     value = row.report.values.get(name)
     if value is None:
         so_far = (row.partial or {}).get(name)
-        return Cell("" if so_far is None else shown(so_far, name), "live")
-    text = shown(value.value, name)
+        return Cell("" if so_far is None else number_text(so_far, name), "live")
+    text = number_text(value.value, name)
     # The sign stands before the number: what is at the right edge stays in line.
     text = (_BEST if best else "") + text
     if interval and value.low is not None and value.high is not None:
         text += f" {interval_text(value, name)}"
     return Cell(text, "best" if best else "")
-
-
-def shown(value: float, name: str) -> str:
-    """A number as tables have it: percent with two digits behind the point, others in short."""
-    return number_text(name, value)
 
 
 def interval_text(value: Value, name: str) -> str:
@@ -272,4 +260,4 @@ def interval_text(value: Value, name: str) -> str:
         return ""
     if described(name).unit == "percent":
         return f"[{value.low:.1f}, {value.high:.1f}]"
-    return f"[{number_text(name, value.low)}, {number_text(name, value.high)}]"
+    return f"[{number_text(value.low, name)}, {number_text(value.high, name)}]"

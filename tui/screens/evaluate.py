@@ -34,11 +34,12 @@ from tui.screens.evaluate_actions import EvaluateActions
 from tui.screens.metrics import MetricsDialog
 from tui.widgets.facts_pane import tell_line
 from tui.widgets.fitted_line import FittedLine
+from tui.widgets.headed_table import HeadedTable
 from tui.widgets.inert_inputs import InertInput
 from tui.widgets.report_facts import report_facts
 from tui.widgets.run_rows import progress_line
 from tui.widgets.status_bar import SharedStatusBar
-from tui.widgets.table_rows import Table, TableRows
+from tui.widgets.table_rows import TableRows
 
 _DRAW_SECONDS = 1.0
 _MOST_LINES = 4
@@ -62,7 +63,6 @@ class EvaluateScreen(EvaluateActions):
     EvaluateScreen #evaluate-title {{ height: 1; padding: 0 1; }}
     EvaluateScreen #evaluate-running {{ display: none; height: auto; padding: 0 1; background: $surface; }}
     EvaluateScreen #evaluate-filter {{ display: none; height: 1; border: none; padding: 0 1; background: $boost; }}
-    EvaluateScreen #evaluate-heading {{ padding: 0; background: $surface; }}
     EvaluateScreen #evaluate-about {{
         height: {_ABOUT_LINES}; padding: 0 1; background: $surface; border-top: solid $panel;
     }}
@@ -103,8 +103,7 @@ class EvaluateScreen(EvaluateActions):
         with Vertical(id="evaluate-body"):
             yield Static(Content(""), id="evaluate-running")
             yield InertInput(placeholder=_("filter by model, adapter, set"), id="evaluate-filter")
-            yield FittedLine(id="evaluate-heading")
-            yield TableRows(id="evaluate-table")
+            yield HeadedTable(id="evaluate-table")
             yield Static(Content(""), id="evaluate-about")
         yield Static(Content(""), id="evaluate-none")
         yield FittedLine(id="evaluate-keys")
@@ -129,7 +128,7 @@ class EvaluateScreen(EvaluateActions):
 
     @property
     def table(self) -> TableRows:
-        return self.query_one("#evaluate-table", TableRows)
+        return self.query_one("#evaluate-table", HeadedTable).rows
 
     # --- what there is ---
 
@@ -182,11 +181,6 @@ class EvaluateScreen(EvaluateActions):
         wanted = self._chosen or USUAL
         return tuple(name for name in wanted if name in there) or tuple(there[: len(USUAL)]) or USUAL
 
-    @property
-    def shown_table(self) -> Table:
-        """What is shown now, for exports."""
-        return self.table.table
-
     # --- drawing ---
 
     def _draw(self) -> None:
@@ -198,7 +192,6 @@ class EvaluateScreen(EvaluateActions):
         shown = table(self._shown, self.metrics, order=self._order, intervals=self._intervals, marked=self._marked)
         self.table.show(shown)
         self._go_to_awaited()
-        self.query_one("#evaluate-heading", FittedLine).drawn = lambda _width: self.table.heading()
         self._tell_running()
         self._tell_none()
         self._tell_title()
@@ -328,8 +321,7 @@ class EvaluateScreen(EvaluateActions):
 
     def action_shift(self, way: int) -> None:
         """Look at other columns."""
-        if self.table.shift(way):
-            self.query_one("#evaluate-heading", FittedLine).refresh()
+        self.table.shift(way)
 
     # --- filter, back ---
 

@@ -91,6 +91,20 @@ class EvaluateActions(RunActions):
         self.watcher.want(watched.run.path)
         self.app.push_screen(EvaluationRunScreen(self.workspace, watched.run.path, page))
 
+    def action_compare_reports(self) -> None:
+        """Compare the marked reports, or with one mark that one and the current one."""
+        folders = list(self.marked)
+        if self.row is not None and len(folders) < 2 and self.row.key not in folders:
+            folders.append(self.row.key)
+        by_itself = {row.key for row in self.every_row if not row.adapter}
+        folders.sort(key=lambda folder: folder not in by_itself)  # a base is what the others are compared with
+        if len(folders) < 2:
+            self.tell(_("Mark two reports of one test set with space, then c compares them."), severity="warning")
+            return
+        from tui.screens.compare import CompareScreen
+
+        self.app.push_screen(CompareScreen(self.workspace, folders))
+
     # --- starting ---
 
     def action_new_evaluation(self) -> None:

@@ -8,9 +8,10 @@ from typing import Any
 from textual.content import Content
 
 from core.i18n import _, plural
+from core.metrics.shown import number_text
 from core.report.report import Report
 from core.untrusted import inert_line
-from tui.evaluation_table import Listed, heading, interval_text, shown
+from tui.evaluation_table import Listed, heading, interval_text
 from tui.widgets.run_rows import MARKS, STAGES, STATES
 
 
@@ -50,7 +51,7 @@ def _problems(row: Listed) -> Iterator[Content]:
 def _numbers(report: Report) -> Content:
     parts: list[Any] = []
     for name, value in report.values.items():
-        parts += [(heading(name) + " ", "$muted"), (shown(value.value, name), "bold")]
+        parts += [(heading(name) + " ", "$muted"), (number_text(value.value, name), "bold")]
         parts.append((" " + (interval_text(value, name) + "  " if value.low is not None else " "), "$muted"))
     return Content.assemble(*parts)
 

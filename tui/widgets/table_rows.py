@@ -23,6 +23,8 @@ from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
 _GAP = 2
+_JUDGED_BY = 500
+"""Rows that decide how wide a column is."""
 _LEAST = 6
 """Cells that a text column keeps when there is little room."""
 
@@ -83,7 +85,7 @@ class _Fitted:
 
 
 class TableRows(ScrollView, can_focus=True):
-    """Shows a `Table` with a cursor; its heading is drawn by `heading`, above it."""
+    """Shows a `Table` with a cursor; its heading is drawn above it (`tui.widgets.headed_table`)."""
 
     STYLES: ClassVar[tuple[str, ...]] = ("muted", "best", "good", "bad", "name", "live")
     COMPONENT_CLASSES: ClassVar[set[str]] = {*(f"table--{name}" for name in STYLES), "table--cursor"}
@@ -121,6 +123,9 @@ class TableRows(ScrollView, can_focus=True):
         def control(self) -> TableRows:
             return self.table
 
+    class Fitted(Message):
+        """Other columns are in view, or they are of other widths."""
+
     class Entered(Moved):
         """A row was clicked that the cursor was on already."""
 
@@ -130,6 +135,7 @@ class TableRows(ScrollView, can_focus=True):
         self._cursor = 0
         self._shift = 0
         self._fitted = _Fitted()
+        self._headed: tuple[str, ...] = ()
         self._styles: dict[str, Style] = {}
 
     # --- what is shown ---
@@ -227,7 +233,7 @@ class TableRows(ScrollView, can_focus=True):
         natural = [_width_of(table, index) for index in range(len(table.columns))]
         lead = list(range(min(table.fixed, len(natural))))
         rest = list(range(len(lead) + self._shift, len(natural)))
-        _shrink(natural, [index for index in lead if not table.columns[index].right], lead, rest, width)
+        _shrink(table, natural, lead, rest, width)
         fitted, used = _Fitted(), 2
         for index in (*lead, *rest):
             gap = _GAP if fitted.shown else 0
@@ -237,7 +243,12 @@ class TableRows(ScrollView, can_focus=True):
             fitted.shown.append(index)
             fitted.widths.append(natural[index])
             used += gap + natural[index]
-        self._fitted = fitted
+        if fitted != self._fitted or self._headings() != self._headed:
+            self._fitted, self._headed = fitted, self._headings()
+            self.post_message(self.Fitted())
+
+    def _headings(self) -> tuple[str, ...]:
+        return tuple(column.heading for column in self._table.columns)
 
     # --- drawing ---
 
@@ -279,20 +290,23 @@ class TableRows(ScrollView, can_focus=True):
 
 def _width_of(table: Table, index: int) -> int:
     column = table.columns[index]
-    # Only so many rows decide: of thousands the widest may be cut.
-    cells = (cell_len(row.cells[index].text) for row in table.rows[:500] if index < len(row.cells))
+    cells = (cell_len(row.cells[index].text) for row in table.rows[:_JUDGED_BY] if index < len(row.cells))
     return min(max(cell_len(column.heading), *cells, 1) if table.rows else cell_len(column.heading), column.most)
 
 
-def _shrink(widths: list[int], texts: Sequence[int], lead: Sequence[int], rest: Sequence[int], width: int) -> None:
-    """Take room from the text columns that stay, the widest first, until the others fit or they are small."""
+def _shrink(table: Table, widths: list[int], lead: Sequence[int], rest: Sequence[int], width: int) -> None:
+    """Take room from the text columns that stay, until the others fit: first from those that say the same in all
+    rows, then from the widest."""
     wanted = 2 + _total(widths[index] for index in (*lead, *rest))
-    least = max(2 + _total(widths[index] for index in lead) // 2, width // 3)
-    while texts and wanted > width:
-        widest = max(texts, key=lambda index: widths[index])
-        if widths[widest] <= _LEAST or 2 + _total(widths[index] for index in lead) <= least:
+    least = width * 2 // 5
+    same = {index for index in lead if len({row.cells[index].text for row in table.rows[:_JUDGED_BY]}) < 2}
+    texts = [index for index in lead if not table.columns[index].right]
+    while wanted > width and 2 + _total(widths[index] for index in lead) > least:
+        wide = [index for index in texts if widths[index] > _LEAST]
+        if not wide:
             return
-        widths[widest] -= 1
+        taken = max(wide, key=lambda index: (index in same, widths[index]))
+        widths[taken] -= 1
         wanted -= 1
 
 
