@@ -24,7 +24,7 @@ from core.untrusted import inert_line
 from core.workspace import Workspace
 
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
-_WORST, _BEST, _REVIEWED = 20, 5, 100
+_WORST, _BEST, _REVIEWED, _MOST = 20, 5, 100, 500
 
 
 def write_html(target: Path, workspace: Workspace, output: Path | None = None) -> Path:
@@ -56,7 +56,8 @@ def report_page(opened: OpenReport, workspace: Workspace, rows: Sequence[int] | 
     """The page of a report as HTML.
 
     Args:
-        rows: those that are shown, in their order. Not given: the worst and the best ones, and reviewed ones.
+        rows: those that are shown, in their order. At most 500 of them. Not given: the worst
+            and the best ones, and those that were reviewed.
     """
     report = opened.report
     return document(
@@ -120,4 +121,7 @@ def _examples(opened: OpenReport) -> list[Html]:
 
 
 def _chosen(opened: OpenReport, rows: Sequence[int]) -> list[Html]:
-    return [section(plural("{count} row", "{count} rows", len(rows)), answers(opened, rows))]
+    more = len(rows) - _MOST
+    left_out = plural("{count} more is left out", "{count} more are left out", more) if more > 0 else ""
+    title = plural("{count} row", "{count} rows", len(rows))
+    return [section(title, answers(opened, rows[:_MOST]), note=left_out)]

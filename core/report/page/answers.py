@@ -64,25 +64,27 @@ def _head(opened: OpenReport, row: int) -> Html:
 def sides(reference: str, answer: str, error: str = "") -> Html:
     """Reference and answer side by side, each with what the other lacks."""
     if error:
-        return tag("div", _side(_("reference"), cut(reference)), _side(_("no answer"), cut(error)), class_="sides")
+        return tag("div", side(_("reference"), cut(reference)), side(_("no answer"), cut(error)), class_="sides")
     pieces = difference(reference[:_MOST_TEXT], answer[:_MOST_TEXT])
-    left = [_piece(piece.kind, piece.text) for piece in pieces if piece.kind != "added"]
-    right = [_piece(piece.kind, piece.text) for piece in pieces if piece.kind != "removed"]
+    left = [piece(each.kind, each.text) for each in pieces if each.kind != "added"]
+    right = [piece(each.kind, each.text) for each in pieces if each.kind != "removed"]
     return tag(
         "div",
-        _side(_("reference"), *left, _more(reference)),
-        _side(_("answer"), *right, _more(answer)),
+        side(_("reference"), *left, _more(reference)),
+        side(_("answer"), *right, _more(answer)),
         class_="sides",
     )
 
 
-def _side(name: str, *parts: str | Html | None) -> Html:
+def side(name: str, *parts: str | Html | None) -> Html:
+    """A text under its name."""
     shown = [part for part in parts if part]
     inside = shown or [tag("span", _("empty"), class_="none")]
     return tag("div", tag("div", name, class_="name"), tag("div", *inside), class_="side")
 
 
-def _piece(kind: Kind, text: str) -> str | Html:
+def piece(kind: Kind, text: str) -> str | Html:
+    """A stretch of a difference, marked by more than colour."""
     return text if kind == "same" else tag("del" if kind == "removed" else "ins", text)
 
 

@@ -32,6 +32,22 @@ def whisker(value: float, low: float | None, high: float | None, most: float = 1
     return _drawing(width, height, f"{value:.2f}", *parts, inline=True)
 
 
+def delta_whisker(value: float, low: float | None, high: float | None, most: float) -> Html:
+    """A difference beside 0, which stands in the middle, with its interval as a line."""
+    width, height, middle = 220, 18, 9
+
+    def place(number: float) -> float:
+        return round(width / 2 + (width / 2 - 6) * min(max(number / (most or 1.0), -1.0), 1.0), 1)
+
+    parts = [tag("line", x1=4, y1=middle, x2=width - 4, y2=middle, class_="axis")]
+    parts.append(tag("line", x1=width / 2, y1=1, x2=width / 2, y2=17, class_="axis"))
+    if low is not None and high is not None:
+        parts.append(tag("line", x1=place(low), y1=middle, x2=place(high), y2=middle, class_="range"))
+        parts += [tag("line", x1=place(end), y1=4, x2=place(end), y2=14, class_="range") for end in (low, high)]
+    parts.append(tag("circle", cx=place(value), cy=middle, r=4, class_="point"))
+    return _drawing(width, height, f"{value:+.2f}", *parts, inline=True)
+
+
 def histogram(values: Sequence[float]) -> Html:
     """How many rows have which score from 0 to 100, in ten columns."""
     counts = [0] * _BINS
