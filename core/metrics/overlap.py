@@ -9,6 +9,9 @@ from core.metrics.metric import Measuring, Metric, Pair
 from core.metrics.sequences import edit_distance
 from core.metrics.words import folded_words
 
+_MOST = 10**10
+"""Characters times characters, three seconds' worth: whatever is longer is no answer, but a loop or a whole book."""
+
 
 def token_f1(predict: str, label: str) -> float:
     """From 0 to 1: F1 over words, each as often as both have it (SQuAD's, with jieba's words). No words in both: 1."""
@@ -29,7 +32,9 @@ def _token_f1(pair: Pair, _measuring: Measuring) -> float:
     return 100 * token_f1(pair.predict, pair.label)
 
 
-def _edit_similarity(pair: Pair, _measuring: Measuring) -> float:
+def _edit_similarity(pair: Pair, _measuring: Measuring) -> float | None:
+    if len(pair.predict) * len(pair.label) > _MOST:
+        return None
     return 100 * edit_similarity(pair.predict, pair.label)
 
 
