@@ -250,7 +250,8 @@ EVALUATION: tuple[type[Section], ...] = (
 def contradictions(values: Mapping[str, Any]) -> Iterator[Problem]:
     """What is wrong between options of different sections that are each right; `Problem.where` is an option's name."""
     if values["api_base"]:
-        for name in ("adapter_name_or_path", "include_base", "reference_loss", "quantization_bit"):
+        needs_weights = ("adapter_name_or_path", "include_base", "quantization_bit", "reference_loss", "reward_model")
+        for name in (*needs_weights, "cutoff_len"):
             if values[name]:
                 hint = _("leave it out, or leave api_base out")
                 yield Problem(name, _("a served model cannot be asked for that"), hint)

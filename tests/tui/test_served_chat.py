@@ -217,3 +217,10 @@ def test_what_a_server_cannot_do_is_said(ask: Any, words: tuple[str, ...], told:
     assert told in done.err
     assert KEY not in done.err + done.out
     assert done.out == ""
+
+
+def test_what_changes_nothing_is_said(ask: Any) -> None:
+    with ServedFake() as fake:
+        done: Run = ask("--api_base", fake.api_base, "--api_concurrency", "3", "--prompt", "hello")
+    assert "warning: api_concurrency changes nothing here" in done.err
+    assert done.out.startswith("you said: hello")

@@ -58,6 +58,8 @@ class Answerer:
         options = settings[ModelOptions]
         self._server = server_of(settings[RemoteOptions])
         self.adapters: dict[str, AdapterInfo] = {}
+        for name in _idle(settings):
+            note(_("warning: {name} changes nothing here").format(name=name))
         if self._server is not None:
             _check_served(settings)
             self._server = _with_model(self._server)
@@ -181,6 +183,13 @@ def sampling_for(options: GenerationOptions) -> Sampling:
     return replace(sampling_of(options), seed=options.seed or 1 + secrets.randbelow(2**32 - 1))
 
 
+def _idle(settings: Settings) -> list[str]:
+    """What is said of servers and does not count: anything without one, and here one question is asked at a time."""
+    served = settings[RemoteOptions].api_base is not None
+    names = ("api_concurrency",) if served else tuple(RemoteOptions.model_fields)
+    return [name for name in names if settings.origins[name].source != "default"]
+
+
 def _with_model(server: Server) -> Server:
     """The server with the name of its only model, where none was given."""
     if server.model:
@@ -196,7 +205,7 @@ def _check_served(settings: Settings) -> None:
     problems = [
         Problem(origin.where or name, _("a served model cannot be asked for that"), hint)
         for name in ModelOptions.model_fields
-        if (origin := settings.origins[name]).source != "default" and name != "model_name_or_path"
+        if (origin := settings.origins[name]).source != "default"
     ]
     if problems:
         raise ConfigError(problems)
