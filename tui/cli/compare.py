@@ -9,7 +9,7 @@ from pydantic import Field
 from core.config.fields import Section, Shown, SplitAt
 from core.config.load import Settings
 from core.errors import UsageError
-from core.i18n import _
+from core.i18n import _, plural
 from core.metrics.metric import Measuring
 from core.report.catalog import find_reports
 from core.report.compare import Comparison, compare
@@ -55,8 +55,9 @@ def _compare(settings: Settings) -> int:
     command = settings[CompareOptions]
     compared = _compared(command)
     if command.against >= len(compared.reports):
-        what = _("--against {number}: there are {count} reports after the baseline")
-        raise UsageError(what.format(number=command.against, count=len(compared.reports) - 1))
+        there = plural("there is {count} report", "there are {count} reports", len(compared.reports) - 1)
+        what = _("--against {number}: {there} after the baseline")
+        raise UsageError(what.format(number=command.against, there=there))
     changes = compared.changes(command.against, command.by)
     shown = [at for at, change in enumerate(changes) if command.rows in (change, "all")]
     if command.json_records:
@@ -78,14 +79,15 @@ def _compare(settings: Settings) -> int:
 def _compared(command: CompareOptions) -> Comparison:
     workspace = find_workspace()
     paths = [path for name in command.names for path in find_reports(name, workspace)]
-    metrics = command.metrics
-    if metrics and command.by not in metrics:
-        metrics = (*metrics, command.by)
+    reports = [open_report(path) for path in paths]
+    measuring = Measuring(bootstrap=command.bootstrap, seed=command.seed)
     progress = Progress()
     progress.show(_("comparing"))
     try:
-        measuring = Measuring(bootstrap=command.bootstrap, seed=command.seed)
-        return compare([open_report(path) for path in paths], metrics, measuring)
+        compared = compare(reports, command.metrics, measuring)
+        if command.by in compared.columns:
+            return compared
+        return compare(reports, (*(command.metrics or compared.values), command.by), measuring)
     finally:
         progress.clear()
 
