@@ -21,23 +21,20 @@ from core.config.save import as_yaml
 from core.data.examples import data_folder
 from core.errors import ConfigError, Problem
 from core.i18n import _, plural
+from core.launch.answering import Answering, find_answering
 from core.launch.findings import Findings
 from core.launch.folder import make_folder, refuse_active, refuse_used
 from core.launch.going_on import overlaid, refuse_changes
 from core.launch.local import ENVIRONMENT, evaluate_command, launch_run, refuse_answered
 from core.launch.machine import Machine, device_of, locks_of, refusals, this_machine
-from core.launch.named import usable_model, without_problems
 from core.launch.naming import joined_name, plain_name, run_folder, unused
 from core.launch.record import CHECKOUT, commits, data_files, packages
 from core.launch.test_sets import TestSet, find_test_sets
 from core.metrics.catalog import find_metrics
-from core.models.adapters import check_adapter
-from core.models.candidates import Candidate, base_of, candidates_of, resolve_candidate
-from core.models.info import AdapterInfo, ModelInfo
+from core.models.candidates import Candidate
 from core.runs.alive import this_host
 from core.runs.launch_file import Caution, Launch, read_launch
 from core.runs.rundir import RunDirectory
-from core.untrusted import inert_line
 from core.workspace import Workspace
 
 
@@ -151,18 +148,18 @@ class _Preparation:
     def prepared(self) -> PreparedEvaluation:
         values, findings = self._settings.values(), self._findings
         served = bool(values["api_base"])
-        model, named = (None, []) if served else self._answering(values)
+        answering = find_answering(findings, self._settings, self._workspace)
         sets = self._sets(values)
         findings.refuse(contradictions(values))
         for name in values["metrics"]:
             findings.tried("metrics", partial(find_metrics, (name,)))
         findings.refuse(() if served else refusals(self._settings, self._machine))
         settings, cautions = (self._settings, []) if served else findings.honest(self._machine)
-        candidates = candidates_of(model, named, self._workspace, include_base=values["include_base"])
-        run = findings.tried("output_dir", partial(self._folder, values, candidates))
+        candidates = answering.candidates
+        run = findings.tried("output_dir", partial(self._folder, values, candidates, sets))
         if findings.problems or run is None:
             raise ConfigError(findings.problems)
-        settings = replaced(settings, dict(self._names(run, model, named, sets)))
+        settings = replaced(settings, dict(self._names(run, answering, sets)))
         if values["resume"]:
             refuse_changes(self._typed, settings, run)
         device = "" if served else device_of(settings, self._machine)
@@ -174,36 +171,9 @@ class _Preparation:
             sets=tuple(sets),
             device=device,
             devices=locks_of(device, 1) if device else (),
-            cautions=(*cautions, *_idle(settings.values()), *_about_rows(sets), *_mismatches(named, model)),
+            cautions=(*cautions, *_idle(settings.values()), *_about_rows(sets), *answering.cautions),
             goes_on=values["resume"],
         )
-
-    # --- who answers --------------------------------------------------------------------------------------------
-
-    def _answering(self, values: dict[str, Any]) -> tuple[ModelInfo | None, list[AdapterInfo | ModelInfo]]:
-        """The base, where anybody stands on it, and what is named as adapters."""
-        findings, typed = self._findings, values["adapter_name_or_path"]
-        found = (
-            findings.tried("adapter_name_or_path", partial(resolve_candidate, name, self._workspace)) for name in typed
-        )
-        named = [one for one in found if one is not None]
-        adapters = [one for one in named if isinstance(one, AdapterInfo)]
-        whole_alone = bool(typed) and len(named) == len(typed) and not adapters and not values["include_base"]
-        model = None if whole_alone else self._base(values, adapters)
-        for one in named:
-            findings.tried("adapter_name_or_path", partial(_fits, one, model, values["finetuning_type"]))
-        return model, named
-
-    def _base(self, values: dict[str, Any], adapters: Sequence[AdapterInfo]) -> ModelInfo | None:
-        """The model that is named; else, of adapters, the one that they were trained on."""
-        origin = self._settings.origins["model_name_or_path"]
-        if origin.source != "default" or not adapters:
-            find = partial(usable_model, values["model_name_or_path"], self._workspace)
-            return self._findings.tried("model_name_or_path", find)
-        base = self._findings.tried("model_name_or_path", partial(base_of, adapters[0], self._workspace))
-        if base is None:
-            return None
-        return self._findings.tried("model_name_or_path", partial(without_problems, base))
 
     # --- what is asked ------------------------------------------------------------------------------------------
 
@@ -215,7 +185,7 @@ class _Preparation:
 
     # --- where it is written ------------------------------------------------------------------------------------
 
-    def _folder(self, values: dict[str, Any], candidates: Sequence[Candidate]) -> RunDirectory:
+    def _folder(self, values: dict[str, Any], candidates: Sequence[Candidate], sets: Sequence[TestSet]) -> RunDirectory:
         given = values["output_dir"]
         if given is None:
             first = candidates[0].name if candidates else str(values["api_model"] or "served")
@@ -226,18 +196,20 @@ class _Preparation:
             refuse_active(run)
             refuse_answered(run)
         else:
-            refuse_used(run, overwrite=values["overwrite_output_dir"])
+            needed = [*(path for one in candidates for path in (one.path, one.model.path))]
+            needed += [path for one in sets for path in one.files]
+            refuse_used(run, overwrite=values["overwrite_output_dir"], needed=needed)
         return run
 
     def _names(
         self,
         run: RunDirectory,
-        model: ModelInfo | None,
-        named: Sequence[AdapterInfo | ModelInfo],
+        answering: Answering,
         sets: Sequence[TestSet],
     ) -> Iterator[tuple[str, tuple[Any, str]]]:
         """Names that would mean something else, or nothing, when the file is used from another folder."""
         values, below = self._settings.values(), run.path.parent == self._workspace.runs
+        model, named = answering.model, answering.named
         yield "output_dir", (run.name if below else str(run.path), "" if values["output_dir"] else _("model and data"))
         yield "resume", (False, "")  # of this segment: launch.json has it
         if model is not None:
@@ -254,26 +226,6 @@ class _Preparation:
             yield "dataset_dir", (str(folder), "")
 
 
-def _fits(one: AdapterInfo | ModelInfo, model: ModelInfo | None, method: str | None) -> None:
-    """Raises:
-    FinetuiError: it cannot be loaded, does not fit the base, or is not what it is said to be.
-    """
-    if isinstance(one, ModelInfo):
-        without_problems(one)
-        if method not in (None, "full", "freeze"):
-            raise _otherwise(one.name, method, _("a whole model"))
-        return
-    if model is not None:
-        check_adapter(one, model)
-    if method is not None and {"dora": "lora"}.get(one.method, one.method) != method:
-        raise _otherwise(one.name, method, one.method)
-
-
-def _otherwise(name: str, method: str | None, is_one: str) -> ConfigError:
-    what = _("says {method}, but {name} is {what}").format(method=method, name=inert_line(name), what=is_one)
-    return ConfigError([Problem("finetuning_type", what, _("leave it out: it is read from the folder"))])
-
-
 def _idle(values: dict[str, Any]) -> Iterator[Caution]:
     for idle in idle_options(values):
         yield Caution(_("{option} does not count: {why}").format(option=idle.where, why=idle.what), idle.hint)
@@ -281,12 +233,6 @@ def _idle(values: dict[str, Any]) -> Iterator[Caution]:
 
 def _about_rows(sets: Sequence[TestSet]) -> Iterator[Caution]:
     yield from (caution for one in sets for caution in one.cautions)
-
-
-def _mismatches(named: Sequence[AdapterInfo | ModelInfo], model: ModelInfo | None) -> Iterator[Caution]:
-    for one in named:
-        if isinstance(one, AdapterInfo) and model is not None:
-            yield from (Caution(told) for told in check_adapter(one, model))
 
 
 def plan_line(prepared: PreparedEvaluation) -> str:

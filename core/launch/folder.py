@@ -7,6 +7,7 @@ it holds a workspace, somebody's home, a repository or the place where one stand
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterable
 from pathlib import Path
 
 from core.errors import RunError
@@ -49,9 +50,14 @@ def make_folder(run: RunDirectory, workspace: Workspace, *, overwrite: bool) -> 
         raise _unusable(run, error) from error
 
 
-def refuse_used(run: RunDirectory, *, overwrite: bool) -> None:
-    """Raises:
-    RunError: the folder cannot become this run's; names both ways out.
+def refuse_used(run: RunDirectory, *, overwrite: bool, needed: Iterable[Path] = ()) -> None:
+    """See to it that a folder can become this run's.
+
+    Args:
+        needed: what the run stands on; a folder that holds any of it is not emptied.
+
+    Raises:
+        RunError: it cannot; names both ways out.
     """
     path = inert_line(str(run.path))
     if run.path.exists() and not run.path.is_dir():
@@ -69,6 +75,10 @@ def refuse_used(run: RunDirectory, *, overwrite: bool) -> None:
             _("{path} holds files that no run wrote").format(path=path),
             _("choose another output_dir: overwrite_output_dir deletes runs alone"),
         )
+    held = next((held for held in needed if held.resolve().is_relative_to(run.path.resolve())), None)
+    if held is not None:
+        what = _("{path} holds what this run needs, and overwrite_output_dir would delete it: {needed}")
+        raise RunError(what.format(path=path, needed=inert_line(str(held))), _("choose another output_dir"))
 
 
 def clear_folder(run: RunDirectory, workspace: Workspace) -> None:

@@ -143,7 +143,8 @@ class _Preparation:
         findings.refuse(contradictions(values))
         findings.refuse(refusals(self._settings, self._machine))
         settings, cautions = findings.honest(self._machine)
-        run = findings.tried("output_dir", partial(self._folder, values))
+        needed = [*(one.path for one in adapters), *([model.path] if model is not None else [])]
+        run = findings.tried("output_dir", partial(self._folder, values, needed))
         checkpoint = self._checkpoint(run, values["resume_from_checkpoint"]) if run is not None else ""
         if findings.problems or model is None or run is None:
             raise ConfigError(findings.problems)
@@ -182,13 +183,13 @@ class _Preparation:
         choices = self._settings[DataOptions]
         return checked_rows(self._findings, sets, choices, self._workspace, names=names, against=against)
 
-    def _folder(self, values: dict[str, Any]) -> RunDirectory:
+    def _folder(self, values: dict[str, Any], needed: list[Path]) -> RunDirectory:
         given = values["output_dir"]
         if given is None:
             return RunDirectory(unused(self._workspace.runs / _name(values)))
         run = RunDirectory(run_folder(given, self._workspace))
         if not values["resume_from_checkpoint"]:
-            refuse_used(run, overwrite=values["overwrite_output_dir"])
+            refuse_used(run, overwrite=values["overwrite_output_dir"], needed=needed)
         return run
 
     def _checkpoint(self, run: RunDirectory, wanted: str | None) -> str:

@@ -182,3 +182,15 @@ def test_solved_questions_belong_to_choices_and_have_to_be_there(workspace: Work
     ]
     (alone,) = told(workspace, model_name_or_path="demo", n_shot=2, shot_dataset=shots)
     assert alone.startswith("n_shot: belongs to multiple choice, and no test set is that")
+
+
+def test_what_is_evaluated_is_never_overwritten(workspace: Workspace) -> None:
+    (workspace.runs / "zh" / "events.jsonl").write_text("")
+    for adapter in ("zh", "zh@200"):
+        (problem,) = told(workspace, adapter_name_or_path=adapter, output_dir="zh", overwrite_output_dir=True)
+        held = workspace.runs / "zh" / ("" if adapter == "zh" else "checkpoints/step-000200")
+        assert problem == (
+            f"output_dir: {workspace.runs / 'zh'} holds what this run needs, and overwrite_output_dir would delete it: "
+            f"{held} (choose another output_dir)"
+        )
+    assert (workspace.runs / "zh" / "adapter_config.json").is_file()

@@ -138,3 +138,10 @@ def test_what_does_not_count_is_told_before_the_start_and_kept(workspace: Worksp
     assert caution.message.startswith("dtype does not count: full trains every weight")
     assert caution.hint == "pure_bf16 holds all in bfloat16, bf16 computes in it"
     assert launch_of(found).cautions == (caution,)
+
+
+def test_an_adapter_that_is_trained_further_is_never_overwritten(workspace: Workspace) -> None:
+    make_adapter(workspace.runs / "zh", "demo")
+    (workspace.runs / "zh" / "events.jsonl").write_text("")
+    (problem,) = told(workspace, Machine(0), adapter_name_or_path="zh", output_dir="zh", overwrite_output_dir=True)
+    assert "holds what this run needs, and overwrite_output_dir would delete it" in problem
