@@ -92,7 +92,8 @@ def append_prediction(path: Path, *predictions: Prediction) -> None:
 def read_journal(path: Path) -> dict[tuple[int, int], Prediction]:
     """The answers of a journal by (row, repeat), in that order; of several for one the last counts."""
     follower = JournalFollower(path)
-    return dict(sorted(((row.row, row.repeat), row) for row in follower.poll()))
+    latest = {(row.row, row.repeat): row for row in follower.poll()}
+    return dict(sorted(latest.items()))
 
 
 class JournalFollower:

@@ -7,11 +7,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from core.chat.message import FinishReason
-from core.config.evaluation import EvaluatedModelOptions, PredictionOptions
+from core.config.evaluation import EvaluatedModelOptions, MetricOptions, PredictionOptions
 from core.config.load import Settings
 from core.engine.context import Prompt
 from core.engine.diary import Diary
 from core.engine.evaluating.answering import IsStopped, OnAnswer, Wanted, sampling_of, unanswered, with_text
+from core.engine.evaluating.likely import letter_shares, reference_losses
 from core.engine.evaluating.speaking import Speaking
 from core.engine.evaluating.test_set import TestRow
 from core.engine.predicting.predict import predict
@@ -89,6 +90,20 @@ class LoadedAnswerer:
         self._prompts.clear()
         self._near_ties = 0
         self._cut.clear()
+        if wanted and wanted[0][0].letters:
+            self._choose(wanted, on_answer, is_stopped)
+        else:
+            self._write(wanted, on_answer, is_stopped)
+
+    def _choose(self, wanted: Sequence[Wanted], on_answer: OnAnswer, is_stopped: IsStopped) -> None:
+        """Tell the letter that most likely comes next."""
+        rows = [row for row, repeat in wanted if self._prompt_or_error(row, repeat, 1, on_answer) is not None]
+        prompts = {row.number: self._prompts[row.number].ids for row in rows}
+        for row, choice in letter_shares(self.speaking, rows, prompts, is_stopped):
+            best = max(choice, key=lambda letter: choice[letter])
+            on_answer(replace(self._blank(row, 0), predict=best, finish_reason="stop", choice=choice))
+
+    def _write(self, wanted: Sequence[Wanted], on_answer: OnAnswer, is_stopped: IsStopped) -> None:
         options = self.settings[PredictionOptions]
         asked: dict[tuple[int, int], Wanted] = {}
         questions: list[Question] = []
@@ -144,7 +159,26 @@ class LoadedAnswerer:
 
     def judge(self, answers: Sequence[Prediction], rows: Sequence[TestRow], is_stopped: IsStopped) -> list[Prediction]:
         """See `Answerer`."""
-        return []
+        if not self.settings[MetricOptions].reference_loss:
+            return []
+        lacking = [answer for answer in answers if answer.loss is None and not answer.error]
+        asked = [rows[number] for number in dict.fromkeys(answer.row for answer in lacking)]
+        most = self.settings[PredictionOptions].max_new_tokens
+        found = {
+            one.key: one
+            for one in reference_losses(
+                self.speaking, asked, lambda row: self.speaking.prompt(row, most).dropped, is_stopped
+            )
+        }
+        without = len(asked) - len(found)
+        if without and not is_stopped():
+            told = "{count} reference answer has no place in the context, and no loss"
+            self._warn(plural(told, "{count} reference answers have no place in the context, and no loss", without))
+        return [
+            replace(answer, loss=found[answer.row].loss, label_tokens=found[answer.row].tokens)
+            for answer in lacking
+            if answer.row in found
+        ]
 
 
 def _method(folder: Path) -> str:

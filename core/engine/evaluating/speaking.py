@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from core.chat.message import Message
+from core.engine.batches.cut import ids_of
 from core.engine.chat_model import ChatModel
 from core.engine.context import Prompt
 from core.engine.evaluating.test_set import TestRow
@@ -74,11 +75,11 @@ class Speaking:
             enable_thinking=self.manner.thinks(self.enable_thinking),
             loss_mask=True,
         )
-        trained = rendering.trained
-        end = len(trained) - trained[::-1].index(True) if any(trained) else 0
-        start = end
-        while start and trained[start - 1]:
-            start -= 1
-        if not start or end > self.chat.base.context_length:
+        if not rendering.answers:
             return None
-        return Target(key, rendering.ids[:end], start, self.adapter)
+        answer = rendering.tokens_of(rendering.answers[-1])
+        end = answer.stop + len(self.manner.template.closing_ids)
+        ids = tuple(ids_of(self.manner.template, rendering)[:end])
+        if not 0 < answer.start < len(ids) <= self.chat.base.context_length:
+            return None
+        return Target(key, ids, answer.start, self.adapter)

@@ -125,12 +125,12 @@ def _shots(options: EvaluatedDataOptions, workspace: Workspace) -> tuple[Sequenc
     everything = options.model_copy(update={"max_samples": None})
     solved = [choice for choice, _place in open_choices(options.shot_dataset, everything, workspace).rows]
     shots = solved[: options.n_shot]
-    said = plural(
-        "{count} solved question stands before each", "{count} solved questions stand before each", len(shots)
-    )
-    note = f"{said}: {options.shot_dataset}"
+    many = plural("{count} solved question stands", "{count} solved questions stand", len(shots))
+    note = _("{many} before each, of {name}").format(many=many, name=options.shot_dataset)
     if len(shots) < options.n_shot:
         note += _(", which has no more; {wanted} were asked for").format(wanted=options.n_shot)
+    if options.shot_dataset in options.dataset:
+        return shots, (note, _("the solved questions are of the test set itself, with their answers"))
     return shots, (note,)
 
 
