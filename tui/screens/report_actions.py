@@ -12,8 +12,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from textual import work
+from textual import on, work
 from textual.screen import Screen
+from textual.widgets import Input
 
 from core.chat.export import append_to_dataset
 from core.chat.message import Message
@@ -209,7 +210,7 @@ class ReportActions(Screen[None]):
     @work
     async def _export(self, opened: OpenReport, order: Sequence[int], path: Path) -> None:
         ending = path.suffix.removeprefix(".").lower()
-        text = await asyncio.to_thread(export_text, opened, order, ending)
+        text = await asyncio.to_thread(export_text, opened, order, ending, self.workspace)
         self.remember(ending=ending)
         write_file(self, path, text)
 
@@ -217,7 +218,9 @@ class ReportActions(Screen[None]):
 class AskNote(AskText):
     """Asks for a note; an empty one is an answer too."""
 
-    def _submitted(self, event: Any) -> None:
+    @on(Input.Submitted)
+    def _noted(self, event: Input.Submitted) -> None:
+        event.prevent_default()
         self.dismiss(event.value.strip())
 
 

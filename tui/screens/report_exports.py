@@ -5,16 +5,22 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from core.report.export import export_rows
+from core.report.html import report_page
 from core.report.rows import OpenReport
+from core.workspace import Workspace
 
 _FORMATS: Mapping[str, str] = {"csv": "csv", "jsonl": "jsonl", "md": "markdown"}
-ENDINGS = tuple(_FORMATS)
+_PAGE = "html"
+ENDINGS = (*_FORMATS, _PAGE)
 
 
-def export_text(opened: OpenReport, order: Sequence[int], ending: str) -> str:
-    """The rows shown, in their order.
+def export_text(opened: OpenReport, order: Sequence[int], ending: str, workspace: Workspace) -> str:
+    """The rows shown, in their order; as a page for a browser beside everything else about the report.
 
     Args:
         ending: of `ENDINGS`.
+        workspace: where a page looks for the curves of the training.
     """
+    if ending == _PAGE:
+        return report_page(opened, workspace, order)
     return export_rows(opened, order, _FORMATS[ending])

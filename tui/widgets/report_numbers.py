@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from textual.content import Content
 
 from core.i18n import _
+from core.metrics import shown
 from core.metrics.metric import Artefact, Value
-from core.metrics.shown import described
 from core.untrusted import inert_line
 from tui.widgets.content_layout import wrapped
 from tui.widgets.report_columns import value_text
@@ -29,7 +29,7 @@ class MetricFace:
 
 def face_of(name: str) -> MetricFace:
     """A metric by its name; one that is not in the table is a number of somebody's own."""
-    known = described(name)
+    known = shown.described(name)
     return MetricFace(inert_line(known.title), known.unit == "percent", known.help)
 
 
@@ -67,11 +67,16 @@ def _number(name: str, value: Value, *, interval: bool) -> Content:
     )
 
 
+def _whole(name: str, value: Value) -> str:
+    ends = shown.interval_text(value, name)
+    return shown.number_text(value.value, name) + (f" [{ends}]" if ends else "")
+
+
 def numbers_content(values: Mapping[str, Value], width: int) -> Content:
     """All metrics, one a line: the value, its interval, its rows, and what it is."""
     faces = {name: face_of(name) for name in values}
     title_cells = max((Content(face.title).cell_length for face in faces.values()), default=0)
-    texts = {name: interval_text(value, percent=faces[name].percent) for name, value in values.items()}
+    texts = {name: _whole(name, value) for name, value in values.items()}
     text_cells = max(map(len, texts.values()), default=0)
     lines = []
     for name, value in values.items():

@@ -18,8 +18,8 @@ from tui.widgets.report_columns import value_text
 from tui.widgets.report_numbers import face_of
 from tui.widgets.report_sheet import LONGEST, Sheet, sheet_content
 
-_HARDLY_ALIKE = 0.15
-"""The share of the longer text below which marks would only make both hard to read."""
+_HARDLY_ALIKE = 0.3
+"""The share of the shorter text below which marks would only make both hard to read."""
 
 _TOLD_ELSEWHERE = (EXACT, "loss", "reward", "empty", "truncated")
 
@@ -93,7 +93,7 @@ def _alike(pieces: Sequence[Piece]) -> bool:
     shared = sum(len(piece.text) for piece in pieces if piece.kind == "same")
     removed = sum(len(piece.text) for piece in pieces if piece.kind == "removed")
     added = sum(len(piece.text) for piece in pieces if piece.kind == "added")
-    return shared >= _HARDLY_ALIKE * (shared + max(removed, added))
+    return shared >= _HARDLY_ALIKE * (shared + min(removed, added))
 
 
 def _right(opened: OpenReport, index: int) -> bool | None:
