@@ -20,7 +20,7 @@ Source: TypeAlias = Literal["default", "preset", "file", "typed"]
 Verb: TypeAlias = Literal["chat", "train", "eval"]
 
 PRESETS = Path(__file__).parent / "presets"
-_FIRST = ("quick_lora",)
+_FIRST = ("quick_lora", "exact")
 
 
 class SourceOptions(Section):
@@ -53,7 +53,8 @@ class EvaluationSourceOptions(SourceOptions):
     presets: ClassVar[Verb] = "eval"
 
     preset: Annotated[str | None, Shown("NAME")] = None
-    """Options that come with finetui: exact or sampled. A file and what is typed win over them."""
+    """Options that come with finetui: exact, sampled, telecom or introduction. A file and what is typed win over
+    them."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,14 +9,14 @@ from typing import Annotated, Any, ClassVar
 import pytest
 from pydantic import Field
 
-from core.config.data import DataOptions
+from core.config.evaluation import EVALUATION
 from core.config.fields import Section, describe, shown
 from core.config.files import read_pairs
 from core.config.generation import GenerationOptions
 from core.config.load import Origin, load
 from core.config.model import ModelOptions
 from core.config.save import as_yaml
-from core.config.sources import Preset, SourceOptions, TrainingSourceOptions, list_presets
+from core.config.sources import EvaluationSourceOptions, Preset, SourceOptions, TrainingSourceOptions, list_presets
 from core.config.training import TRAINING
 from core.errors import ConfigError
 
@@ -178,10 +178,17 @@ def test_every_value_survives_being_shown_and_read_again() -> None:
     assert load([GenerationOptions], values=texts)[GenerationOptions] == odd
 
 
-@pytest.mark.parametrize("preset", [*list_presets("chat"), *list_presets("train")], ids=lambda preset: preset.name)
+SECTIONS_OF = {
+    "chat": ALL,
+    "train": (*TRAINING, TrainingSourceOptions),
+    "eval": (*EVALUATION, EvaluationSourceOptions),
+}
+PRESETS = [preset for verb in ("chat", "train", "eval") for preset in list_presets(verb)]
+
+
+@pytest.mark.parametrize("preset", PRESETS, ids=lambda preset: preset.name)
 def test_the_presets_that_come_with_finetui_can_be_loaded_and_are_named_in_the_help(preset: Preset) -> None:
-    training = preset.path.parent.name == "train"
-    sections = (*TRAINING, TrainingSourceOptions) if training else ALL
+    sections = SECTIONS_OF[preset.path.parent.name]
     origins = load(sections, arguments=["--preset", preset.name]).origins
     given = {name for name, origin in origins.items() if origin.source == "preset"}
     assert given == {key for key, _value, _line in read_pairs(preset.path, preset.name)}
@@ -198,11 +205,11 @@ def test_presets_of_another_verb_are_none_of_this_one() -> None:
         load(ALL, arguments=["--preset", "quick_lora"])
 
 
-def test_training_presets_name_sets_and_columns_that_are_there() -> None:
+def test_presets_name_sets_and_columns_that_are_there() -> None:
     bundled = json.loads((ROOT / "data/dataset_info.json").read_bytes())
-    for preset in list_presets("train"):
-        data = load((*TRAINING, TrainingSourceOptions), arguments=["--preset", preset.name])[DataOptions]
-        assert set(data.dataset) <= set(bundled), preset.name
+    for preset in PRESETS:
+        values = load(SECTIONS_OF[preset.path.parent.name], arguments=["--preset", preset.name]).values()
+        assert set(values.get("dataset", ())) <= set(bundled), preset.name
 
 
 def test_what_is_saved_is_complete_tells_its_origins_and_reads_back_as_the_same(tmp_path: Path) -> None:
