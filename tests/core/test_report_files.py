@@ -202,7 +202,7 @@ def test_a_report_of_a_newer_finetui_is_refused_by_name(tmp_path: Path) -> None:
     with pytest.raises(ReportError, match=r"report\.json has schema 9; this finetui reads up to 1"):
         read_report(tmp_path)
     (tmp_path / "report.json").write_text('{"subject": 3}')
-    with pytest.raises(ReportError, match="missing|expected"):
+    with pytest.raises(ReportError, match=r"missing|expected"):
         read_report(tmp_path)
 
 
