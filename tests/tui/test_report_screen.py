@@ -499,7 +499,7 @@ async def test_the_chat_goes_on_from_what_was_asked(start_chat: Callable[..., An
         assert chat.texts(0) == ["一", "二"]
         assert chat.screen.conversation.system == "规则"
         assert not chat.screen.single_turn
-        await chat.until(lambda: chat.screen.input.has_focus, "the keyboard in the input")
+        await chat.until(lambda: "a draft" in chat.screen.input.sent, "the draft among what can be recalled")
         await chat.pilot.press("up")
         await chat.pilot.pause()
         assert chat.screen.input.text == "a draft"  # nothing that was typed is lost

@@ -40,7 +40,7 @@ class Speakers(MessageActions):
     async def models(self) -> list[ModelInfo]:
         """The models that there are now."""
         self.known_models = models = await asyncio.to_thread(list_models, self.workspace)
-        self.served = tuple(remembered_servers(self.workspace))
+        self.served = tuple(name for name, server in remembered_servers(self.workspace).items() if server.model)
         return models
 
     def start_with(self, models: list[ModelInfo]) -> None:
@@ -116,15 +116,13 @@ class Speakers(MessageActions):
         """Begin a conversation in which all of this was said already but the last question, which stands in the input,
         ready to be sent."""
         *before, question = asked
-        if self.input.text.strip():
-            self.input.remember(self.input.text)
-        self.input.text = question.content
+        draft, self.input.text = self.input.text, question.content
         columns = [Column(index, one.model, one.adapter, "") for index, one in enumerate(chosen[:MOST_COLUMNS])]
         if self.single_turn and any(message.role == "user" for message in before):
             self._set_turns(single=False)
-        self.run_worker(self._show_asked(columns, before))
+        self.run_worker(self._show_asked(columns, before, draft))
 
-    async def _show_asked(self, columns: list[Column], before: Sequence[Message]) -> None:
+    async def _show_asked(self, columns: list[Column], before: Sequence[Message], draft: str) -> None:
         system = "".join(message.content for message in before if message.role == "system")
         conversation = self.store.create(system=system, columns=columns)
         for column in columns:
@@ -132,6 +130,8 @@ class Speakers(MessageActions):
                 if message.role != "system":
                     conversation.append(message.role, message.content, column=column.index)
         await self.show(conversation)
+        if draft.strip():
+            self.input.remember(draft)  # up brings it back
         self.load(columns)
         self.input.focus()
 
