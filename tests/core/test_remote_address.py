@@ -18,7 +18,7 @@ from core.config.load import load
 from core.config.remote import RemoteOptions
 from core.errors import ConfigError, ServerError
 from core.serve.protocol import Sampling
-from core.serve.remembered import known_server, remember_server, remembered_servers
+from core.serve.remembered import known_server, remember_evaluated, remember_server, remembered_servers
 from core.serve.remote import RemoteQuestion, RemoteReply, ask_all, resolved, served_models
 from core.serve.remote_address import Server, is_served, parse_name, relay_command, server_of, shown_name
 from core.workspace import Workspace
@@ -90,6 +90,18 @@ def test_only_servers_that_were_asked_here_are_known(tmp_path: Path) -> None:
     remember_server(workspace, Server("http://two/v1", "b"))
     assert list(remembered_servers(workspace)) == ["http://one/v1#a", "http://two/v1#b"]
     assert known_server("http://one/v1 a", workspace).key_variable == "KEY_ONE"
+    assert known_server("http://one/v1#another", workspace) == Server("http://one/v1", "another", "KEY_ONE")
+    with pytest.raises(ServerError, match="no served model"):
+        known_server("http://one.evil/v1#a", workspace)
+
+
+def test_the_server_of_an_evaluation_can_be_asked_again(tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path)
+    nobody = load([RemoteOptions]).values()
+    remember_evaluated(workspace, nobody)
+    assert not workspace.state_file.exists()
+    remember_evaluated(workspace, {**nobody, "api_base": "http://one/v1/", "api_key_variable": "KEY_ONE"})
+    assert known_server("http://one/v1#m", workspace) == Server("http://one/v1", "m", "KEY_ONE")
 
 
 def test_a_hand_edited_memory_is_no_obstacle(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from core.config.fields import Section
 from core.config.load import Settings
 from core.config.sources import EvaluationSourceOptions
 from core.i18n import _
+from core.serve.remembered import remember_evaluated
 from core.untrusted import inert_line
 from core.workspace import find_workspace
 from tui.cli.console import print_json
@@ -31,6 +32,7 @@ def _evaluate(settings: Settings) -> int:
     if command.plan:
         _show_plan(prepared, as_json=command.json_records)
         return 0
+    remember_evaluated(workspace, prepared.values)
     return follow_or_leave(start_evaluation(prepared), workspace, command, prepared.cautions)
 
 

@@ -10,6 +10,7 @@ from core.errors import Problem
 from core.i18n import _, plural
 from core.launch.evaluation import PreparedEvaluation, prepare_evaluation, start_evaluation
 from core.runs.rundir import RunDirectory
+from core.serve.remembered import remember_evaluated
 from tui.evaluation_options import TEXTS, suggested
 from tui.screens.run_form import RunForm
 from tui.widgets.plan_pane import PlanPane
@@ -28,6 +29,7 @@ class EvaluationForm(RunForm[PreparedEvaluation]):
         return prepare_evaluation(settings, self.workspace)
 
     def started(self, prepared: PreparedEvaluation) -> RunDirectory:
+        remember_evaluated(self.workspace, prepared.values)
         return start_evaluation(prepared)
 
     async def look(self, prepared: PreparedEvaluation) -> None:
