@@ -15,7 +15,7 @@ from core.report.prediction import Prediction
 from core.runs.events import Answered, RunStarted
 from core.runs.follow import Follower
 from core.runs.rundir import RunDirectory
-from core.runs.told import clock
+from core.runs.told import answered_line
 
 _SECONDS_BETWEEN_WORDS = 0.5
 
@@ -103,15 +103,7 @@ class Progress:
         )
         self._told_at, self._told_done, self._told_tokens = now, self._answered, self._tokens
         self._diary.tell(event)
-        self._diary.say(_line(event, rate))
-
-
-def _line(event: Answered, rate: float) -> str:
-    shown = "".join(f", {name}: {value:.4g}" for name, value in event.metrics.items())
-    percent = 100 * event.done / max(event.total, 1)
-    failed = f", failed: {event.failed}" if event.failed else ""
-    speed = f"speed: {rate:.2f} rows/s, ETA: {clock(event.remaining)}"
-    return f"{event.part} {event.part_done}/{event.part_total} ( {percent:.2f}% ){failed}{shown}, {speed}"
+        self._diary.say(answered_line(event, rate))
 
 
 def earlier_times(run: RunDirectory) -> tuple[float, dict[str, float]]:

@@ -71,7 +71,7 @@ class LoadedModels:
 
     def _load(self, folder: Path) -> ChatModel:
         model = self._settings[EvaluatedModelOptions]
-        dtype = "float16" if model.fp16 else "bfloat16" if model.bf16 else model.dtype
+        dtype = model.number_format
         if model.fp16 and choose_device(model.device).type == "cpu":
             dtype = "float32"
             self._diary.warn(_("fp16 needs a GPU: the answers are computed in float32"), _("leave fp16 out"))
