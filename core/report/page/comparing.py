@@ -16,7 +16,7 @@ from core.report.page.markup import Child, Html, joined, section, table, tag
 from core.report.paired import Against, Delta
 from core.report.questions import question_text
 
-_ROWS = 30
+_ROWS, _MOST_ROWS = 30, 500
 _MOST_TEXT = 3_000
 _CHANGES: tuple[Change, ...] = ("improved", "regressed", "changed", "same")
 
@@ -55,22 +55,23 @@ def side_by_side(compared: Comparison) -> Html:
     return section(_("Numbers"), table(head, rows, "numbers"), note=_("★ the best; 95 % intervals below the values"))
 
 
-def differences(compared: Comparison) -> list[Html]:
-    """Each report against the first one."""
-    return [_against(compared, against) for against in compared.against]
+def differences(compared: Comparison, by: str) -> list[Html]:
+    """Each report against the first one; rows are counted by the metric `by`."""
+    return [_against(compared, against, by) for against in compared.against]
 
 
-def _against(compared: Comparison, against: Against) -> Html:
+def _against(compared: Comparison, against: Against, by: str) -> Html:
     name, baseline = compared.names[against.number], compared.names[0]
     head: list[Child] = [_("metric"), _("difference"), "", _("95 % interval"), "", _("improved"), _("regressed")]
     most = max((abs(end) for delta in against.deltas.values() for end in _ends(delta)), default=1.0)
     rows = [_delta_row(delta, most) for delta in against.deltas.values()]
-    counts = Counter(compared.changes(against.number)) if "exact_match" in compared.columns else None
-    told = ", ".join(f"{counts[change]} {change_word(change)}" for change in _CHANGES) if counts else ""
+    counts = Counter(compared.changes(against.number, by))
+    told = ", ".join(f"{counts[change]} {change_word(change)}" for change in _CHANGES)
+    tested = mcnemar_text(compared, against)
     return section(
         _("{name} against {baseline}").format(name=name, baseline=baseline),
-        tag("p", told) if told else None,
-        _mcnemar(compared, against),
+        tag("p", f"{heading(by)}: {told}"),
+        tag("p", tested, class_="muted") if tested else None,
         table(head, rows, "numbers"),
     )
 
@@ -119,37 +120,41 @@ def signed_interval(delta: Delta) -> str:
     return f"{signed(delta.low, delta.metric)} – {signed(delta.high, delta.metric)}"
 
 
-def _mcnemar(compared: Comparison, against: Against) -> Html | None:
+def mcnemar_text(compared: Comparison, against: Against) -> str:
+    """McNemar's test in words; empty where there is none."""
     test = against.mcnemar
     if test is None:
-        return None
+        return ""
     text = _("right in {baseline} alone: {fewer}; in {other} alone: {more}; p = {p} (McNemar, exact)")
     other = compared.names[against.number]
     told = {"baseline": compared.names[0], "fewer": test.only_baseline, "other": other, "more": test.only_other}
-    return tag("p", text.format(**told, p=f"{test.p:.3g}"), class_="muted")
+    return text.format(**told, p=f"{test.p:.3g}")
 
 
 # --- rows -----------------------------------------------------------------------------------------------------------
 
 
-def changed_rows(compared: Comparison) -> list[Html]:
-    """Rows that became better and worse, with what every model answered."""
-    if "exact_match" not in compared.columns:
-        return []
+def changed_rows(compared: Comparison, by: str) -> list[Html]:
+    """Rows that became better and worse by a metric, with what every model answered."""
     sections = []
     for against in compared.against:
-        changes = compared.changes(against.number)
+        changes = compared.changes(against.number, by)
         for change in ("improved", "regressed"):
             rows = [at for at, found in enumerate(changes) if found == change]
-            sections.append(_rows(compared, against, change, rows))
+            title = f"{compared.names[against.number]}: {change_word(change)}"
+            sections.append(_rows(compared, title, rows, _ROWS))
     return sections
 
 
-def _rows(compared: Comparison, against: Against, change: Change, rows: Sequence[int]) -> Html:
-    title = f"{compared.names[against.number]}: {change_word(change)}"
-    more = len(rows) - _ROWS
-    note = plural("{count} more row", "{count} more rows", more) if more > 0 else ""
-    return section(title, *(_row(compared, at) for at in rows[:_ROWS]), note=note)
+def chosen_rows(compared: Comparison, rows: Sequence[int]) -> Html:
+    """Rows that somebody chose, five hundred at most."""
+    return _rows(compared, plural("{count} row", "{count} rows", len(rows)), rows, _MOST_ROWS)
+
+
+def _rows(compared: Comparison, title: str, rows: Sequence[int], most: int) -> Html:
+    more = len(rows) - most
+    note = plural("{count} more is left out", "{count} more are left out", more) if more > 0 else ""
+    return section(title, *(_row(compared, at) for at in rows[:most]), note=note)
 
 
 def _row(compared: Comparison, position: int) -> Html:
