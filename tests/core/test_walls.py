@@ -23,7 +23,7 @@ ROOT = Path(__file__).parents[2]
 HEAVY = ("torch", "transformers", "peft", "accelerate", "numpy", "jieba", "nltk", "matplotlib", "safetensors")
 OPTIONS = (
     "core.config",
-    *(f"core.launch.{name}" for name in ("answering", "evaluation", "machine", "prepare", "training")),
+    *(f"core.launch.{name}" for name in ("answering", "evaluating", "evaluation", "machine", "prepare", "training")),
 )
 """Where options are declared or looked at; whoever imports these waits for pydantic."""
 CONFIG = {"pydantic", "pydantic_core", "annotated_types", "typing_extensions", "typing_inspection", "yaml", "_yaml"}
