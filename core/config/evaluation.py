@@ -249,6 +249,12 @@ EVALUATION: tuple[type[Section], ...] = (
 
 def contradictions(values: Mapping[str, Any]) -> Iterator[Problem]:
     """What is wrong between options of different sections that are each right; `Problem.where` is an option's name."""
+    judged = {"loss", "perplexity"} & set(values["metrics"])
+    if judged and not values["reference_loss"]:
+        what = _("{name} needs a second pass, over the reference answers").format(name=min(judged))
+        yield Problem("metrics", what, _("give reference_loss too"))
+    if "reward" in values["metrics"] and values["reward_model"] is None:
+        yield Problem("metrics", _("reward needs a reward model"), _("name it with reward_model"))
     if values["api_base"]:
         needs_weights = ("adapter_name_or_path", "include_base", "quantization_bit", "reference_loss", "reward_model")
         for name in (*needs_weights, "cutoff_len"):

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from core.config import foreign
+from core.config.evaluation import EVALUATION, PredictStageOptions
 from core.config.fields import describe
-from core.config.foreign import reason_against
+from core.config.foreign import is_one_of, reason_against
 from core.config.generation import GenerationOptions
 from core.config.load import load
 from core.config.model import ModelOptions
@@ -16,6 +17,7 @@ from core.config.training import TRAINING
 from core.errors import ConfigError
 
 CHAT = (ModelOptions, GenerationOptions)
+PREDICTION = (*EVALUATION, PredictStageOptions)
 
 # transformers 5.23, Seq2SeqTrainingArguments; and what LLaMA-Factory 0.9.5 and 0.6.1, ChatGLM-Efficient-Tuning and
 # THUDM's ptuning take in a supervised training.
@@ -67,8 +69,45 @@ def test_every_option_of_a_supervised_training_is_taken_or_refused_with_a_reason
     assert [key for key in asked if key not in known and not reason_against(key, tables)] == []
 
 
+def test_every_option_of_a_training_is_taken_or_refused_with_a_reason_in_a_prediction() -> None:
+    known = {name for spec in describe(*PREDICTION) for name in (spec.name, *spec.aliases)}
+    tables = [section.elsewhere for section in PREDICTION]
+    anyway = [name for section in PREDICTION for name in section.anyway]
+    asked = (OF_TRAINER + OF_FACTORY).split() + [spec.name for spec in describe(*TRAINING)]
+    told = {key: reason_against(key, tables) for key in asked if key not in known and not is_one_of(key, anyway)}
+    assert [key for key, reason in told.items() if not reason] == []
+    assert told["learning_rate"] == "nothing is trained here; leave it out"
+    assert told["lora_alpha"].startswith("it is stored with the adapter")
+    assert told["val_size"].startswith("every row of a test set is asked")
+
+
+def test_what_changes_no_answer_is_taken_whatever_its_value(tmp_path: Path) -> None:
+    file = tmp_path / "predict.yaml"
+    file.write_text("overwrite_cache: true\npreprocessing_num_workers: 16\ndataloader_num_workers: 4\nddp_timeout: 9\n")
+    assert load(PREDICTION, file=file).values() == load(PREDICTION).values()
+    with pytest.raises(ConfigError) as caught:
+        load(PREDICTION, arguments=("--stage", "dpo", "--report_to", "wandb", "--do_predict", "false", "--do_train"))
+    assert [problem.where for problem in caught.value.problems] == [
+        "--stage",
+        "--do_train",
+        "--do_predict",
+        "--report_to",
+    ]
+
+
+def test_two_names_of_one_option_are_not_both_taken_from_a_file(tmp_path: Path) -> None:
+    file = tmp_path / "predict.yaml"
+    file.write_text("dataset: a\neval_dataset: b\n")
+    with pytest.raises(ConfigError) as caught:
+        load(PREDICTION, file=file)
+    assert [str(problem) for problem in caught.value.problems] == [
+        f"{file}:2: eval_dataset: is another name of dataset, which is given already: {file}:1: dataset "
+        "(give one of the two)"
+    ]
+
+
 def test_no_reason_stands_against_an_option_that_there_is() -> None:
-    for sections in (TRAINING, CHAT):
+    for sections in (TRAINING, CHAT, PREDICTION):
         known = {name for spec in describe(*sections) for name in (spec.name, *spec.aliases)}
         assert known & {key for section in sections for key in section.elsewhere} == set()
 

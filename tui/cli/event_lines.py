@@ -98,6 +98,8 @@ class Teller:
     def _answers(self, event: Answered) -> str:
         """A line for every twentieth part of the answers, and one in half a minute where they are slow."""
         before, self.speed = self._answered, event.rows_per_second
+        if not event.part_done:
+            return ""
         step = max(1, event.total // _LINES_OF_ANSWERS)
         new = before is None or before.part != event.part or event.done // step > before.done // step
         if before is not None and not new and event.time - before.time < _MOST_SECONDS_SILENT:
