@@ -42,7 +42,7 @@ def write_part(
     **told: object,
 ) -> Report:
     """A finished part with everything that belongs to it; `told` are further fields of the report."""
-    subject = subject or Subject("base", "demo", dtype="float32", device="cpu")
+    subject = subject or Subject("demo", "demo", dtype="float32", device="cpu")
     data = EvaluatedSet(dataset, len(rows), sha256)
     scores = measure(rows, find_metrics(metrics), QUICK)
     config = {"max_new_tokens": 64, "temperature": 0.0, "dtype": "float32"}
@@ -99,7 +99,7 @@ def evaluation(
     folder: Path, rows: Sequence[Prediction], *, dataset: str = "exam", subject: Subject | None = None, **told: object
 ) -> ScriptedEvaluation:
     """A finished evaluation with one part."""
-    subject = subject or Subject("base", "demo", dtype="float32", device="cpu")
+    subject = subject or Subject("demo", "demo", dtype="float32", device="cpu")
     part = PlannedPart(f"{subject.name} · {dataset}", ".", subject.name, dataset, len(rows))
     run = ScriptedEvaluation(folder, [part], model=subject.model)
     run.start(alive=False)

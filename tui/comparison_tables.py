@@ -31,6 +31,8 @@ _MARKS: Mapping[Change, tuple[str, str]] = {
 }
 _SMALLEST = 0.001
 _CERTAIN = 0.05
+_ANSWERS = 60
+"""Cells for the answers of all models together, so that three of them stand beside their question on 120."""
 _CUT = 200
 """Characters of a text that a line can show at most."""
 
@@ -140,9 +142,12 @@ def rows_table(compared: Comparison, positions: Sequence[int], changes: Sequence
     """
     names = [inert_line(name) for name in compared.names]
     valued = by != EXACT
-    columns = [Column("#", right=True), Column(_("question"), most=40)]
+    columns = [Column("#", right=True), Column(_("question"), most=32)]
     columns += [Column(name, right=True, most=9) for name in names if valued]
-    columns += [Column(_("reference"), most=24), *(Column(name, most=30) for name in names)]
+    columns += [
+        Column(_("reference"), most=18),
+        *(Column(name, most=max(14, _ANSWERS // len(names))) for name in names),
+    ]
     shown = _Questions([compared.reports[0].predictions[numbers[0]].prompt for numbers in compared.rows])
     rows = [_row(compared, at, changes[at], by if valued else "", shown) for at in positions]
     return Table(tuple(columns), tuple(rows), fixed=2)

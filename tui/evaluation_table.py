@@ -16,7 +16,7 @@ from core.metrics.catalog import METRICS
 from core.metrics.metric import Value
 from core.metrics.shown import described, number_text
 from core.report.catalog import ReportSummary
-from core.report.report import EvaluatedSet, Report, Subject
+from core.report.report import Report
 from core.runs.state import RunState
 from core.untrusted import inert_line
 from tui.run_watcher import Watched
@@ -42,21 +42,27 @@ _STATE_STYLES: dict[RunState, str] = {
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """A report, or one that is to be: of a run that has not said yet what it will consist of, the run alone."""
+    """A report, or one that is to be, with what its evaluation tells now."""
 
-    key: Path
-    """Its folder."""
-    name: str
+    summary: ReportSummary
     report: Report
     state: RunState
-    time: float = 0.0
-    summary: ReportSummary | None = None
     watched: Watched | None = None
     """The evaluation that it belongs to, where the watcher knows it."""
     done: int = 0
     """Answers so far, while it goes on."""
     partial: Mapping[str, float] | None = None
     """Its numbers so far."""
+
+    @property
+    def key(self) -> Path:
+        """Its folder."""
+        return self.summary.folder
+
+    @property
+    def name(self) -> str:
+        """What one types to mean it."""
+        return self.summary.name
 
     @property
     def running(self) -> bool:
@@ -85,32 +91,24 @@ class Listed:
 
 
 def listed(summaries: Iterable[ReportSummary], evaluations: Mapping[Path, Watched]) -> list[Listed]:
-    """All rows: reports with what their runs tell now, and runs that have no part yet."""
-    rows = [_of_summary(each, evaluations.get(each.run.path) if each.run else None) for each in summaries]
-    known = {row.watched.run.path for row in rows if row.watched is not None}
-    return [*rows, *(_of_run(path, watched) for path, watched in evaluations.items() if path not in known)]
+    """All rows: reports with what their runs tell now."""
+    return [_listed(each, evaluations.get(each.run.path) if each.run else None) for each in summaries]
 
 
-def _of_summary(summary: ReportSummary, watched: Watched | None) -> Listed:
+def _listed(summary: ReportSummary, watched: Watched | None) -> Listed:
     state = summary.state
     if watched is not None and not (summary.scored and summary.report.complete):
         state = watched.state
     report = summary.report
     if watched is not None and not report.subject.model:  # before its first answer a part knows names alone
         report = replace(report, subject=replace(report.subject, model=watched.summary.model))
-    row = Listed(summary.folder, summary.name, report, state, summary.time, summary, watched)
+    row = Listed(summary, report, state, watched)
     answered = watched.history.answered if watched is not None and watched.history is not None else None
     if answered is None or summary.part is None or not row.running:
         return row
     if answered.part == summary.part.name:
         return replace(row, done=answered.part_done, partial=answered.metrics)
     return row
-
-
-def _of_run(path: Path, watched: Watched) -> Listed:
-    summary = watched.summary
-    report = Report(Subject(watched.name, summary.model), EvaluatedSet(summary.dataset, 0), complete=False)
-    return Listed(path, watched.name, report, watched.state, summary.launched, None, watched)
 
 
 # --- order ------------------------------------------------------------------------------------------------------
@@ -128,7 +126,7 @@ def ordered(rows: Sequence[Listed], order: Order, words: Sequence[str] = ()) -> 
     """The rows that have all the words; those that go on first."""
     found = [row for row in rows if _has(row, words)]
     if order.by in NAMES and order.by != "n":
-        found.sort(key=lambda row: (_text(row, order.by).casefold(), -row.time), reverse=order.turned)
+        found.sort(key=lambda row: (_text(row, order.by).casefold(), -row.summary.time), reverse=order.turned)
     else:
         found.sort(key=lambda row: _rank(row, order))
     return sorted(found, key=lambda row: not row.running)
@@ -139,7 +137,7 @@ def _rank(row: Listed, order: Order) -> tuple[bool, float, str]:
     if order.by == "n":
         value: float | None = row.report.data.rows
     else:
-        value = row.value(order.by) if order.by else row.time
+        value = row.value(order.by) if order.by else row.summary.time
     if value is None or math.isnan(value):
         return True, 0.0, row.name
     lowest_first = bool(order.by) and order.by != "n" and described(order.by).better == "lower"

@@ -22,11 +22,11 @@ from textual.widgets import ContentSwitcher, Input, Static
 from core.errors import FinetuiError
 from core.i18n import _, plural
 from core.report.compare import Change, Comparison, compare
+from core.report.compare_export import export_comparison
 from core.report.rows import EXACT, open_report
 from core.untrusted import inert, inert_line
 from core.workspace import Workspace
 from tui.actions import bindings
-from tui.comparison_export import ENDINGS, comparison_text
 from tui.comparison_tables import CHANGES, counts, found, mcnemar_text, numbers_table, rows_table, summary_text
 from tui.evaluation_table import heading
 from tui.screens.choose import ChooseWord
@@ -39,7 +39,9 @@ from tui.widgets.inert_inputs import InertInput
 from tui.widgets.status_bar import SharedStatusBar
 from tui.widgets.table_rows import TableRows
 
-_WIDE, _HIGH = 60, 30
+_HIGH = 30
+_FORMATS = {"md": "markdown", "html": "html", "csv": "csv", "jsonl": "jsonl"}
+"""By a file's ending."""
 
 
 class CompareScreen(Screen[None]):
@@ -53,8 +55,7 @@ class CompareScreen(Screen[None]):
     AUTO_FOCUS = ""
     SCOPES: ClassVar[tuple[str, ...]] = ("compare",)
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("compare"), Binding("escape", "back", _("Back"), show=False)]
-    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (_WIDE, "-wide")]  # noqa: RUF012  Textual declares no class variable
-    VERTICAL_BREAKPOINTS = [(0, "-low"), (_HIGH, "-high")]  # noqa: RUF012
+    VERTICAL_BREAKPOINTS = [(0, "-low"), (_HIGH, "-high")]  # noqa: RUF012  Textual declares no class variable
     DEFAULT_CSS = """
     CompareScreen ContentSwitcher { height: 1fr; }
     CompareScreen #compare-tabs { color: $text-muted; }
@@ -333,8 +334,7 @@ class CompareScreen(Screen[None]):
         def named(name: str | None) -> None:
             if name:
                 path = self.workspace.root / Path(name).expanduser()
-                ending = path.suffix.removeprefix(".").lower()
-                text = comparison_text(compared, self._positions, self._changes, self._by, ending)
-                write_file(self, path, text)
+                form = _FORMATS[path.suffix.removeprefix(".").lower()]
+                write_file(self, path, export_comparison(compared, form, self._positions))
 
-        self.app.push_screen(ExportDialog(len(self._positions), "comparison.md", ENDINGS), named)
+        self.app.push_screen(ExportDialog(len(self._positions), "comparison.md", tuple(_FORMATS)), named)

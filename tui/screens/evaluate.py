@@ -185,6 +185,8 @@ class EvaluateScreen(EvaluateActions):
 
     def _draw(self) -> None:
         self._draw_timer, self._drawn_at = None, time.monotonic()
+        if not self._listed_once:
+            return
         words = self.query_one("#evaluate-filter", Input).value.casefold().split()
         self._rows = listed(self._summaries, self.watcher.evaluations)
         self._shown = ordered(self._rows, self._order, words)

@@ -7,10 +7,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from textual import work
+
 from core.i18n import _, plural
+from core.report.catalog import holds_answers
 from core.report.export import export_reports
+from core.report.html import write_html
 from core.runs.events import CheckpointSaved
-from core.untrusted import inert_line
+from core.untrusted import inert, inert_line
 from tui import clipboard
 from tui.evaluation_table import Listed
 from tui.run_watcher import Watched
@@ -71,9 +75,9 @@ class EvaluateActions(RunActions):
         row = self.row
         if row is None:
             return
-        if row.summary is None or row.summary.problem:
-            if row.summary is not None:
-                self.tell(row.summary.problem.replace("{", "{{").replace("}", "}}"), severity="warning")
+        if row.summary.problem:
+            self.notify(inert(row.summary.problem), severity="error", markup=False)
+        if row.summary.problem or not holds_answers(row.key):
             self.action_run_page("log")
             return
         from tui.screens.report import ReportScreen
@@ -148,7 +152,7 @@ class EvaluateActions(RunActions):
 
     def action_export_table(self) -> None:
         """Write the table as it is shown into a file."""
-        summaries = [row.summary for row in self.shown_rows if row.summary is not None]
+        summaries = [row.summary for row in self.shown_rows]
         if not summaries:
             self.tell(_("There is no report to write."), severity="warning")
             return
@@ -161,5 +165,12 @@ class EvaluateActions(RunActions):
 
         self.app.push_screen(ExportDialog(len(summaries), "reports.csv", tuple(_FORMATS)), named)
 
-    def _written(self, path: Path) -> None:
+    @work
+    async def action_html(self) -> None:
+        """A page with everything, beside the report."""
+        row = self.row
+        if row is None or not row.scored:
+            self.tell(_("There is no number yet to be written down."), severity="warning")
+            return
+        path = await asyncio.to_thread(write_html, row.key, self.workspace)
         self.notify(_("Written: {path}").format(path=inert_line(str(path))), markup=False, timeout=12)

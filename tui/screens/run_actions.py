@@ -136,6 +136,8 @@ class RunActions(Screen[None]):
             return
         if watched.state == "finished" and checkpoint is None:
             told = _("{name} has done all its steps. c makes a longer one of it; 4, then r goes on from a checkpoint.")
+            if watched.evaluates:
+                told = _("{name} has all its answers.")
             self.tell(told, name=watched.name, severity="warning")
             return
         name = Path(checkpoint.path).name if checkpoint is not None and checkpoint.path != "." else None

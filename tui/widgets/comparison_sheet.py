@@ -15,6 +15,7 @@ from core.report.compare import Comparison
 from core.report.difference import difference
 from core.report.prediction import Prediction
 from core.report.questions import question_text
+from core.report.rows import EXACT
 from core.untrusted import inert, inert_line
 from tui.widgets.content_layout import beside, fitted, wrapped
 from tui.widgets.diff_view import answer_content
@@ -98,7 +99,7 @@ def _answer(compared: Comparison, at: int, number: int, by: str) -> tuple[Conten
     value = compared.columns[by][number][at]
     right = prediction.predict == prediction.label and not prediction.error
     mark, style = ("✓", "$text-success") if right else ("✗", "$text-error")
-    facts = [number_text(value, by)] if value is not None else []
+    facts = [number_text(value, by)] if value is not None and by != EXACT else []
     if prediction.finish_reason == "length":
         facts.append(_("cut off"))
     return _title(f"{mark} {inert_line(compared.names[number])}", style, *facts), _text(prediction)

@@ -17,10 +17,15 @@ from tui.widgets.run_rows import MARKS, STAGES, STATES
 
 def report_facts(row: Listed, width: int, lines: int) -> Content:
     """At most so many lines about a report, the most important first."""
-    told = [_head(row), *_problems(row)]
+    told, cautions = [_head(row), *_problems(row)], []
     if row.scored:
-        told += [_numbers(row.report), *_cautions(row.report), _made_by(row.report)]
-    return Content("\n").join(line.truncate(max(1, width), ellipsis=True) for line in told[:lines])
+        told += [_numbers(row.report), _made_by(row.report)]
+        cautions = list(_cautions(row.report))
+    room = max(0, lines - len(told))
+    if len(cautions) > room > 0:
+        more = plural("and {count} more, in the report", "and {count} more, in the report", len(cautions) - room + 1)
+        cautions[room - 1 :] = [Content.styled(more, "$muted")]
+    return Content("\n").join(line.truncate(max(1, width), ellipsis=True) for line in (*told, *cautions)[:lines])
 
 
 def _head(row: Listed) -> Content:
@@ -42,7 +47,7 @@ def _head(row: Listed) -> Content:
 
 def _problems(row: Listed) -> Iterator[Content]:
     summary, watched = row.summary, row.watched
-    if summary is not None and summary.problem:
+    if summary.problem:
         yield Content.styled(inert_line(summary.problem), "$text-error")
     if watched is not None and row.state == "failed" and watched.summary.error:
         yield Content.styled(inert_line(watched.summary.error), "$text-error")
