@@ -5,7 +5,19 @@ from __future__ import annotations
 import subprocess
 import sys
 
-ALL = ("commands", "listing", "data", "tokens", "first_frame", "idle", "transcript", "streaming", "decode", "train")
+ALL = (
+    "commands",
+    "listing",
+    "data",
+    "tokens",
+    "first_frame",
+    "idle",
+    "transcript",
+    "streaming",
+    "decode",
+    "train",
+    "score",
+)
 
 
 def main() -> None:

@@ -113,7 +113,8 @@ def _short_labels(pairs: Sequence[Pair], values: Mapping[str, Value]) -> Iterato
 def _one_word_labels(pairs: Sequence[Pair], values: Mapping[str, Value]) -> Iterator[Artefact]:
     if "rouge-2" not in values:
         return
-    labels = Counter(pair.label for pair in pairs if len(pair.label) <= _ONE_WORD)
+    # others have signs between their words, and cutting is what costs
+    labels = Counter(pair.label for pair in pairs if len(pair.label) <= _ONE_WORD and pair.label.strip().isalnum())
     single = sum(count for label, count in labels.items() if _is_word(label))
     if single:
         text = _("{those} of {rows} labels are one word: ROUGE-2 of a right answer is then 0")
