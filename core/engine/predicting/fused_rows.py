@@ -42,7 +42,7 @@ class FusedRows:
         self, model: FusedModel, adapter: str | None, places: int, step_tokens: int, prefix: Sequence[int]
     ) -> None:
         self._model, self._adapter = model, adapter
-        self._places, self._step_tokens = places, step_tokens
+        self.places, self._step_tokens = places, step_tokens
         self._prefix, self._prefix_row = list(prefix), model.new_row()
         self._slots: Slots | None = None
         self._written: list[Writing] = []
@@ -55,7 +55,7 @@ class FusedRows:
 
     @property
     def has_place(self) -> bool:
-        return len(self._written) + len(self._readings) < self._places
+        return len(self._written) + len(self._readings) < self.places
 
     def join(self, writing: Writing) -> None:
         self._readings.append(_Reading(writing, writing.unread[len(self._prefix) :]))
@@ -148,9 +148,9 @@ class FusedRows:
         else:
             self._readings = [one for one in self._readings if one.writing is not writing]
 
-    def shrink(self, places: int) -> list[Writing]:
-        """See `Rows.shrink`. Who has not begun leaves first."""
-        self._places = places
+    def resize(self, places: int) -> list[Writing]:
+        """See `Rows.resize`. Who has not begun leaves first."""
+        self.places = places
         gone = list(self.writings)[places:]
         self._readings = self._readings[: max(0, places - len(self._written))]
         del self._written[places:]

@@ -65,6 +65,7 @@ class _Pass:
         writings = [Writing(question, base.context_length, base.tokenizer.decode) for question in questions]
         self._queue = deque(sorted(self._answerable(writings), key=lambda one: len(one.question.ids), reverse=True))
         self._rows: Rows = open_rows(chat, adapter, list(self._queue), batch_size)
+        self._places = self._rows.places
 
     def _answerable(self, writings: Sequence[Writing]) -> list[Writing]:
         for writing in writings:
@@ -99,8 +100,9 @@ class _Pass:
         if count == 1:
             (writing,) = self._rows.writings
             self._end(writing, writing.failed(_("out of memory: {error}").format(error=message)))
+            self._rows.resize(self._places)  # those that follow are shorter
             return
-        self._queue.extendleft(reversed(self._rows.shrink(count // 2)))
+        self._queue.extendleft(reversed(self._rows.resize(count // 2)))
         rows = plural("{count} row answers", "{count} rows answer", count // 2)
         self._on_warning(_("the batch did not fit into memory; from now on {rows} at once").format(rows=rows))
 

@@ -11,7 +11,7 @@ from core.engine.chat_model import ChatModel
 from core.engine.predicting.writing import Writing
 from core.hardware import memory
 
-_MOST_ROWS = {"cpu": 64}
+_MOST_ROWS = {"cpu": 96}
 _MOST_ROWS_ELSEWHERE = 256
 """Larger batches hardly gain: on a CPU the weights' products run at full speed from a hundred tokens a step on, which
 rows and the prompts read beside them make up."""

@@ -22,6 +22,10 @@ class Rows(Protocol):
         """Those that have a place now."""
 
     @property
+    def places(self) -> int:
+        """For how many rows there is room at most."""
+
+    @property
     def has_place(self) -> bool: ...
 
     def join(self, writing: Writing) -> None:
@@ -36,8 +40,8 @@ class Rows(Protocol):
 
     def leave(self, writing: Writing) -> None: ...
 
-    def shrink(self, places: int) -> list[Writing]:
-        """Keep so many places only. Returns who has none any more; they may join again later."""
+    def resize(self, places: int) -> list[Writing]:
+        """Have so many places. Returns who has none any more; they may join again later."""
 
 
 def open_rows(chat: ChatModel, adapter: str | None, writings: Sequence[Writing], batch_size: int | None) -> Rows:

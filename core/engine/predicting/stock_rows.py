@@ -21,7 +21,7 @@ class StockRows:
 
     def __init__(self, model: StockModel, adapter: str | None, places: int, step_tokens: int) -> None:
         self._model, self._adapter = model, adapter
-        self._places, self._step_tokens = places, step_tokens
+        self.places, self._step_tokens = places, step_tokens
         self._writings: list[Writing] = []
         self._cache: Any = None
         """None: nothing has been read."""
@@ -35,7 +35,7 @@ class StockRows:
 
     @property
     def has_place(self) -> bool:
-        return self._cache is None and len(self._writings) < self._places
+        return self._cache is None and len(self._writings) < self.places
 
     def join(self, writing: Writing) -> None:
         self._writings.append(writing)
@@ -73,8 +73,8 @@ class StockRows:
             self._cache.batch_select_indices(others)
             self._ids, self._seen = self._ids[others], self._seen[others]
 
-    def shrink(self, places: int) -> list[Writing]:
-        """See `Rows.shrink`. Who stays begins anew: in the middle of a step the cache may be half written."""
-        self._places, self._cache = places, None
+    def resize(self, places: int) -> list[Writing]:
+        """See `Rows.resize`. Who stays begins anew: in the middle of a step the cache may be half written."""
+        self.places, self._cache = places, None
         gone, self._writings = self._writings[places:], self._writings[:places]
         return gone
