@@ -24,6 +24,7 @@ from core.report.review import ReviewBook
 from core.report.store import write_parts, write_report
 from core.workspace import Workspace, load_state
 from hostile import SHORT, dangers
+from scripted_runs import ScriptedRun
 from tui.messages import ComparisonChosen
 from tui.screens.report import ReportScreen
 from tui.screens.report_dialogs import AddRow, ExportDialog
@@ -446,13 +447,17 @@ async def test_twenty_thousand_rows(start: Start, chat_workspace: Workspace) -> 
 
 async def test_rows_of_an_evaluation_that_goes_on_come_in(start: Start, chat_workspace: Workspace) -> None:
     target = chat_workspace.runs / "live"
-    target.mkdir(parents=True)
+    run = ScriptedRun(target)
     files = PartFiles(target)
     write_parts(target, [PlannedPart("tuned · " + SET, ".", "tuned", SET, 6)])
     made = rows()
     append_prediction(files.journal, made[4], made[1])
     async with start(target=target) as review:
-        assert "being answered: 2 of 6" in str(review.screen.query_one(HeadLines).content)
+        assert "! ended early: 2 of 6" in str(review.screen.query_one(HeadLines).content)  # nobody answers
+        run.start()
+        review.screen._look_again()
+        going_on = "● being answered: 2 of 6"
+        await review.until(lambda: going_on in str(review.screen.query_one(HeadLines).content), "that it goes on")
         here = review.row
         append_prediction(files.journal, made[0], made[5])
         review.screen._look_again()

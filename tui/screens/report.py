@@ -24,10 +24,12 @@ from textual.widgets import ContentSwitcher, Input, OptionList, Static
 from core.errors import FinetuiError, UsageError
 from core.i18n import _
 from core.report.asked import AskedRows
+from core.report.course import run_state
 from core.report.figures import heading
 from core.report.filters import parse_filter
 from core.report.order import WORST, Order, falls, ordered
 from core.report.rows import OpenReport, open_report, refreshed
+from core.runs.state import is_active
 from core.untrusted import inert_line
 from core.workspace import Workspace
 from tui.actions import bindings
@@ -100,6 +102,7 @@ class ReportScreen(ReportActions):
         self._filter = ""
         self._order = Order()
         self._unfolded = self._together = False
+        self._goes_on = False
 
     def compose(self) -> ComposeResult:
         yield HeadLines()
@@ -151,7 +154,7 @@ class ReportScreen(ReportActions):
     async def _open(self) -> None:
         """Read the report, then look for its questions in their data set."""
         try:
-            opened = await asyncio.to_thread(open_report, self.folder)
+            opened, self._goes_on = await asyncio.to_thread(_opened, self.folder)
         except FinetuiError as error:
             self._tell_nothing(f"{error.message}\n\n{error.hint}")
             return
@@ -170,12 +173,15 @@ class ReportScreen(ReportActions):
     async def _refresh(self, opened: OpenReport) -> None:
         """Take in what was answered since; the cursor stays on its answer."""
         try:
-            renewed = await asyncio.to_thread(refreshed, opened)
+            renewed, goes_on = await asyncio.to_thread(_renewed, opened)
         except FinetuiError as error:  # it is being put in its place
             self.log(str(error))
             return
+        changed, self._goes_on = goes_on != self._goes_on, goes_on
         if renewed is not opened:
             self._take(renewed)
+        elif changed:
+            self._tell_rows()
 
     def _take(self, opened: OpenReport) -> None:
         here = self.row
@@ -220,7 +226,7 @@ class ReportScreen(ReportActions):
         opened = self.opened
         if opened is None:
             return
-        self.query_one(HeadLines).show(opened, len(self._shown))
+        self.query_one(HeadLines).show(opened, len(self._shown), goes_on=self._goes_on)
         none = self.query_one("#report-none", Static)
         none.display = not self._shown and self._page == "rows"
         self.query_one(ContentSwitcher).display = not none.display
@@ -430,6 +436,22 @@ class ReportScreen(ReportActions):
             keys = [_("enter the row"), *keys]
         line = Content("  ").join(map(Content, [*keys, _("esc back"), _("F1 all keys")]))
         self.query_one("#report-keys", FittedLine).drawn = lambda _width: line
+
+
+def _opened(folder: Path) -> tuple[OpenReport, bool]:
+    """A report, and whether somebody is still answering."""
+    opened = open_report(folder)
+    return opened, _goes_on(opened)
+
+
+def _renewed(opened: OpenReport) -> tuple[OpenReport, bool]:
+    renewed = refreshed(opened)
+    return renewed, _goes_on(renewed)
+
+
+def _goes_on(opened: OpenReport) -> bool:
+    state = run_state(opened.folder) if opened.live else None
+    return state is not None and is_active(state)
 
 
 def _number_of(opened: OpenReport, row: int, repeat: int) -> int | None:

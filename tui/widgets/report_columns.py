@@ -162,8 +162,9 @@ class ColumnLayout:
         table = self.table
         end = len(prompt) - len(table.ending) if table.ending and prompt.endswith(table.ending) else len(prompt)
         start = len(table.opening) if table.opening and prompt.startswith(table.opening) else 0
-        text = prompt[start:end] if start < end else prompt
-        return ("…" if start else "") + question_text(text)
+        whole = question_text(prompt[:end])
+        own = question_text(prompt[start:end])
+        return f"…{own}" if own and own != whole and whole.endswith(own) else whole
 
 
 def shared_ends(texts: Sequence[str], least: int = 8) -> tuple[str, str]:

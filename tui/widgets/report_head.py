@@ -12,6 +12,7 @@ from core.i18n import _, plural
 from core.report.report import Report
 from core.report.rows import OpenReport
 from core.untrusted import inert_line
+from tui.widgets.report_columns import VERDICT_MARKS
 from tui.widgets.report_numbers import artefacts_content, artefacts_line, numbers_content, numbers_lines
 
 _HIGH = 30
@@ -27,12 +28,16 @@ class HeadLines(Static):
 
     def __init__(self) -> None:
         super().__init__(Content(_("reading…")))
-        self._told: tuple[OpenReport, int] | None = None
+        self._told: tuple[OpenReport, int, bool] | None = None
         self._unfolded = False
 
-    def show(self, opened: OpenReport, shown: int) -> None:
-        """Show a report of which so many rows are listed."""
-        self._told = opened, shown
+    def show(self, opened: OpenReport, shown: int, *, goes_on: bool) -> None:
+        """Show a report of which so many rows are listed.
+
+        Args:
+            goes_on: whether somebody is still answering.
+        """
+        self._told = opened, shown, goes_on
         self._draw()
 
     def unfold(self) -> None:
@@ -48,16 +53,18 @@ class HeadLines(Static):
             return
         most = 2 if self.app.size.height >= _HIGH else 1
         width = max(20, self.size.width - 2)
-        drawn = head_content(*self._told, width, unfolded=self._unfolded, most=most)
+        opened, shown, goes_on = self._told
+        who = who_content(opened, shown, width, goes_on=goes_on)
+        drawn = head_content(opened, who, width, unfolded=self._unfolded, most=most)
         if drawn != self.content:
             self.update(drawn)
 
 
-def head_content(opened: OpenReport, shown: int, width: int, *, unfolded: bool, most: int) -> Content:
+def head_content(opened: OpenReport, who: Content, width: int, *, unfolded: bool, most: int) -> Content:
     """The lines for so many cells, numbers in at most `most` of them."""
     report = opened.report
     told = head_facts(report, opened.notes)
-    lines = [who_content(opened, shown, width)]
+    lines = [who]
     if unfolded:
         lines += [numbers_content(report.values, width), artefacts_content(report.artefacts, told, width)]
     else:
@@ -65,25 +72,26 @@ def head_content(opened: OpenReport, shown: int, width: int, *, unfolded: bool, 
     return Content("\n").join(line for line in lines if line.plain)
 
 
-def who_content(opened: OpenReport, shown: int, width: int) -> Content:
+def who_content(opened: OpenReport, shown: int, width: int, *, goes_on: bool) -> Content:
     """Who answered what, and how many rows are shown."""
     report = opened.report
     rows = len(opened)
     answers = plural("{count:,} answer", "{count:,} answers", rows)
     count = answers if shown == rows else _("{shown:,} of {answers}").format(shown=shown, answers=answers)
-    facts = [count, *state_facts(opened)]
+    facts = [count, *state_facts(opened, goes_on=goes_on)]
     name = Content.assemble((inert_line(report.subject.name), "bold"), (" · ", "$muted"), inert_line(report.data.name))
     line = Content.assemble(name, "   ", (" · ".join(facts), "$muted"))
     return line.truncate(max(1, width), ellipsis=True)
 
 
-def state_facts(opened: OpenReport) -> list[str]:
+def state_facts(opened: OpenReport, *, goes_on: bool) -> list[str]:
     """What is special about the answers as a whole."""
     report = opened.report
     facts = []
     if opened.live:
         planned = max(report.data.rows, len(opened))
-        facts.append(_("● being answered: {done:,} of {rows:,}").format(done=len(opened), rows=planned))
+        told = _("● being answered: {done:,} of {rows:,}") if goes_on else _("! ended early: {done:,} of {rows:,}")
+        facts.append(told.format(done=len(opened), rows=planned))
     if report.repeats > 1:
         facts.append(_("{n} answers a question").format(n=report.repeats))
     for count, what in ((report.failed, _("failed")), (report.empty, _("empty")), (report.truncated, _("cut"))):
@@ -91,9 +99,11 @@ def state_facts(opened: OpenReport) -> list[str]:
             facts.append(f"{count:,} {what}")
     if report.subject.dtype:
         facts.append(inert_line(report.subject.dtype))
-    reviewed = len(opened.review)
-    if reviewed:
-        facts.append(_("{count} reviewed").format(count=reviewed))
+    if len(opened.review):
+        counts = opened.review.counts()
+        verdicts = " ".join(f"{VERDICT_MARKS[verdict]}{count}" for verdict, count in counts.items() if count)
+        reviewed = _("{count} reviewed").format(count=len(opened.review))
+        facts.append(f"{reviewed} {verdicts}".rstrip())
     return facts
 
 
