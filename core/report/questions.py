@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import re
 
-_SPECIAL = re.compile(r"<\|[^<>|\n]{1,40}\|>|</?s>|<bos>|<eos>|<(?:start|end)_of_turn>|\[/?INST\]|\[g?MASK\]|<sop>")
+_SPECIAL = re.compile(
+    r"<\|[^<>|\n]{1,40}\|>|</?s>|<bos>|<eos>|<(?:start|end)_of_turn>|</?(?:user|assistant|system)>"
+    r"|\[/?INST\]|\[g?MASK\]|<sop>"
+)
 _ROLE = re.compile(r"\s*(?:user|human|assistant|model|system|问|答)\s*[:：]?\s*(?:\n|$)", re.IGNORECASE)
 _SAID = re.compile(r"(?:^|\n)\s*(?:human|user|问)\s*[:：]\s?", re.IGNORECASE)
 _ANSWERS = re.compile(r"\n?\s*(?:assistant|答)\s*[:：]\s*$", re.IGNORECASE)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
@@ -13,12 +14,16 @@ from core.i18n import _, plural
 from core.metrics.metric import Measuring
 from core.report.catalog import find_reports
 from core.report.compare import Comparison, compare
+from core.report.compare_export import export_comparison
 from core.report.rows import open_report
 from core.untrusted import inert_line
 from core.workspace import find_workspace
 from tui.cli.compare_tables import comparison_lines, comparison_record, row_lines, row_record
 from tui.cli.console import Progress, note, print_json
 from tui.cli.options import OptionsVerb
+from tui.cli.report import write_output
+
+_FORMS = {".html": "html", ".md": "markdown", ".csv": "csv", ".jsonl": "jsonl"}
 
 
 class CompareOptions(Section):
@@ -41,6 +46,9 @@ class CompareOptions(Section):
     against: Annotated[int, Field(ge=1), Shown("N")] = 1
     """Of several reports, the one that rows are shown for: 1 is the first after the baseline."""
 
+    output: Annotated[str | None, Field(min_length=1), Shown("FILE")] = None
+    """Write the comparison into a file too; its ending says how: html and md are pages, csv and jsonl the rows."""
+
     bootstrap: Annotated[int, Field(ge=0, le=1_000_000)] = 2000
     """Resamples for the 95 % interval of each difference. 0: no intervals."""
 
@@ -53,6 +61,7 @@ class CompareOptions(Section):
 
 def _compare(settings: Settings) -> int:
     command = settings[CompareOptions]
+    form = _form(command.output)
     compared = _compared(command)
     if command.against >= len(compared.reports):
         there = plural("there is {count} report", "there are {count} reports", len(compared.reports) - 1)
@@ -60,6 +69,9 @@ def _compare(settings: Settings) -> int:
         raise UsageError(what.format(number=command.against, there=there))
     changes = compared.changes(command.against, command.by)
     shown = [at for at, change in enumerate(changes) if command.rows in (change, "all")]
+    if command.output is not None:
+        rows = None if command.rows == "none" else shown
+        write_output(Path(command.output), export_comparison(compared, form, rows, command.by))
     if command.json_records:
         print_json(comparison_record(compared, command.by))
         for at in shown:
@@ -74,6 +86,15 @@ def _compare(settings: Settings) -> int:
     for warning in compared.warnings:
         note(_("warning: {text}").format(text=inert_line(warning)))
     return 0
+
+
+def _form(output: str | None) -> str:
+    """In which form a file is written, by its ending."""
+    ending = Path(output).suffix.lower() if output is not None else ".md"
+    if ending not in _FORMS:
+        what = _("--output: no comparison is written as {ending!r}").format(ending=inert_line(ending))
+        raise UsageError(what, _("the endings are {names}").format(names=", ".join(_FORMS)))
+    return _FORMS[ending]
 
 
 def _compared(command: CompareOptions) -> Comparison:

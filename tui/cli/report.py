@@ -194,7 +194,7 @@ def _write(text: str, output: str | None) -> None:
         # Files and pipes get every character; a terminal would obey some of them.
         sys.stdout.write(inert(text.removeprefix("\ufeff")) if sys.stdout.isatty() else text)
     else:
-        _put(Path(output), text.encode(errors="replace"))
+        write_output(Path(output), text)
 
 
 def _write_records(records: Sequence[Mapping[str, Any]], output: str | None) -> None:
@@ -202,12 +202,17 @@ def _write_records(records: Sequence[Mapping[str, Any]], output: str | None) -> 
         for record in records:
             print_json(record)
     else:
-        _put(Path(output), b"".join(map(dump_line, map(dict, records))))
+        write_output(Path(output), b"".join(map(dump_line, map(dict, records))).decode())
 
 
-def _put(path: Path, data: bytes) -> None:
+def write_output(path: Path, text: str) -> None:
+    """Write what a command was asked to write, whole, and say so.
+
+    Raises:
+        UsageError: it cannot be written.
+    """
     try:
-        replace_file(path, data)
+        replace_file(path, text.encode(errors="replace"))
     except OSError as error:
         what = _("--output: {path} cannot be written: {reason}")
         raise UsageError(what.format(path=inert_line(str(path)), reason=error.strerror)) from error
