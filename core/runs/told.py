@@ -30,6 +30,11 @@ def answered_line(event: Answered, rows_per_second: float) -> str:
     return f"{event.part} {event.part_done}/{event.part_total} ( {percent:.2f}% ){failed}{shown}, {speed}"
 
 
+def answer_rate(event: Answered) -> float:
+    """Answers a second, as the time to go was reckoned: batches end at once, so short windows tell nothing."""
+    return (event.total - event.done) / event.remaining if event.remaining else event.rows_per_second
+
+
 def clock(seconds: float) -> str:
     """`00:30:57`, with days in front where there are any."""
     return str(timedelta(seconds=int(seconds))).rjust(8, "0")

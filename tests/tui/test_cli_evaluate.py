@@ -97,7 +97,9 @@ def test_an_evaluation_is_followed_to_its_table(finetui: Any, workspace: Workspa
     ]
     assert table[5] == "! bleu-4: labels are short"
     assert table[-1] == f"finished after 8 answers; everything is in {workspace.runs / 'eval-demo-more'}"
-    assert "the answers: finetui report eval-demo-more   against another: finetui compare" in done.err
+    assert done.err.endswith(
+        "the answers: finetui report eval-demo-more   against one another: finetui compare eval-demo-more\n"
+    )
 
 
 def test_json_is_the_events_and_a_detached_one_is_named(finetui: Any, workspace: Workspace) -> None:

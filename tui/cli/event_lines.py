@@ -20,7 +20,7 @@ from core.runs.events import (
     Step,
     Warned,
 )
-from core.runs.told import answered_line, log_line
+from core.runs.told import answer_rate, answered_line, log_line
 from core.untrusted import inert_line
 
 _LINES_OF_ANSWERS = 20
@@ -97,7 +97,7 @@ class Teller:
 
     def _answers(self, event: Answered) -> str:
         """A line for every twentieth part of the answers, and one in half a minute where they are slow."""
-        before, self.speed = self._answered, event.rows_per_second
+        before, self.speed = self._answered, answer_rate(event)
         if not event.part_done:
             return ""
         step = max(1, event.total // _LINES_OF_ANSWERS)
@@ -105,7 +105,7 @@ class Teller:
         if before is not None and not new and event.time - before.time < _MOST_SECONDS_SILENT:
             return ""
         self._answered = event
-        return inert_line(answered_line(event, event.rows_per_second))
+        return inert_line(answered_line(event, self.speed))
 
 
 def _resumed_line(event: RunStarted) -> str:

@@ -17,9 +17,10 @@ from core.records import to_record
 from core.runs.catalog import run_name
 from core.runs.events import Answered, Event, RunFailed, RunFinished, Step
 from core.runs.history import History
+from core.runs.launch_file import read_launch
 from core.runs.rundir import RunDirectory
 from core.runs.state import is_active, wait_gone
-from core.runs.told import clock, metrics_blocks
+from core.runs.told import answer_rate, clock, metrics_blocks
 from core.untrusted import inert_line
 from core.workspace import Workspace
 from tui.cli.console import note, print_error, print_json, takes_codes
@@ -104,7 +105,10 @@ def _say_end(history: History, workspace: Workspace) -> None:
     print(told.format(state=state_word(history.state), step=step, folder=folder), flush=True)
     if evaluates and history.state == "finished":
         name = inert_line(run_name(history.run, workspace))
-        note(_("the answers: finetui report {name}   against another: finetui compare {name} OTHER").format(name=name))
+        told = _("the answers: finetui report {name}   against another: finetui compare {name} OTHER")
+        if len(read_launch(history.run).subjects) > 1:
+            told = _("the answers: finetui report {name}   against one another: finetui compare {name}")
+        note(told.format(name=name))
 
 
 def _last_step(history: History) -> int:
@@ -188,7 +192,7 @@ class _Bar:
         if answered is None or history.stage is None or history.stage.stage not in ("answering", "scoring"):
             return ""
         told = _("{part}  {speed:.2f} rows/s  ETA {eta}")
-        line = told.format(part=answered.part, speed=answered.rows_per_second, eta=clock(answered.remaining))
+        line = told.format(part=answered.part, speed=answer_rate(answered), eta=clock(answered.remaining))
         metrics = "".join(f"  {name} {value:.4g}" for name, value in answered.metrics.items())
         return inert_line(line + metrics)
 
