@@ -191,8 +191,10 @@ class _Bar:
             return told.format(loss=step.loss, speed=self._teller.speed, eta=clock(step.remaining))
         if answered is None or history.stage is None or history.stage.stage not in ("answering", "scoring"):
             return ""
-        told = _("{part}  {speed:.2f} rows/s  ETA {eta}")
-        line = told.format(part=answered.part, speed=answer_rate(answered), eta=clock(answered.remaining))
+        line, rate = answered.part, answer_rate(answered)
+        if rate:
+            told = _("{part}  {speed:.2f} rows/s  ETA {eta}")
+            line = told.format(part=line, speed=rate, eta=clock(answered.remaining))
         metrics = "".join(f"  {name} {value:.4g}" for name, value in answered.metrics.items())
         return inert_line(line + metrics)
 
