@@ -137,15 +137,19 @@ def _folders(run: Path) -> list[Path]:
 def _of_run(run: RunDirectory, workspace: Workspace) -> Iterator[ReportSummary]:
     if not is_evaluation(run):
         return
-    state, name, launch = state_of(run), run_name(run, workspace), _launched(run)
+    name, launch = run_name(run, workspace), _launched(run)
+    state: RunState | None = None
     planned = PlannedPart(run.name, ".", Path(launch.model).name, ",".join(launch.datasets))
-    for part in read_parts(run.path) or (planned,):
+    for part in _parts(run) or (planned,):
         folder = (run.path / part.folder).absolute() if part.folder != "." else run.path
         shown = name if folder == run.path else f"{name}/{part.folder}"
         report, problem = _read(folder)
         if report is None:
             report = Report(Subject(part.subject, ""), EvaluatedSet(part.dataset, part.rows), complete=False)
-        here: RunState = state if not report.complete or problem else "finished"
+        if report.complete and not problem:
+            here: RunState = "finished"  # whatever its run still does: nothing has to be asked
+        else:
+            here = state = state or state_of(run)
         yield ReportSummary(shown, folder, report, here, run, part, report.time or launch.time, problem)
 
 
@@ -159,6 +163,18 @@ def _launched(run: RunDirectory) -> Launch:
 @functools.lru_cache(_KEPT)
 def _read_launch(run: RunDirectory, _changed: int) -> Launch:
     return read_launch(run)
+
+
+def _parts(run: RunDirectory) -> tuple[PlannedPart, ...]:
+    try:
+        return _read_parts(run.path, (run.path / PARTS).stat().st_mtime_ns)
+    except OSError:
+        return ()
+
+
+@functools.lru_cache(_KEPT)
+def _read_parts(run: Path, _changed: int) -> tuple[PlannedPart, ...]:
+    return read_parts(run)
 
 
 def _read(folder: Path) -> tuple[Report | None, str]:
