@@ -85,6 +85,9 @@ class Value:
     median: float | None = None
     spread: float | None = None
     """The standard deviation over repeats."""
+    unit: Unit = "percent"
+    better: Better = "higher"
+    """As the metric says; a report carries both, because nobody else knows a metric of the user's own."""
 
 
 @dataclass(frozen=True, slots=True)

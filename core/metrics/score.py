@@ -13,6 +13,7 @@ from core.metrics.classes import confusion
 from core.metrics.columns import Column, row_scores
 from core.metrics.intervals import intervals
 from core.metrics.metric import Measuring, Metric, Pair, Scores, Sums, Value
+from core.metrics.shown import learn
 
 FACTORY = {
     "bleu-4": "predict_bleu-4",
@@ -54,7 +55,10 @@ def score(
         if value is not None:
             spread = _spread(metric, pairs, measuring, rows, sums, repeats)
             low, high = ends.get(metric.name, (None, None))
-            values[metric.name] = replace(value, low=low, high=high, spread=spread)
+            values[metric.name] = replace(
+                value, low=low, high=high, spread=spread, unit=metric.unit, better=metric.better
+            )
+    learn(values)
     return Scores(
         values=values,
         rows=rows,

@@ -1,14 +1,30 @@
-"""Metrics as people read them: what a column is called, how a number and its interval are written."""
+"""Metrics as people read them: what a column is called, how a number and its interval are written.
+
+What a metric of somebody's own is measured in stands in the reports that have it; it is learnt when they are read.
+"""
 
 from __future__ import annotations
+
+from collections.abc import Mapping
 
 from core.metrics.catalog import METRICS, metric
 from core.metrics.metric import Metric, Value
 
+_learnt: dict[str, Metric] = {}
+
+
+def learn(values: Mapping[str, Value]) -> None:
+    """Keep in mind how metrics that are not in the catalogue are to be shown."""
+    for name, value in values.items():
+        if name not in METRICS:
+            _learnt[name] = Metric(name, name, "", unit=value.unit, better=value.better)
+
 
 def described(name: str) -> Metric:
-    """The metric of a name; one that is not in the catalogue is somebody's own number."""
-    return metric(name) if name in METRICS else Metric(name, name, "", unit="number")
+    """The metric of a name; one that is in no catalogue and no report is a number, and more of it is better."""
+    if name in METRICS:
+        return metric(name)
+    return _learnt.get(name) or Metric(name, name, "", unit="number")
 
 
 def number_text(value: float, name: str) -> str:

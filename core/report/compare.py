@@ -111,7 +111,7 @@ def compare(
     if not found.rows:
         hint = _("compare reports of the same test set")
         raise ReportError(_("the reports have no question in common"), hint)
-    chosen = tuple(metrics) or _known_metrics(reports)
+    chosen = _chosen(metrics, reports) or {name: name for name in _known_metrics(reports)}
     columns = _columns(reports, chosen, found, measuring, on_progress)
     sums = _sums(reports, [name for name in chosen if name not in columns], found, measuring)
     ordered = {
@@ -134,6 +134,17 @@ def compare(
 # --- what is compared --------------------------------------------------------------------------------------------
 
 
+def _chosen(names: Sequence[str], reports: Sequence[OpenReport]) -> dict[str, str]:
+    """By the metric's name what finds it: names, files of the user's own, and what all reports have anyway."""
+    chosen = {}
+    for name in names:
+        if name in METRICS or all(name in report.scores for report in reports):
+            chosen[name] = name
+        else:
+            chosen |= {found.name: found.source or found.name for found in find_metrics([name])}
+    return chosen
+
+
 def _known_metrics(reports: Sequence[OpenReport]) -> tuple[str, ...]:
     """Those of any report, in the order of showing; of a user's own those that all have, which nobody else knows."""
     there = dict.fromkeys(name for report in reports for name in (*report.report.values, *report.scores))
@@ -143,7 +154,7 @@ def _known_metrics(reports: Sequence[OpenReport]) -> tuple[str, ...]:
 
 def _columns(
     reports: Sequence[OpenReport],
-    chosen: Sequence[str],
+    chosen: Mapping[str, str],
     found: Aligned,
     measuring: Measuring,
     on_progress: Callable[[float], None] | None,
@@ -161,10 +172,10 @@ def _columns(
 
 
 def _scores(
-    opened: OpenReport, chosen: Sequence[str], measuring: Measuring, on_progress: Callable[[float], None] | None
+    opened: OpenReport, chosen: Mapping[str, str], measuring: Measuring, on_progress: Callable[[float], None] | None
 ) -> Mapping[str, Column]:
     """The numbers of a report's rows; what it does not have is measured now."""
-    missing = [name for name in chosen if name not in opened.scores]
+    missing = [source for name, source in chosen.items() if name not in opened.scores]
     wanted = [each for each in find_metrics(missing) if each.of_row]
     if not wanted:
         return opened.scores

@@ -19,6 +19,7 @@ from core.data.problems import shown_path
 from core.errors import RecordError, ReportError
 from core.i18n import _
 from core.metrics.metric import Scores
+from core.metrics.shown import learn
 from core.records import from_record, registry, to_record
 from core.report.files import write_predictions
 from core.report.layout import PartFiles, PlannedPart
@@ -90,6 +91,7 @@ def read_report(folder: Path) -> Report:
     except RecordError as error:
         raise ReportError(f"{_shown(path)}: {error.message}", _("score its predictions anew: finetui score")) from None
     assert isinstance(report, Report)
+    learn(report.values)
     return report
 
 

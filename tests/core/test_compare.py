@@ -14,7 +14,10 @@ from typing import Any
 import pytest
 
 from core.errors import ReportError, UsageError
+from core.metrics import shown
+from core.metrics.catalog import find_metrics
 from core.metrics.metric import Measuring
+from core.metrics.shown import described, number_text
 from core.report.compare import Comparison, compare
 from core.report.layout import PartFiles
 from core.report.measured import measure
@@ -162,6 +165,27 @@ def test_what_a_report_lacks_is_measured(tmp_path: Path) -> None:
     assert "rouge-l" in found.values
     assert found.values["bleu-4"][0].value == pytest.approx(found.values["bleu-4"][1].value)
     assert compare([scored, scored], ["chrf"], FEW).values["chrf"][0].value > 0
+
+
+def test_a_metric_of_the_users_own_knows_what_is_better(tmp_path: Path) -> None:
+    """As a report tells it, and as its file does."""
+    mine = tmp_path / "mistakes.py"
+    mine.write_text("better = 'lower'\nunit = 'percent'\ndef metric(predict, label):\n    return 10 * len(predict)\n")
+    rows = [("xxxxx", "a"), ("xxxx", "b"), ("xxxxxx", "c"), ("xxxxx", "d")]
+    long, short = bare(tmp_path / "long.jsonl", rows), bare(tmp_path / "short.jsonl", [(p[:1], q) for p, q in rows])
+    found = compare([long, short], [str(mine)], FEW)
+    assert found.best == {"mistakes": 1}
+    delta = found.against[0].deltas["mistakes"]
+    assert (delta.delta, delta.better, delta.improved) == (-40, True, 4)
+    assert set(found.changes(by="mistakes")) == {"improved"}
+    assert number_text(12.3456, "mistakes") == "12.35"
+    shown._learnt.clear()
+    scores = measure(long.predictions, find_metrics([str(mine)]), Measuring(bootstrap=0))
+    write_report(PartFiles(tmp_path / "run"), long.report, long.predictions, scores)
+    shown._learnt.clear()
+    opened = open_report(tmp_path / "run")
+    assert (described("mistakes").better, number_text(50, "mistakes")) == ("lower", "50.00")
+    assert compare([opened, opened], (), FEW).best["mistakes"] is None
 
 
 def test_metrics_of_whole_sets_are_resampled_in_pairs_too(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 from core.data.problems import shown_path
 from core.i18n import _, plural
 from core.metrics.metric import Artefact, Confusion, Metric, Scores, Value
-from core.metrics.shown import described, interval_text, number_text
+from core.metrics.shown import interval_text, number_text
 from core.report.rows import OpenReport
 from core.untrusted import inert_line
 from tui.cli.model_tables import table
@@ -111,7 +111,6 @@ def scores_record(opened: OpenReport, scores: Scores) -> dict[str, Any]:
         "path": str(opened.path),
         "rows": len(opened),
         "values": {name: dataclasses.asdict(value) for name, value in scores.values.items()},
-        "units": {name: described(name).unit for name in scores.values},
         "artefacts": [dataclasses.asdict(artefact) for artefact in scores.artefacts],
         "confusion": dataclasses.asdict(scores.confusion) if scores.confusion is not None else None,
         "compatible": dict(scores.compatible),
