@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import ClassVar
 
-from textual import events, on
+from textual import on
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Vertical
@@ -28,6 +28,7 @@ class ChooseWord(Dialog[str | None]):
         ("up", "move(-1)"),
     ]
 
+    INPUT: ClassVar[type[InertInput]] = InertInput
     KEYS = _("enter takes · esc leaves")
 
     def __init__(self, title: str, words: Sequence[str], now: str = "") -> None:
@@ -38,7 +39,7 @@ class ChooseWord(Dialog[str | None]):
     def compose(self) -> ComposeResult:
         with Vertical(classes="dialog-box"):
             yield Static(Content(self._title_shown), classes="dialog-title")
-            yield InertInput(placeholder=_("type to filter"))
+            yield self.INPUT(placeholder=_("type to filter"))
             listed = OptionList(markup=False)
             listed.can_focus = False
             yield listed
@@ -84,9 +85,16 @@ class ChooseWord(Dialog[str | None]):
             listed.highlighted = min(max((listed.highlighted or 0) + step, 0), len(self._shown) - 1)
 
 
+class _MarkingInput(InertInput):
+    """Takes no blanks: no name of a model or a set needs one to be found."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [("space", "screen.mark")]
+
+
 class ChooseWords(ChooseWord):
     """Space marks as well; enter takes all that is marked, joined, or the highlighted word where nothing is."""
 
+    INPUT = _MarkingInput
     KEYS = _("space marks · enter takes · esc leaves")
 
     def __init__(self, title: str, words: Sequence[str], now: str = "", *, separator: str = ",") -> None:
@@ -100,13 +108,7 @@ class ChooseWords(ChooseWord):
         mark = ("[x] ", "bold $text-success") if word in self._marked else "[ ] "
         return Content.assemble(mark, inert_line(word))
 
-    async def _on_key(self, event: events.Key) -> None:
-        if event.key == "space":  # before the input takes it: no name of a model or a set needs it to be found
-            event.stop()
-            event.prevent_default()
-            self._mark()
-
-    def _mark(self) -> None:
+    def action_mark(self) -> None:
         listed = self.query_one(OptionList)
         if listed.highlighted is None or not self._shown:
             return

@@ -19,16 +19,17 @@ class HeadedTable(Vertical):
     HeadedTable .table-heading { padding: 0; background: $surface; }
     """
 
+    def __init__(self, *, id: str | None = None) -> None:
+        super().__init__(id=id)
+        # Made at once: whoever shows something in it need not wait for it to be composed.
+        self.rows = TableRows()
+
     def compose(self) -> ComposeResult:
         yield FittedLine(classes="table-heading")
-        yield TableRows()
+        yield self.rows
 
     def on_mount(self) -> None:
         self.query_one(FittedLine).drawn = self._heading
-
-    @property
-    def rows(self) -> TableRows:
-        return self.query_one(TableRows)
 
     def _heading(self, _width: int) -> Content:
         return self.rows.heading()
