@@ -25,7 +25,7 @@ TESTED_ROWS = {
     ),
     "tool_format": "rows with tools are not asked; leave it out",
     "split": ROWS["split"],
-    **_all("give it as dataset: test sets are answered here", "train_file", "validation_file"),
+    **_all("the set that is answered is named by dataset or test_file; leave it out", "train_file", "validation_file"),
     **_all("test sets are read from their files each time; leave it out", "streaming", "tokenized_path", "cache_path"),
 }
 READ_ANYWAY = (

@@ -31,7 +31,7 @@ from core.launch.naming import joined_name, plain_name, run_folder, unused
 from core.launch.record import CHECKOUT, commits, data_files, packages
 from core.launch.test_sets import TestSet, find_test_sets
 from core.metrics.catalog import find_metrics
-from core.models.candidates import Candidate
+from core.models.candidates import Candidate, resolve_candidate
 from core.runs.alive import this_host
 from core.runs.launch_file import Caution, Launch, read_launch
 from core.runs.rundir import RunDirectory
@@ -150,6 +150,7 @@ class _Preparation:
         served = bool(values["api_base"])
         answering = find_answering(findings, self._settings, self._workspace)
         sets = self._sets(values)
+        judge = self._judge(values)
         findings.refuse(contradictions(values))
         for name in values["metrics"]:
             findings.tried("metrics", partial(find_metrics, (name,)))
@@ -159,7 +160,7 @@ class _Preparation:
         run = findings.tried("output_dir", partial(self._folder, values, candidates, sets))
         if findings.problems or run is None:
             raise ConfigError(findings.problems)
-        settings = replaced(settings, dict(self._names(run, answering, sets)))
+        settings = replaced(settings, dict(self._names(run, answering, sets, judge)))
         if values["resume"]:
             refuse_changes(self._typed, settings, run)
         device = "" if served else device_of(settings, self._machine)
@@ -182,6 +183,15 @@ class _Preparation:
             hint = _("give one with --dataset NAME; finetui data list shows them")
             self._findings.refuse([Problem("dataset", _("there is nothing to ask"), hint)])
         return list(find_test_sets(self._findings, values["dataset"], self._options, self._workspace))
+
+    def _judge(self, values: dict[str, Any]) -> str | None:
+        """The folder of the reward model, where one is asked."""
+        if values["reward_model"] is None:
+            return None
+        found = self._findings.tried(
+            "reward_model", partial(resolve_candidate, values["reward_model"], self._workspace)
+        )
+        return str(found.path.absolute()) if found is not None else None
 
     # --- where it is written ------------------------------------------------------------------------------------
 
@@ -206,6 +216,7 @@ class _Preparation:
         run: RunDirectory,
         answering: Answering,
         sets: Sequence[TestSet],
+        judge: str | None,
     ) -> Iterator[tuple[str, tuple[Any, str]]]:
         """Names that would mean something else, or nothing, when the file is used from another folder."""
         values, below = self._settings.values(), run.path.parent == self._workspace.runs
@@ -218,6 +229,7 @@ class _Preparation:
             yield "model_name_or_path", (path, _("the adapter's base") if guessed else "")
         if named:
             yield "adapter_name_or_path", (tuple(str(one.path.absolute()) for one in named), "")
+        yield "reward_model", (judge, "")
         yield "dataset", (tuple(one.lasting_name for one in sets), "")
         own = [str(Path(name).expanduser().absolute()) if name.endswith(".py") else name for name in values["metrics"]]
         yield "metrics", (tuple(own), "")

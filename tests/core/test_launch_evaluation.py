@@ -194,3 +194,10 @@ def test_what_is_evaluated_is_never_overwritten(workspace: Workspace) -> None:
             f"{held} (choose another output_dir)"
         )
     assert (workspace.runs / "zh" / "adapter_config.json").is_file()
+
+
+def test_a_reward_model_is_a_folder_that_is_there(workspace: Workspace) -> None:
+    found = prepared(workspace, model_name_or_path="demo", reward_model="zh", metrics="reward")
+    assert found.values["reward_model"] == str(workspace.runs / "zh")
+    (problem,) = told(workspace, model_name_or_path="demo", reward_model="zhh")
+    assert problem == "reward_model: no adapter zhh (did you mean 'zh'?)"
