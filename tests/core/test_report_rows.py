@@ -46,7 +46,7 @@ def test_a_finished_part_opens_with_its_scores(tmp_path: Path) -> None:
     assert opened.values("len") == [3, 3, 0]
     assert opened.values("row") == [1, 2, 3]
     assert opened.texts("finish") == ["stop"] * 3
-    assert opened.name == "base · exam"
+    assert opened.name == "demo · exam"
     assert not opened.live
     assert open_report(PartFiles(tmp_path).predictions).report == report
 
