@@ -44,6 +44,8 @@ def find_answering(findings: Findings, settings: Settings, workspace: Workspace)
     typed = values["adapter_name_or_path"]
     found = (findings.tried("adapter_name_or_path", partial(resolve_candidate, name, workspace)) for name in typed)
     named = [one for one in found if one is not None]
+    paths = [one.path.resolve() for one in named]
+    findings.refuse(_twice(one.name) for at, one in enumerate(named) if paths[at] in paths[:at])
     adapters = [one for one in named if isinstance(one, AdapterInfo)]
     whole_alone = bool(typed) and len(named) == len(typed) and not adapters and not values["include_base"]
     model = None if whole_alone else _base(findings, settings, adapters, workspace)
@@ -51,6 +53,11 @@ def find_answering(findings: Findings, settings: Settings, workspace: Workspace)
         findings.tried("adapter_name_or_path", partial(_check, one, model, values["finetuning_type"]))
     candidates = candidates_of(model, named, workspace, include_base=values["include_base"])
     return Answering(model, tuple(named), candidates)
+
+
+def _twice(name: str) -> Problem:
+    what = _("{name} is named twice").format(name=inert_line(name))
+    return Problem("adapter_name_or_path", what, _("name it once; --repeats asks it several times"))
 
 
 def _base(

@@ -29,7 +29,7 @@ from core.launch.local import ENVIRONMENT, evaluate_command, launch_run, refuse_
 from core.launch.machine import Machine, device_of, locks_of, refusals, this_machine
 from core.launch.naming import joined_name, plain_name, run_folder, unused
 from core.launch.record import CHECKOUT, commits, data_files, packages
-from core.launch.test_sets import TestSet, find_test_sets
+from core.launch.test_sets import TestSet, find_test_sets, lasting_shots
 from core.metrics.catalog import find_metrics
 from core.models.candidates import Candidate, resolve_candidate
 from core.runs.alive import this_host
@@ -230,6 +230,7 @@ class _Preparation:
         if named:
             yield "adapter_name_or_path", (tuple(str(one.path.absolute()) for one in named), "")
         yield "reward_model", (judge, "")
+        yield "shot_dataset", (lasting_shots(self._options, self._workspace), "")
         yield "dataset", (tuple(one.lasting_name for one in sets), "")
         own = [str(Path(name).expanduser().absolute()) if name.endswith(".py") else name for name in values["metrics"]]
         yield "metrics", (tuple(own), "")

@@ -17,6 +17,7 @@ from core.i18n import _, plural
 from core.launch.findings import Findings
 from core.launch.named import checked_rows, is_large, lasting_name
 from core.runs.launch_file import Caution
+from core.untrusted import inert_line
 from core.workspace import Workspace
 
 
@@ -45,7 +46,11 @@ def find_test_sets(
     if catalog is None:
         return
     chosen = []
-    for name in names:
+    for at, name in enumerate(names):
+        if name in names[:at]:
+            what = _("{name} is named twice").format(name=inert_line(name))
+            findings.refuse([Problem("dataset", what, _("name it once; --repeats asks every question several times"))])
+            continue
         with_choices = findings.tried("dataset", partial(_with_choices, name, options, workspace))
         if with_choices is None:
             continue
@@ -105,6 +110,15 @@ def _look_at_shots(findings: Findings, choices: bool, options: EvaluatedDataOpti
         findings.refuse([Problem("n_shot", what, _("leave it out"))])
         return
     findings.tried("shot_dataset", partial(_enough_shots, options, workspace))
+
+
+def lasting_shots(options: EvaluatedDataOptions, workspace: Workspace) -> str | None:
+    """The name of the solved questions' set as it means the same from any folder."""
+    if options.shot_dataset is None:
+        return None
+    catalog = read_catalog(data_folder(options, workspace))
+    path = None if options.shot_dataset in catalog.entries else catalog.file_of(options.shot_dataset)
+    return options.shot_dataset if path is None else str(path.absolute())
 
 
 def _enough_shots(options: EvaluatedDataOptions, workspace: Workspace) -> None:

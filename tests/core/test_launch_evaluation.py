@@ -172,11 +172,16 @@ def test_a_served_model_takes_no_device_and_needs_no_model_here(workspace: Works
     ]
 
 
-def test_solved_questions_belong_to_choices_and_have_to_be_there(workspace: Workspace) -> None:
+def test_solved_questions_belong_to_choices_and_have_to_be_there(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
     write_set(workspace, "shots", [CHOICE] * 2)
     shots = str(workspace.data / "shots.jsonl")
     found = prepared(workspace, model_name_or_path="demo", dataset="mmlu", n_shot=2, shot_dataset=shots)
     assert found.sets[0].choices
+    monkeypatch.chdir(workspace.data)
+    relative = prepared(workspace, model_name_or_path="demo", dataset="mmlu", n_shot=2, shot_dataset="shots.jsonl")
+    assert relative.values["shot_dataset"] == shots
     assert told(workspace, model_name_or_path="demo", dataset="mmlu", n_shot=5, shot_dataset=shots) == [
         f"shot_dataset: {shots} has 2 questions, fewer than n_shot (lower n_shot)"
     ]
@@ -201,3 +206,10 @@ def test_a_reward_model_is_a_folder_that_is_there(workspace: Workspace) -> None:
     assert found.values["reward_model"] == str(workspace.runs / "zh")
     (problem,) = told(workspace, model_name_or_path="demo", reward_model="zhh")
     assert problem == "reward_model: no adapter zhh (did you mean 'zh'?)"
+
+
+def test_nobody_answers_and_nothing_is_asked_twice(workspace: Workspace) -> None:
+    assert told(workspace, adapter_name_or_path="zh,runs/zh,whole", dataset="test,mmlu,test") == [
+        "adapter_name_or_path: runs/zh is named twice (name it once; --repeats asks it several times)",
+        "dataset: test is named twice (name it once; --repeats asks every question several times)",
+    ]
