@@ -204,7 +204,7 @@ async def test_words_of_latin_script_and_characters_of_chinese_are_marked(start:
 
 async def test_a_filter_counts_while_it_is_typed_and_its_mistake_is_told_beside_it(start: Start) -> None:
     async with start() as review:
-        await review.press("slash", *"wrong")
+        await review.press("slash", *"wro", "right")  # the word is completed
         assert review.shown == [6, 4, 5, 2, 3]
         line = review.screen.query_one("#report-filter", Input)
         line.value = "wrong text:信号"
@@ -282,6 +282,14 @@ async def test_verdicts_and_notes_lie_beside_the_report(start: Start, folder: Pa
         await review.press("down", "down", "n", "backspace", "enter", "u")
         assert review.screen.review is not None
         assert (review.screen.review.verdict, review.screen.review.note) == ("", "")
+
+
+async def test_what_another_app_reviewed_is_there_when_one_comes_back(start: Start, folder: Path) -> None:
+    async with start() as review:
+        await review.press("e")  # a dialog is on top
+        ReviewBook(PartFiles(folder).review).put(rows()[5], verdict="good")
+        await review.press("escape")
+        await review.until(lambda: review.line(1).split()[1] == "+", "the verdict")
 
 
 # --- groups ---

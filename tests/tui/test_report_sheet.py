@@ -19,6 +19,7 @@ from core.workspace import Workspace
 from tui.widgets.content_layout import beside, column_width, wrapped
 from tui.widgets.diff_view import ADDED, REMOVED, answer_content, one_text, reference_content
 from tui.widgets.report_columns import ColumnLayout, ReportTable, ScoreColumn, shared_ends
+from tui.widgets.report_filter import completed
 from tui.widgets.report_groups import confusion_lines
 from tui.widgets.report_numbers import numbers_lines
 from tui.widgets.report_sheet import Sheet, sheet_content
@@ -170,6 +171,15 @@ def test_many_classes_are_listed_without_a_table_of_counts() -> None:
     assert len(shown) == 40
     assert shown[0].plain.rstrip().endswith("no class ×3, 类1 ×1")
     assert filters[0] == 'label="类0" wrong'
+
+
+def test_the_word_that_is_typed_is_completed() -> None:
+    names = ["wrong", "bleu-4", "rouge-l", "text:"]
+    assert completed("wr", names) == "wrong"
+    assert completed("wrong -ble", names) == "wrong -bleu-4"
+    assert completed('text:"wr', names) is None
+    assert completed("wrong", names) is None
+    assert completed("w", names) is None
 
 
 # --- the question, from its data set ---

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar
 
@@ -21,29 +20,25 @@ from textual.content import Content
 from textual.css.query import NoMatches
 from textual.widgets import ContentSwitcher, Input, OptionList, Static
 
-from core.errors import FinetuiError, UsageError
+from core.errors import FinetuiError
 from core.i18n import _
 from core.report.asked import AskedRows
 from core.report.course import run_state
-from core.report.figures import heading
-from core.report.filters import parse_filter
-from core.report.order import WORST, Order, falls, ordered
+from core.report.filters import filter_names
 from core.report.rows import OpenReport, open_report, refreshed
 from core.runs.state import is_active
-from core.untrusted import inert_line
 from core.workspace import Workspace
 from tui.actions import bindings
-from tui.screens.choose import ChooseWord
-from tui.screens.report_actions import ReportActions
+from tui.screens.report_listing import ListedAnswers
 from tui.widgets.fitted_line import FittedLine
 from tui.widgets.inert_inputs import InertInput
 from tui.widgets.report_facts_page import facts_content
+from tui.widgets.report_filter import FilterSuggester
 from tui.widgets.report_groups import GroupsPane
 from tui.widgets.report_head import HeadLines
 from tui.widgets.report_pages import page_fill
-from tui.widgets.report_row import RowSheet, sheet_of
+from tui.widgets.report_row import RowSheet
 from tui.widgets.report_rows import ReportRows
-from tui.widgets.report_table import marks_of, table_of
 from tui.widgets.set_pages import tabs
 from tui.widgets.status_bar import SharedStatusBar
 
@@ -58,7 +53,7 @@ PAGES = {
 }
 
 
-class ReportScreen(ReportActions):
+class ReportScreen(ListedAnswers):
     """Shows one report.
 
     Args:
@@ -98,11 +93,7 @@ class ReportScreen(ReportActions):
         super().__init__(workspace)
         self.folder = folder
         self._page = "rows"
-        self._shown: list[int] = []
-        self._filter = ""
-        self._order = Order()
-        self._unfolded = self._together = False
-        self._goes_on = False
+        self._refreshing = False
 
     def compose(self) -> ComposeResult:
         yield HeadLines()
@@ -128,18 +119,6 @@ class ReportScreen(ReportActions):
         self._open()
 
     @property
-    def rows(self) -> ReportRows:
-        return self.query_one(ReportRows)
-
-    @property
-    def current(self) -> int | None:
-        return self.rows.current
-
-    @property
-    def order(self) -> Sequence[int]:
-        return self._shown
-
-    @property
     def one_pane(self) -> bool:
         """Whether list and row are shown in turn."""
         return self.has_class("-narrow") or self.has_class("-low")
@@ -154,7 +133,7 @@ class ReportScreen(ReportActions):
     async def _open(self) -> None:
         """Read the report, then look for its questions in their data set."""
         try:
-            opened, self._goes_on = await asyncio.to_thread(_opened, self.folder)
+            opened, self.goes_on = await asyncio.to_thread(_opened, self.folder)
         except FinetuiError as error:
             self._tell_nothing(f"{error.message}\n\n{error.hint}")
             return
@@ -165,11 +144,18 @@ class ReportScreen(ReportActions):
             self.asked = await asyncio.to_thread(AskedRows, opened.report, self.workspace)
             self._show_row()
 
+    @on(events.ScreenResume)
+    def _came_back(self) -> None:
+        """Another app may have reviewed meanwhile."""
+        if self.opened is not None and self.opened.review.reload():
+            self.judged(go_on=False)
+
     def _look_again(self) -> None:
-        if self.opened is not None and self.opened.live:
+        if self.opened is not None and self.opened.live and not self._refreshing:
+            self._refreshing = True  # each answer is handed out once: two at a time would lose some
             self._refresh(self.opened)
 
-    @work(exclusive=True, group="live")
+    @work
     async def _refresh(self, opened: OpenReport) -> None:
         """Take in what was answered since; the cursor stays on its answer."""
         try:
@@ -177,7 +163,9 @@ class ReportScreen(ReportActions):
         except FinetuiError as error:  # it is being put in its place
             self.log(str(error))
             return
-        changed, self._goes_on = goes_on != self._goes_on, goes_on
+        finally:
+            self._refreshing = False
+        changed, self.goes_on = goes_on != self.goes_on, goes_on
         if renewed is not opened:
             self._take(renewed)
         elif changed:
@@ -186,6 +174,7 @@ class ReportScreen(ReportActions):
     def _take(self, opened: OpenReport) -> None:
         here = self.row
         self.opened = opened
+        self.query_one("#report-filter", Input).suggester = FilterSuggester(filter_names(opened.numbers))
         at = _number_of(opened, here.row, here.repeat) if here is not None else None
         self._show_rows(at=at)
         if self._page != "rows":
@@ -197,186 +186,19 @@ class ReportScreen(ReportActions):
             self.query_one("#report-none").display = True
             self.query_one(ContentSwitcher).display = False
 
-    # --- the rows ---
-
-    def _show_rows(self, *, at: int | None = None) -> None:
-        """Show the rows that the filter keeps, in their order.
-
-        Args:
-            at: the row that the cursor is to be on; None: the first one.
-        """
-        opened = self.opened
-        if opened is None:
-            return
-        try:
-            kept = parse_filter(self._filter, opened.numbers)(opened)
-            self._tell_mistake("")
-        except UsageError as error:
-            self._tell_mistake(": ".join(filter(None, (error.message, error.hint))))
-            return  # what was shown stays
-        self._shown = ordered(opened, kept, self._order)
-        down = bool(self._order.descending) if self._order.column == WORST else falls(self._order)
-        if at is None:
-            self.rows.go_to(0)
-        self.rows.show(table_of(opened, self._shown), self._order.column, down, at)
-        self._tell_rows()
-        self._show_row()
-
-    def _tell_rows(self) -> None:
-        opened = self.opened
-        if opened is None:
-            return
-        self.query_one(HeadLines).show(opened, len(self._shown), goes_on=self._goes_on)
-        none = self.query_one("#report-none", Static)
-        none.display = not self._shown and self._page == "rows"
-        self.query_one(ContentSwitcher).display = not none.display
-        empty = _("There is no answer yet.") if not len(opened) else _("No row fits the filter. esc takes it away.")
-        none.update(Content(empty))
-        self._tell_keys()
-
-    def _tell_mistake(self, text: str) -> None:
-        self.query_one("#report-mistake", Static).update(Content(inert_line(text)))
-
-    @on(ReportRows.Moved)
-    def _moved(self) -> None:
-        self.query_one(RowSheet).scroll_home(animate=False)
-        self._show_row()
-
-    @on(ReportRows.Opened)
-    def _enter_row(self) -> None:
-        self.add_class("-inside")
-        self.call_after_refresh(self.query_one(RowSheet).focus)
-
-    def _show_row(self) -> None:
-        """Show the row under the cursor whole."""
-        opened, current = self.opened, self.current
-        sheet = self.query_one(RowSheet)
-        place = self.query_one("#report-place", FittedLine)
-        if opened is None or current is None:
-            sheet.show(None)
-            place.drawn = lambda _width: Content("")
-            return
-        asked = self.asked.messages(opened.predictions[current]) if self.asked is not None else ()
-        sheet.show(sheet_of(opened, current, asked, unfolded=self._unfolded, together=self._together))
-        line = self._place(opened, current)
-        place.drawn = lambda _width: line
-
-    def _place(self, opened: OpenReport, current: int) -> Content:
-        row = opened.predictions[current]
-        number = _("{place:,} of {rows:,}").format(place=self.rows.place + 1, rows=len(self._shown))
-        by = _("by {column}").format(column=heading(self._order.column)) + (" ↓" if falls(self._order) else " ↑")
-        if self._order.column == WORST:
-            by = _("best first") if self._order.descending else _("worst first")
-        repeat = _("answer {n}").format(n=row.repeat + 1) if opened.report.repeats > 1 else ""
-        facts = [
-            number,
-            _("row {n:,}").format(n=row.row + 1),
-            inert_line(row.id),
-            repeat,
-            by,
-        ]
-        return Content(" · ".join(filter(None, facts)))
-
-    def action_row(self, step: int) -> None:
-        self.rows.go_to(self.rows.place + step)
-
-    def action_unfold(self) -> None:
-        self._unfolded = not self._unfolded
-        self._show_row()
-
-    def action_together(self) -> None:
-        self._together = not self._together
-        self._show_row()
-
-    def action_headline(self) -> None:
-        self.query_one(HeadLines).unfold()
-
-    def judged(self, *, go_on: bool) -> None:
-        if self.opened is None:
-            return
-        self.rows.mark(marks_of(self.opened))
-        self._tell_rows()
-        place = self.rows.place
-        if go_on and place + 1 < len(self._shown):
-            self.rows.go_to(place + 1)
-        else:
-            self._show_row()
-
-    # --- order ---
-
-    def action_sort(self, step: int) -> None:
-        """Sort by the next column, or the other way round."""
-        opened = self.opened
-        if opened is None:
-            return
-        if step < 0:
-            down = bool(self._order.descending) if self._order.column == WORST else falls(self._order)
-            self._sort(Order(self._order.column, not down))
-        else:
-            columns = [WORST, *opened.scores, "len", "row"]
-            at = columns.index(self._order.column) if self._order.column in columns else -1
-            self._sort(Order(columns[(at + 1) % len(columns)]))
-
-    def _sort(self, order: Order) -> None:
-        self._order = order
-        self._show_rows()
-
-    @work
-    async def action_sort_by(self) -> None:
-        """Choose the column to sort by."""
-        if self.opened is None:
-            return
-        columns = [WORST, *self.opened.numbers, "label", "predict", "id", "finish"]
-        chosen = await self.app.push_screen_wait(ChooseWord(_("Sort by"), columns, self._order.column))
-        if chosen is not None:
-            self._sort(Order(chosen))
-
-    # --- filter ---
-
-    def action_search(self) -> None:
-        if self.opened is not None:
-            self._go_to_page("rows")
-            self.query_one("#report-filter-line").display = True
-            self.query_one("#report-filter", Input).focus()
-
-    @on(Input.Changed, "#report-filter")
-    def _filter_typed(self, event: Input.Changed) -> None:
-        if event.value.strip() != self._filter:
-            self._filter = event.value.strip()
-            self._show_rows(at=self.current)
-
-    @on(Input.Submitted, "#report-filter")
-    def _filter_done(self) -> None:
-        if not self._filter:
-            self.query_one("#report-filter-line").display = False
-        self.rows.focus()
-
-    def _filter_by(self, text: str) -> None:
-        line = self.query_one("#report-filter", Input)
-        self.query_one("#report-filter-line").display = bool(text)
-        self._go_to_page("rows")
-        line.value = text
-        self._filter = text
-        self._show_rows()
-        self.rows.focus()
-
-    @on(GroupsPane.Chosen)
-    def _group_chosen(self, event: GroupsPane.Chosen) -> None:
-        self._filter_by(event.filter)
-
     # --- pages ---
 
     def action_page(self, page: str) -> None:
         if self.opened is None:
             return
-        self._go_to_page(page)
+        self.go_to_page(page)
         targets = {"rows": "ReportRows", "facts": "#facts"}
         target = self.query_one(targets.get(page, f"#{page} OptionList"))
         if page == "rows" and self.one_pane and self.has_class("-inside"):
             target = self.query_one(RowSheet)
         self.call_after_refresh(target.focus)
 
-    def _go_to_page(self, page: str) -> None:
+    def go_to_page(self, page: str) -> None:
         self._page = page
         self.query_one(ContentSwitcher).current = page
         self._tell_rows()
@@ -399,7 +221,7 @@ class ReportScreen(ReportActions):
 
     def _lay_out(self) -> None:
         self._show_page()
-        self._tell_keys()
+        self.tell_keys()
 
     # --- back, and the line of keys ---
 
@@ -419,7 +241,7 @@ class ReportScreen(ReportActions):
             self.app.pop_screen()
 
     @on(events.DescendantFocus)
-    def _tell_keys(self) -> None:
+    def tell_keys(self) -> None:
         keys = {
             "rows": [
                 _("g b u verdict"),

@@ -119,6 +119,7 @@ class AddRow(Dialog[RowForSet | None]):
         ("escape", "dismiss(None)"),
         Binding("ctrl+s", "keep", show=False, priority=True),
     ]
+    VERTICAL_BREAKPOINTS = [(0, "-short"), (15, "-low"), (30, "-tall")]  # noqa: RUF012
     DEFAULT_CSS = """
     AddRow .dialog-box { width: 84; }
     AddRow Horizontal { height: 1; }
@@ -127,6 +128,11 @@ class AddRow(Dialog[RowForSet | None]):
     AddRow #add-answer { height: 6; border: none; background: $panel; margin: 1 0 0 0; }
     AddRow OptionList, AddRow OptionList:focus { height: 2; margin: 1 0 0 0; }
     AddRow #add-told { height: auto; min-height: 1; margin: 1 0 0 0; }
+    AddRow .dialog-title { max-height: 3; }
+    AddRow.-low #add-answer, AddRow.-short #add-answer { height: 3; }
+    AddRow.-low .dialog-box { padding: 0 2; }
+    AddRow.-low .dialog-title { margin: 0; }
+    AddRow.-short #add-answer, AddRow.-short OptionList, AddRow.-short #add-told { margin: 0; }
     """
 
     def __init__(self, question: str, reference: str, predict: str, sets: Sequence[str], name: str) -> None:

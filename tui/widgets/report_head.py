@@ -66,7 +66,7 @@ def head_content(opened: OpenReport, who: Content, width: int, *, unfolded: bool
     told = head_facts(report, opened.notes)
     lines = [who]
     if unfolded:
-        lines += [numbers_content(report.values, width), artefacts_content(report.artefacts, told, width)]
+        lines += [artefacts_content(report.artefacts, told, width), numbers_content(report.values, width)]
     else:
         lines += [*numbers_lines(report.values, width, most), artefacts_line(report.artefacts, told, width)]
     return Content("\n").join(line for line in lines if line.plain)
