@@ -8,8 +8,11 @@ from pathlib import Path
 
 from core.config.fields import FieldSpec, describe
 from tui.cli.chat import chat
+from tui.cli.compare import compare_verb
 from tui.cli.evaluate import evaluate
 from tui.cli.options import OptionsVerb, facts
+from tui.cli.report import report_verb
+from tui.cli.score import score
 from tui.cli.train import train
 
 PATH = Path("docs") / "options.md"
@@ -27,7 +30,14 @@ over `--preset`, that over the default. All mistakes are told at once, each with
 
 def reference() -> str:
     """The whole page."""
-    verbs: dict[str, OptionsVerb] = {"chat": chat, "train": train, "eval": evaluate}
+    verbs: dict[str, OptionsVerb] = {
+        "chat": chat,
+        "train": train,
+        "eval": evaluate,
+        "report": report_verb,
+        "compare": compare_verb,
+        "score": score,
+    }
     parts = (
         "\n".join((f"## finetui {name}", *_tables(describe(*verb.sections)))) + "\n" for name, verb in verbs.items()
     )
