@@ -85,7 +85,8 @@ def find_reports(name: str, workspace: Workspace) -> list[Path]:
     """What a name means: an evaluation's parts, one part, a folder with answers, or a predictions file.
 
     Args:
-        name: `RUN`, `RUN/PART`, a folder or a file; `last` is the newest evaluation.
+        name: `RUN`, `RUN/PART`, a folder or a file; `last` is the newest evaluation. Of a part its folder's name, its
+            model or its set will do.
 
     Raises:
         ReportError: there is nothing of that name; names the nearest.
@@ -94,7 +95,7 @@ def find_reports(name: str, workspace: Workspace) -> list[Path]:
     for path in (workspace.runs / typed, typed.absolute(), workspace.root / typed):
         if path.is_file() or holds_answers(path):
             return [path]
-        if parts := _folders(path):
+        if parts := _folders(path) or _part_of(path):
             return parts
     listed = list_reports(workspace)
     if name == "last" and listed:
@@ -130,6 +131,15 @@ def holds_answers(folder: Path) -> bool:
     return PartFiles(folder).journal.is_file() or any((folder / name).is_file() for name in PREDICTIONS)
 
 
+def _part_of(path: Path) -> list[Path]:
+    """The parts that `RUN/PART` means: one by its folder's name, else all of a model or a set."""
+    run, wanted = path.parent, path.name
+    parts = [part for part in read_parts(run) if holds_answers(run / part.folder)]
+    named = [part for part in parts if Path(part.folder).name == wanted]
+    chosen = named or [part for part in parts if wanted in (part.subject, part.dataset, part.name)]
+    return [run / part.folder for part in chosen]
+
+
 def _folders(run: Path) -> list[Path]:
     return [folder for part in read_parts(run) if holds_answers(folder := run / part.folder)]
 
@@ -142,7 +152,7 @@ def _of_run(run: RunDirectory, workspace: Workspace) -> Iterator[ReportSummary]:
     planned = PlannedPart(run.name, ".", Path(launch.model).name, ",".join(launch.datasets))
     for part in _parts(run) or (planned,):
         folder = (run.path / part.folder).absolute() if part.folder != "." else run.path
-        shown = name if folder == run.path else f"{name}/{part.folder}"
+        shown = name if folder == run.path else f"{name}/{Path(part.folder).name}"
         report, problem = _read(folder)
         if report is None:
             report = Report(Subject(part.subject, ""), EvaluatedSet(part.dataset, part.rows), complete=False)

@@ -199,7 +199,7 @@ def test_the_page_has_the_numbers_their_intervals_and_the_rows(tmp_path: Path) -
         "1.235",
         "BLEU-4: labels are short",
         "2 near-ties",
-        "2 of the questions stand in the data that the adapter was trained on",
+        "2 of 3 questions",
         "only numbers differ",
         "verdict: unsure",
         "看一下",

@@ -155,6 +155,16 @@ def test_every_part_is_listed_finished_or_not_and_other_tools_folders_too(worksp
     assert listed[3].run is None
 
 
+def test_a_part_in_a_folder_below_is_meant_by_its_short_name(workspace: Workspace) -> None:
+    parts = [PlannedPart(f"{name} · exam", f"parts/{name}", name, "exam", 3) for name in ("base", "lora")]
+    ScriptedEvaluation(workspace.runs / "eval", parts)
+    write_part(workspace.runs / "eval" / "parts" / "lora", ROWS, subject=Subject("lora", "demo"))
+    assert [item.name for item in list_reports(workspace)] == ["eval/base", "eval/lora"]
+    assert find_reports("eval/lora", workspace) == [workspace.runs / "eval" / "parts" / "lora"]
+    assert find_reports("eval/parts/lora", workspace) == [workspace.runs / "eval" / "parts" / "lora"]
+    assert find_reports("eval", workspace) == [workspace.runs / "eval" / "parts" / "lora"]
+
+
 def test_a_folder_elsewhere_that_was_entered_is_listed(workspace: Workspace, tmp_path: Path) -> None:
     outside = tmp_path / "outputs" / "predict"
     outside.mkdir(parents=True)
@@ -177,6 +187,7 @@ def test_names_mean_runs_parts_folders_and_files(workspace: Workspace) -> None:
     foreign = workspace.runs / "old" / "predict"
     assert find_reports("both", workspace) == [base, lora]
     assert find_reports("both/lora", workspace) == [lora]
+    assert find_reports("both/exam", workspace) == [base, lora]
     assert find_reports(str(foreign / "generated_predictions.jsonl"), workspace) == [
         foreign / "generated_predictions.jsonl"
     ]

@@ -84,9 +84,6 @@ def _facts(opened: OpenReport) -> list[str]:
 def _cautions(report: Report) -> Iterator[str]:
     if not report.complete:
         yield _("the evaluation is not finished: these are the answers so far")
-    if report.data.seen_in_training:
-        seen = plural("{count} of the questions stands", "{count} of the questions stand", report.data.seen_in_training)
-        yield _("{seen} in the data that the adapter was trained on").format(seen=seen)
 
 
 def _kinds(opened: OpenReport) -> Iterator[str]:

@@ -62,9 +62,6 @@ def notes(opened: OpenReport) -> Html:
     """What one has to know before one believes the numbers; nothing where that is nothing."""
     report = opened.report
     told = [_artefact(artefact) for artefact in report.artefacts]
-    if report.data.seen_in_training:
-        seen = plural("{count} of the questions stands", "{count} of the questions stand", report.data.seen_in_training)
-        told.insert(0, _("{seen} in the data that the adapter was trained on").format(seen=seen))
     if not report.complete:
         told.insert(0, _("the evaluation is not finished: these are the answers so far"))
     told += [*report.notes, *opened.notes]

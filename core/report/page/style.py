@@ -76,6 +76,8 @@ details { margin-top: 8px; } summary { cursor: pointer; color: var(--muted); fon
 pre { background: var(--soft); border-radius: 8px; padding: 10px 12px; white-space: pre-wrap;
   font-size: 12.5px; max-height: 420px; overflow: auto; }
 footer { margin-top: 32px; color: var(--muted); font-size: 13px; }
+@media (max-width: 680px) { main { padding: 24px 14px; } section { padding: 16px 14px; }
+  .numbers svg, .numbers .help { display: none; } th, td { padding-right: 8px; } }
 @media print { body { background: #fff; } main { max-width: none; padding: 0; }
   section, .card, .row { break-inside: avoid; } }
 """
