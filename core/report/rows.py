@@ -153,12 +153,24 @@ def scored(
 ) -> OpenReport:
     """The same rows measured now: for files without a report, and for other metrics than those that it has.
 
+    Args:
+        measuring: not given: what the evaluation was told.
+
     Raises:
         MetricError: a metric of the user's own fails on a row.
     """
-    scores = measure(opened.predictions, metrics, measuring, on_progress)
+    scores = measure(opened.predictions, metrics, measuring or _as_it_was(opened.report), on_progress)
     columns = {EXACT: _exact(opened.predictions), **scores.rows}
     return replace(opened, report=with_scores(opened.report, scores), scores=columns, _columns={})
+
+
+def _as_it_was(report: Report) -> Measuring:
+    """How a report was measured, of its options; one that has another type is as it is by default."""
+    default = Measuring()
+    names = ("long_label", "list_separator", "bootstrap", "seed")
+    told = {name: report.config.get(name) for name in names}
+    same = {name: value for name, value in told.items() if type(value) is type(getattr(default, name))}
+    return replace(default, **same)  # type: ignore[arg-type]
 
 
 def _goes_on(files: PartFiles) -> bool:

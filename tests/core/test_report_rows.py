@@ -12,6 +12,7 @@ import pytest
 
 from core.errors import ReportError
 from core.metrics.catalog import find_metrics
+from core.metrics.metric import Scores
 from core.report.catalog import find_reports, list_reports
 from core.report.files import append_prediction, write_predictions
 from core.report.layout import PartFiles, PlannedPart
@@ -19,7 +20,7 @@ from core.report.prediction import Prediction
 from core.report.report import Subject
 from core.report.review import ReviewBook
 from core.report.rows import open_report, refreshed, scored
-from core.report.store import write_parts
+from core.report.store import write_parts, write_report
 from core.runs.catalog import enter_run
 from core.runs.events import RunFinished
 from core.runs.rundir import RunDirectory
@@ -71,6 +72,17 @@ def test_a_file_alone_is_counted_at_once_and_measured_when_asked(tmp_path: Path)
     assert measured.report.values["edit_similarity"].n == 3
     opened.review.put(opened.predictions[0], verdict="good")
     assert (tmp_path / "mine.review.jsonl").is_file()
+
+
+def test_new_numbers_are_measured_as_the_evaluation_was_told(tmp_path: Path) -> None:
+    rows = predictions(["a;b", "c"], ["a;x", "c"])
+    report = write_part(tmp_path, rows)
+    files = PartFiles(tmp_path)
+    told = replace(report, config={"list_separator": ";", "bootstrap": 0, "long_label": "wrong"})
+    write_report(files, told, rows, Scores({}, {}))
+    measured = scored(open_report(tmp_path), find_metrics(["list_recall"]))
+    assert measured.values("list_recall") == [50.0, 100.0]
+    assert measured.report.values["list_recall"].low is None
 
 
 def test_rows_of_an_evaluation_come_in_while_it_runs(workspace: Workspace) -> None:
