@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 
 from core.config.load import Settings
-from core.errors import ConfigError, Problem
+from core.errors import ConfigError, ModelNotFound, Problem
 from core.i18n import _
 from core.launch.findings import Findings
 from core.launch.named import mismatches, usable_model, without_problems
 from core.models.adapters import check_adapter
 from core.models.candidates import Candidate, base_of, candidates_of, resolve_candidate
 from core.models.info import AdapterInfo, ModelInfo
+from core.models.packaged import DEFAULT
 from core.runs.launch_file import Caution
 from core.untrusted import inert_line
 from core.workspace import Workspace
@@ -63,11 +65,13 @@ def _twice(name: str) -> Problem:
 def _base(
     findings: Findings, settings: Settings, adapters: Sequence[AdapterInfo], workspace: Workspace
 ) -> ModelInfo | None:
-    """The model that is named; else, of adapters, the one that they were trained on."""
-    if settings.origins["model_name_or_path"].source != "default" or not adapters:
-        find = partial(usable_model, settings.values()["model_name_or_path"], workspace)
-        return findings.tried("model_name_or_path", find)
-    return findings.tried("model_name_or_path", lambda: without_problems(base_of(adapters[0], workspace)))
+    """The model that is named; by `default`, of adapters, the one that they were trained on, where it is here."""
+    name = settings.values()["model_name_or_path"]
+    if name == DEFAULT and adapters:
+        with contextlib.suppress(ModelNotFound):
+            base = base_of(adapters[0], workspace)
+            return findings.tried("model_name_or_path", partial(without_problems, base))
+    return findings.tried("model_name_or_path", partial(usable_model, name, workspace))
 
 
 def _check(one: AdapterInfo | ModelInfo, model: ModelInfo | None, method: str | None) -> None:

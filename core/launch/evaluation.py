@@ -32,6 +32,7 @@ from core.launch.record import CHECKOUT, commits, data_files, packages
 from core.launch.test_sets import TestSet, find_test_sets, lasting_shots
 from core.metrics.catalog import find_metrics
 from core.models.candidates import Candidate, resolve_candidate
+from core.models.packaged import DEFAULT
 from core.runs.alive import this_host
 from core.runs.launch_file import Caution, Launch, read_launch
 from core.runs.rundir import RunDirectory
@@ -224,7 +225,7 @@ class _Preparation:
         yield "output_dir", (run.name if below else str(run.path), "" if values["output_dir"] else _("model and data"))
         yield "resume", (False, "")  # of this segment: launch.json has it
         if model is not None:
-            guessed = self._settings.origins["model_name_or_path"].source == "default" and bool(named)
+            guessed = values["model_name_or_path"] == DEFAULT and bool(named)
             path = str(model.path.absolute()) if model.source == "folder" else model.name
             yield "model_name_or_path", (path, _("the adapter's base") if guessed else "")
         if named:

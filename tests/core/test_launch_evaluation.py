@@ -87,6 +87,9 @@ def test_the_base_of_an_adapter_is_found_where_no_model_is_named(workspace: Work
     found = prepared(workspace, adapter_name_or_path="en")
     assert (found.values["model_name_or_path"], found.run.name) == ("other", "eval-en-test")
     assert "model_name_or_path: other  # default; the adapter's base" in found.config
+    assert prepared(workspace, adapter_name_or_path="en", model_name_or_path="default").config == found.config.replace(
+        "default; the adapter's base", "model_name_or_path; the adapter's base"
+    )
     alone = prepared(workspace, adapter_name_or_path="whole")
     assert [one.name for one in alone.candidates] == ["whole"]
 

@@ -20,11 +20,14 @@ from core.launch.machine import Machine
 from core.launch.stopping import kill, stop, wait_ended
 from core.report.files import read_predictions
 from core.runs.catalog import find_run, list_runs
+from core.runs.events import Answered, StageChanged
+from core.runs.history import History
 from core.runs.launch_file import read_launch
 from core.runs.rundir import RunDirectory
 from core.runs.state import is_active, state_of
 from core.workspace import Workspace
 from folders import make_adapter, make_model
+from tui.cli import following
 
 ROWS = [{"instruction": f"question {number}", "input": "", "output": f"answer {number}"} for number in range(4)]
 PREDICT = (
@@ -126,6 +129,35 @@ def test_a_plan_starts_nothing(finetui: Any, workspace: Workspace) -> None:
     (record,) = evaluate(finetui, "--plan", "--json").records
     assert (record["answers"], record["subjects"], record["config"]["dataset"]) == (4, ["zh"], ["more"])
     assert [path.name for path in workspace.runs.iterdir()] == ["zh"]
+
+
+def test_options_are_saved_shown_and_start_the_same(finetui: Any, workspace: Workspace) -> None:
+    saved = evaluate(finetui, "--preset", "telecom", "--save_config", "mine.yaml")
+    assert saved.out == "saved mine.yaml; start it with: finetui eval mine.yaml\n"
+    shown = finetui("eval", "mine.yaml", "--show_config").out
+    assert "include_base: true  # mine.yaml:" in shown
+    assert finetui("eval", "mine.yaml", "--plan").out == evaluate(finetui, "--preset", "telecom", "--plan").out
+
+
+def test_a_bar_tells_who_is_busy_how_fast_and_what_came_out_so_far(workspace: Workspace) -> None:
+    shown: dict[str, Any] = {}
+
+    class Progress:
+        def add_task(self, *_words: object, **_fields: object) -> int:
+            return 0
+
+        def update(self, _task: int, **fields: Any) -> None:
+            shown.update(fields)
+
+    bar, history = following._Bar(Progress()), History(RunDirectory(workspace.runs / "mine"))
+    history.add(StageChanged(1.0, "answering"))
+    history.add(Answered(1.0, "zh · more", 0, 100, 0, 200))
+    bar.standing(history)
+    assert (shown["told"], shown["description"]) == ("zh · more", "0/200")
+    history.add(Answered(2.0, "zh · more", 40, 100, 40, 200, remaining=80.0, metrics={"exact_match": 45.0}))
+    bar.standing(history)
+    assert shown["told"] == "zh · more  2.00 rows/s  ETA 00:01:20  exact_match 45"
+    assert (shown["completed"], shown["total"]) == (40, 200)
 
 
 def test_a_failure_and_a_kill_are_told_and_resume_goes_on(
