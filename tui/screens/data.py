@@ -389,6 +389,6 @@ class DataScreen(DataActions):
         if self.current is not None and self.current.file is not None:
             keys.insert(0, _("a enter it in dataset_info.json"))
         if self.list.options.has_focus:
-            keys = [_("enter rows"), _("1-6 pages"), *keys[:-3], *keys[-2:], _("t train")]
+            keys = [_("enter rows"), _("1-6 pages"), *keys[:-3], *keys[-2:], _("t train"), _("e evaluate")]
         line = Content("  ").join(map(Content, [*keys, _("r rescan"), _("esc back"), _("F1 all keys")]))
         self.query_one("#data-keys", FittedLine).drawn = lambda _width: line

@@ -8,7 +8,6 @@ Reports are folders, listed in a thread when something may have changed there; h
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -19,7 +18,6 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.content import Content
-from textual.css.query import NoMatches
 from textual.timer import Timer
 from textual.widgets import Input, Static
 
@@ -133,7 +131,7 @@ class EvaluateScreen(EvaluateActions):
     # --- what there is ---
 
     def _runs_changed(self, changed: bool) -> None:
-        if not self.is_mounted:
+        if not self.is_mounted or not self.display:  # it is being left, its widgets may be gone already
             return
         if changed or self._state_now() != self._state:
             self.list_again()
@@ -154,7 +152,7 @@ class EvaluateScreen(EvaluateActions):
         self._state = self._state_now()
         self._summaries = await asyncio.to_thread(list_reports, self.workspace)
         self._listed_once = True
-        with contextlib.suppress(NoMatches):  # the screen was left meanwhile
+        if self.display:  # it may have been left meanwhile
             self._draw()
 
     @property

@@ -86,7 +86,7 @@ class EvaluationRunScreen(Screen[None]):
         self._unsubscribe()
 
     def _changed(self, _listed: bool) -> None:
-        if self.is_mounted and self._timer is None:
+        if self.is_mounted and self.display and self._timer is None:
             wait = max(0.01, _DRAW_SECONDS - (time.monotonic() - self._drawn_at))
             self._timer = self.set_timer(wait, self._draw)
 

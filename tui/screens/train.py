@@ -141,7 +141,7 @@ class TrainScreen(ListedRuns):
     # --- what the watcher tells ---
 
     def _runs_changed(self, listed: bool) -> None:
-        if not self.is_mounted:
+        if not self.is_mounted or not self.display:  # it is being left, its widgets may be gone already
             return
         if listed:
             self._list_runs()
@@ -323,9 +323,9 @@ class TrainScreen(ListedRuns):
 
     def _run_keys(self, watched: Watched) -> list[str]:
         if watched.active:
-            return [_("x stop"), _("w save"), _("v evaluate"), _("o chat")]
+            return [_("x stop"), _("w save"), _("v evaluate"), _("o chat"), _("t test")]
         resume = [] if watched.state == "finished" and self.page != "checkpoints" else [_("r resume")]
-        return [_("o chat"), *resume, _("c duplicate"), _("e export"), _("d delete")]
+        return [_("o chat"), _("t test"), *resume, _("c duplicate"), _("e export"), _("d delete")]
 
 
 def _waiting(watched: Watched) -> str:
