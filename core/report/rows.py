@@ -191,7 +191,11 @@ def _finished(files: PartFiles) -> OpenReport:
 
 def _unfinished(files: PartFiles) -> OpenReport:
     follower = JournalFollower(files.journal)
-    return _from_journal(files, follower, follower.poll(), ReviewBook(files.review))
+    before: list[Prediction] = []
+    if files.report.is_file():  # rows that failed are asked again: the journal has those alone
+        with contextlib.suppress(ReportError):
+            before = read_predictions_file(files.predictions).predictions
+    return _from_journal(files, follower, (*before, *follower.poll()), ReviewBook(files.review))
 
 
 def _from_journal(

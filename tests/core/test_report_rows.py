@@ -117,6 +117,16 @@ def test_a_stopped_evaluation_that_goes_on_is_live_again(tmp_path: Path) -> None
     assert len(open_report(tmp_path)) == 3
 
 
+def test_rows_that_are_asked_again_stand_among_those_that_were_answered_before(tmp_path: Path) -> None:
+    failed = replace(ROWS[1], predict="", error="out of memory")
+    write_part(tmp_path, [ROWS[0], failed, ROWS[2]])
+    os.utime(tmp_path / "report.json", (1, 1))
+    append_prediction(PartFiles(tmp_path).journal, ROWS[1])
+    opened = open_report(tmp_path)
+    assert opened.live
+    assert opened.predictions == ROWS
+
+
 def test_nothing_to_open_says_what_to_look_for(tmp_path: Path) -> None:
     with pytest.raises(ReportError, match="holds no answers") as caught:
         open_report(tmp_path)

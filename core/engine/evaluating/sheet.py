@@ -65,9 +65,10 @@ def open_sheet(part: Part) -> Sheet:
         ReportError: they are answers to other rows: the data was changed meanwhile.
     """
     part.files.folder.mkdir(parents=True, exist_ok=True)
-    answers = read_journal(part.files.journal)
-    if not answers and part.files.report.exists():
+    answers: dict[Key, Prediction] = {}
+    if part.files.report.exists():  # of a whole one the journal is gone, and has at most what was asked again since
         answers = {(row.row, row.repeat): row for row in read_predictions(part.files.predictions)}
+    answers |= read_journal(part.files.journal)
     _refuse_others(part, answers)
     return Sheet(part, answers)
 
