@@ -64,6 +64,7 @@ def test_facts_stand_behind_the_help() -> None:
     assert told["trust_remote_code"] == ""
     assert [group.splitlines()[1] for group in help_groups(describe(*chat.sections))] == [
         "Model:",
+        "Served model:",
         "Generation:",
         "Conversation:",
         "Options from files:",

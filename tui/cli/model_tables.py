@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from rich.cells import cell_len
@@ -45,7 +45,7 @@ def _problem_text(problems: Sequence[str]) -> str:
     return "! " + "; ".join(problems) if problems else ""
 
 
-def table(rows: Iterator[Row]) -> Iterator[str]:
+def table(rows: Iterable[Row]) -> Iterator[str]:
     """Rows as lines with columns in line, wide characters counted as such."""
     rows_read = list(rows)
     widths = [max(map(cell_len, column)) for column in zip(*rows_read, strict=True)]
