@@ -73,10 +73,11 @@ def _evaluate(run: RunDirectory, diary: Diary, control: Control) -> Ended:
 def _loaded(settings: Settings, workspace: Workspace, diary: Diary) -> list[Contender]:
     """Models of this machine; those that share weights follow one another."""
     candidates = find_candidates(settings.values(), workspace)
+    diary.stage("loading")
     from core.engine.evaluating.weights import LoadedModels  # torch: 3 s, when the data is known to be right
 
     keep_freed_memory()
-    models = LoadedModels(settings, diary)
+    models = LoadedModels(settings, workspace, diary)
     bases = list(dict.fromkeys(candidate.model.path for candidate in candidates))
     in_turn = sorted(candidates, key=lambda candidate: bases.index(candidate.model.path))
     return [Contender(one.name, partial(models.answering, one), one) for one in in_turn]

@@ -44,7 +44,7 @@ class TrainedQuestions:
         """
         self._gone: list[str] = []
         self._questions: set[int] = set()
-        self.sets = tuple(self._read(folder, workspace, set()))
+        self.sets = tuple(dict.fromkeys(self._read(folder, workspace, set())))
 
     def _read(self, folder: Path, workspace: Workspace, been: set[Path]) -> Iterator[str]:
         """Read what was trained, also by the adapters that this one goes on from; yields the names of the sets."""
@@ -54,11 +54,12 @@ class TrainedQuestions:
         been.add(folder)
         options = _training_options(folder)
         for name in notes.datasets:
-            yield name
+            short = Path(name).name  # of a file; a set's name stays as it is
+            yield short
             try:
                 self._questions.update(_questions(name, options, workspace))
             except FinetuiError:
-                self._gone.append(name)
+                self._gone.append(short)
         for merged in notes.chain:
             yield from self._read(Path(merged.path), workspace, been)
 

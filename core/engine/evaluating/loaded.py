@@ -37,6 +37,8 @@ class LoadedAnswerer:
     speaking: Speaking
     settings: Settings
     diary: Diary
+    typed: str = ""
+    """What the adapter is called, for whoever wants it again."""
     loading_seconds: float = 0.0
     noted: list[str] = field(default_factory=list)
     _prompts: dict[int, Prompt] = field(default_factory=dict)
@@ -51,7 +53,7 @@ class LoadedAnswerer:
         return Subject(
             name=candidate.name,
             model=candidate.model.name,
-            adapter=adapter.name if adapter is not None else "",
+            adapter=self.typed if adapter is not None else "",
             path=str(candidate.path),
             method=adapter.method if adapter is not None else _method(candidate.path),
             template=self.speaking.manner.template.name,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from core.config.evaluation import EvaluatedDataOptions, EvaluatedModelOptions, PredictionOptions
@@ -15,18 +15,20 @@ from core.engine.evaluating.loaded import LoadedAnswerer
 from core.engine.evaluating.speaking import Speaking
 from core.engine.load import choose_device, load_base
 from core.engine.training.memory import free_unused
-from core.errors import UsageError
+from core.errors import ModelNotFound, UsageError
 from core.i18n import _
+from core.models.adapters import resolve_adapter
 from core.models.candidates import Candidate
 from core.runs.events import ModelReady
 from core.serve.protocol import Load
+from core.workspace import Workspace
 
 
 class LoadedModels:
     """The weights that are held now: those of one base, and at most one adapter beside them."""
 
-    def __init__(self, settings: Settings, diary: Diary) -> None:
-        self._settings, self._diary = settings, diary
+    def __init__(self, settings: Settings, workspace: Workspace, diary: Diary) -> None:
+        self._settings, self._workspace, self._diary = settings, workspace, diary
         self._chat: ChatModel | None = None
         self._seconds = 0.0
 
@@ -45,7 +47,7 @@ class LoadedModels:
             notes += chat.load_adapter(candidate.name, candidate.adapter.path).warnings
         try:
             speaking = _speaking(chat, adapter, self._settings)
-            answerer = LoadedAnswerer(candidate, speaking, self._settings, self._diary)
+            answerer = LoadedAnswerer(candidate, speaking, self._settings, self._diary, self._typed(candidate))
             answerer.loading_seconds = self._seconds + time.monotonic() - began
             answerer.noted += notes
             self._tell(answerer)
@@ -55,6 +57,15 @@ class LoadedModels:
         finally:
             if adapter is not None:
                 chat.unload_adapter(adapter)
+
+    def _typed(self, candidate: Candidate) -> str:
+        """The short name where that means this adapter, else its folder."""
+        if candidate.adapter is None:
+            return ""
+        with suppress(ModelNotFound):
+            if resolve_adapter(candidate.name, self._workspace).path.samefile(candidate.path):
+                return candidate.name
+        return str(candidate.path)
 
     def _base(self, candidate: Candidate) -> ChatModel:
         folder = candidate.model.path
