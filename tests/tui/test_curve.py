@@ -11,11 +11,11 @@ from textual.geometry import Region
 
 from core.runs.curve import Curve as Points
 from core.runs.curve import Slice
-from tui.series import _one_by_one, columns, nearest, single, smoothed, smoothing_weight, sparkline
 from tui.charts.axes import Scale, number_text, step_range, value_scale
 from tui.charts.braille import Canvas
-from tui.widgets.curve import Curve
 from tui.charts.plot import Chart, Row, Trace, View, draw
+from tui.series import _one_by_one, columns, nearest, single, smoothed, smoothing_weight, sparkline
+from tui.widgets.curve import Curve
 
 
 def rows(chart: Chart, view: View, width: int = 40, height: int = 10) -> list[Row]:
