@@ -43,7 +43,7 @@ from core.serve.protocol import (
 from core.serve.remote import Asking, Dialect, RemoteQuestion, ServedModel, resolved, sent_messages
 from core.serve.remote_address import CONNECT_SECONDS, Server
 from core.serve.remote_stream import End, Part
-from core.serve.service import Service, Work, resident_bytes, serve
+from core.serve.service import Service, Work, serve
 
 TEMPLATE = "server"
 """What stands for the template's name where the server makes the prompt."""
@@ -86,9 +86,9 @@ class Relay:
                 assert_never(request)
 
     def status(self, request: Status) -> StatusReport:
-        """The memory is this process's; what the server takes is not known."""
+        """What memory the model takes is not known here."""
         state: State = "generating" if self._generating else "ready" if self._model else "empty"
-        return StatusReport(request.id, state, self._server.name, resident_bytes=resident_bytes())
+        return StatusReport(request.id, state, self._server.name)
 
     def _load(self, request: Load) -> None:
         begun = time.monotonic()

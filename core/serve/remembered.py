@@ -56,6 +56,18 @@ def remember_evaluated(workspace: Workspace, values: Mapping[str, Any]) -> None:
             remember_server(workspace, server)
 
 
+def asked_server(name: str, workspace: Workspace) -> Server:
+    """The server of a name that a person has typed; where it is remembered, with the variable that has its key.
+
+    Raises:
+        ServerError: it is no address.
+    """
+    try:
+        return known_server(name, workspace)
+    except ServerError:
+        return parse_name(name)
+
+
 def known_server(name: str, workspace: Workspace) -> Server:
     """The server of a name, if its address is remembered.
 

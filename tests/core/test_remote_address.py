@@ -18,7 +18,7 @@ from core.config.load import load
 from core.config.remote import RemoteOptions
 from core.errors import ConfigError, ServerError
 from core.serve.protocol import Sampling
-from core.serve.remembered import known_server, remember_evaluated, remember_server, remembered_servers
+from core.serve.remembered import asked_server, known_server, remember_evaluated, remember_server, remembered_servers
 from core.serve.remote import RemoteQuestion, RemoteReply, ask_all, resolved, served_models
 from core.serve.remote_address import Server, is_served, parse_name, relay_command, server_of, shown_name
 from core.workspace import Workspace
@@ -93,6 +93,8 @@ def test_only_servers_that_were_asked_here_are_known(tmp_path: Path) -> None:
     assert known_server("http://one/v1#another", workspace) == Server("http://one/v1", "another", "KEY_ONE")
     with pytest.raises(ServerError, match="no served model"):
         known_server("http://one.evil/v1#a", workspace)
+    assert asked_server("http://one/v1 new", workspace) == Server("http://one/v1", "new", "KEY_ONE")
+    assert asked_server("http://three/v1", workspace) == Server("http://three/v1")
 
 
 def test_the_server_of_an_evaluation_can_be_asked_again(tmp_path: Path) -> None:

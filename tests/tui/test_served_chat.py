@@ -48,8 +48,9 @@ async def test_a_served_model_is_chosen_by_its_address_and_answers(
     with ServedFake(always=Turn(thinking="Hm."), key=KEY) as fake:
         async with start_chat() as chat:
             await use(chat, f"{fake.api_base} echo")
-            status = chat.screen.query_one(StatusBar).status
-            assert (status.model, status.context_length) == (f"echo @ {host(fake)}", 4096)
+            bar = chat.screen.query_one(StatusBar)
+            await chat.until(lambda: bar.status.context_length == 4096, "the server's context")
+            assert bar.status.model == f"echo @ {host(fake)}"
             await chat.ask("hello")
             await chat.ask("again")
             assert chat.entry(1).title == f"echo @ {host(fake)}"
@@ -128,12 +129,16 @@ async def test_trouble_is_a_message_and_the_next_question_is_answered(start_chat
             assert chat.texts()[-1] == "you said: fine"
 
 
-async def test_a_server_that_is_not_there_is_said_where_it_was_typed(start_chat: StartChat) -> None:
+@pytest.mark.parametrize("name", ["", " echo"])
+async def test_a_server_that_is_not_there_is_said_where_it_was_typed(
+    start_chat: StartChat, chat_workspace: Workspace, name: str
+) -> None:
     async with start_chat() as chat:
-        await chat.type(f"/model {free_port_base()}")
+        await chat.type(f"/model {free_port_base()}{name}")
         await chat.until(lambda: notices(chat), "the error")
         assert any("cannot be reached: Connection refused" in text for text in notices(chat))
         assert chat.screen.conversation.columns[0].model == "demo"
+    assert "served" not in load_state(chat_workspace)
 
 
 def notices(chat: Chat) -> list[str]:

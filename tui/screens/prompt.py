@@ -38,10 +38,12 @@ class PromptScreen(Dialog[None]):
             yield Static(self._title(), classes="dialog-title")
             with VerticalScroll():
                 yield TokenView()
-            yield Static(
-                Content(_("t tokens, text, ids · esc back · underlined: training puts loss here")),
-                classes="dialog-keys",
-            )
+            yield Static(Content(self._keys()), classes="dialog-keys")
+
+    def _keys(self) -> str:
+        if not self.rendered.tokens:
+            return _("esc back")
+        return _("t tokens, text, ids · esc back · underlined: training puts loss here")
 
     def on_mount(self) -> None:
         self._show()
@@ -73,5 +75,7 @@ class PromptScreen(Dialog[None]):
                 view.update(Content(" ".join(str(token.id) for token in self.rendered.tokens)))
 
     def action_next_view(self) -> None:
+        if not self.rendered.tokens:
+            return
         self.view = self._VIEWS[(self._VIEWS.index(self.view) + 1) % len(self._VIEWS)]
         self._show()

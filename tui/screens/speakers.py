@@ -17,8 +17,8 @@ from core.errors import ModelNotFound, UsageError, did_you_mean
 from core.i18n import _
 from core.models.adapters import resolve_adapter
 from core.models.catalog import ModelInfo, list_models, resolve_model
-from core.serve.remembered import known_server, remember_server, remembered_servers
-from core.serve.remote_address import Server, is_served, parse_name
+from core.serve.remembered import asked_server, known_server, remember_server, remembered_servers
+from core.serve.remote_address import CONNECT_SECONDS, Server, is_served, parse_name
 from core.workspace import load_state
 from tui.messages import ComparisonChosen, ModelChosen
 from tui.screens.message_actions import MessageActions
@@ -58,7 +58,7 @@ class Speakers(MessageActions):
     async def action_model(self, name: str = "") -> None:
         """Choose who answers: the one named, else by a picker."""
         if is_served(name):
-            self._use_served(parse_name(name))
+            self._use_served(asked_server(name, self.workspace))
         elif name:
             self.use(self._named(name, await self.models()))
         else:
@@ -75,19 +75,23 @@ class Speakers(MessageActions):
     @work(exclusive=True, group="choice")
     async def _use_served(self, server: Server) -> None:
         """Have a model of a server answer; which one is asked where it has several and none is named."""
-        from core.serve.remote import served_models  # http.client: 29 ms, not before somebody asks a server
+        from core.serve.remote import resolved, served_models  # http.client: 29 ms, not before somebody asks a server
 
-        if not server.model:
+        server = replace(server, timeout=CONNECT_SECONDS)
+        if server.model:
+            await asyncio.to_thread(resolved, server)  # a wrong name or address is told, and not remembered
+        else:
             found = await asyncio.to_thread(served_models, server)
-            names = [replace(server, model=model.name).name for model in found]
-            chosen = (
-                [Choice(names[0])] if len(names) == 1 else await self.app.push_screen_wait(Picker([], served=names))
-            )
+            choices = [Choice(replace(server, model=model.name).name) for model in found]
+            chosen = choices if len(choices) == 1 else await self._pick_served(choices)
             if not chosen:
                 return
-            server = parse_name(chosen[0].model)
+            server = replace(server, model=parse_name(chosen[0].model).model)
         remember_server(self.workspace, server)
         self.use(Choice(server.name))
+
+    async def _pick_served(self, choices: list[Choice]) -> list[Choice] | None:
+        return await self.app.push_screen_wait(Picker([], served=[choice.model for choice in choices]))
 
     async def action_adapter(self, name: str) -> None:
         models = await self.models()

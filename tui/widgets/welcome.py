@@ -119,6 +119,8 @@ def greeting() -> Content:
         (" F6 ", "bold reverse"),
         "     ",
         _("the models screen: what is looked for where, and others to fetch"),
+        "\n\n",
+        _("A model that a server has already: finetui chat --api_base http://127.0.0.1:8000/v1"),
     )
 
 
