@@ -15,7 +15,7 @@ from core.i18n import _, plural
 from core.report.filters import filter_rows
 from core.report.order import Order, ordered
 from core.report.page.answers import answers
-from core.report.page.facts import facts, training, when
+from core.report.page.facts import again, facts, training, when
 from core.report.page.markup import Html, section, tag
 from core.report.page.numbers import cards, confused, kinds_of_errors, notes, numbers, spread_of_scores
 from core.report.page.style import CSS
@@ -71,7 +71,7 @@ def report_page(opened: OpenReport, workspace: Workspace, rows: Sequence[int] | 
         kinds_of_errors(opened),
         confused(report.confusion),
         *(_chosen(opened, rows) if rows is not None else _examples(opened)),
-        facts(report),
+        facts(report, again(opened.folder, workspace)),
     )
 
 

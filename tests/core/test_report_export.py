@@ -178,7 +178,8 @@ def test_the_page_has_the_numbers_their_intervals_and_the_rows(tmp_path: Path) -
         {"是": {"是": 1, "否": 1}, "否": {"否": 1}},
     )
     folder = tmp_path / "runs" / "eval"
-    report = write_part(folder, ROWS, notes=("2 near-ties",))
+    rows = [replace(ROWS[0], choice={"A": 0.25, "B": 0.75}), *ROWS[1:]]
+    report = write_part(folder, rows, notes=("2 near-ties",))
     opened = replace(
         open_report(folder),
         report=replace(
@@ -190,6 +191,7 @@ def test_the_page_has_the_numbers_their_intervals_and_the_rows(tmp_path: Path) -
         ),
     )
     opened.review.put(ROWS[0], verdict="unsure", note="看一下")
+    (folder / "config.yaml").write_text("dataset: exam\n")
     page = Page(report_page(opened, Workspace(tmp_path)))
     page.assert_harmless()
     for told in (
@@ -206,6 +208,8 @@ def test_the_page_has_the_numbers_their_intervals_and_the_rows(tmp_path: Path) -
         "question 0",
         "ab" * 32,
         "max_new_tokens",
+        "B 75.0 %, A 25.0 %",
+        "finetui eval runs/eval/config.yaml",
     ):
         assert told in page.shown
     assert ("del", {}) in page.elements

@@ -13,7 +13,7 @@ from core.report.catalog import ReportSummary
 from core.report.export import row_record, value_record
 from core.report.figures import heading, score_text, telling
 from core.report.groups import error_kinds, grouped_by_kind, kind_text
-from core.report.page.answers import verdict_text
+from core.report.page.answers import choice_text, verdict_text
 from core.report.questions import question_text
 from core.report.report import Report
 from core.report.rows import OpenReport
@@ -114,6 +114,8 @@ def row_lines(opened: OpenReport, row: int) -> Iterator[str]:
         yield from _side(_("error"), prediction.error)
     else:
         yield from _side(_("answer"), prediction.predict)
+    if prediction.choice:
+        yield from _side(_("choices"), choice_text(prediction))
 
 
 def _side(name: str, text: str) -> Iterator[str]:

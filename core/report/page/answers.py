@@ -9,6 +9,7 @@ from core.report.difference import Kind, difference
 from core.report.figures import heading, score_text, telling
 from core.report.groups import error_kinds, kind_text
 from core.report.page.markup import Html, folded, joined, tag
+from core.report.prediction import Prediction
 from core.report.questions import question_text
 from core.report.review import Verdict
 from core.report.rows import OpenReport
@@ -37,11 +38,18 @@ def _row(opened: OpenReport, row: int) -> Html:
         _head(opened, row),
         tag("div", cut(question_text(prediction.prompt), _MOST_QUESTION), class_="asked"),
         sides(prediction.label, prediction.predict, prediction.error),
+        tag("p", choice_text(prediction), class_="muted") if prediction.choice else None,
         note,
         folded(_("the whole prompt"), tag("pre", cut(prediction.prompt))) if prediction.prompt else None,
         folded(_("what it thought"), tag("pre", cut(prediction.thinking))) if prediction.thinking else None,
         class_="row",
     )
+
+
+def choice_text(prediction: Prediction) -> str:
+    """How likely the model found each letter of a multiple choice: `A 75.0 %, B 25.0 %`."""
+    likely = sorted((prediction.choice or {}).items(), key=lambda item: -item[1])
+    return ", ".join(f"{letter} {100 * share:.1f} %" for letter, share in likely)
 
 
 def _head(opened: OpenReport, row: int) -> Html:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -82,8 +83,22 @@ def course_facts(report: Report) -> list[tuple[str, str]]:
     return [*counts, *took]
 
 
-def facts(report: Report) -> Html:
-    """Everything that the numbers stand on."""
+def again(folder: Path, workspace: Workspace) -> str:
+    """What one types to evaluate the same once more; empty where the evaluation's options are not known."""
+    for run in (folder, *folder.parents[:_LEVELS]):
+        if (run / "config.yaml").is_file():
+            inside = run.is_relative_to(workspace.root)
+            shown = (run.relative_to(workspace.root) if inside else run) / "config.yaml"
+            return f"finetui eval {shlex.quote(shown.as_posix())}"
+    return ""
+
+
+def facts(report: Report, command: str = "") -> Html:
+    """Everything that the numbers stand on.
+
+    Args:
+        command: what evaluates the same once more.
+    """
     options = [(name, plain(value)) for name, value in report.config.items()]
     return section(
         _("What they stand on"),
@@ -95,6 +110,7 @@ def facts(report: Report) -> Html:
         tag("br"),
         tag("h3", _("How it went")),
         pairs(course_facts(report)),
+        tag("p", _("the same again:"), " ", tag("code", command)) if command else None,
         folded(_("all options"), pairs(options)) if report.config else None,
         folded(_("versions"), pairs(list(report.packages.items()))) if report.packages else None,
     )

@@ -75,6 +75,8 @@ ins { background: var(--good-soft); color: inherit; text-decoration: underline v
 details { margin-top: 8px; } summary { cursor: pointer; color: var(--muted); font-size: 13px; }
 pre { background: var(--soft); border-radius: 8px; padding: 10px 12px; white-space: pre-wrap;
   font-size: 12.5px; max-height: 420px; overflow: auto; }
+code { background: var(--soft); border-radius: 5px; padding: 2px 6px; font-size: 13px; }
+section p { margin-top: 10px; }
 footer { margin-top: 32px; color: var(--muted); font-size: 13px; }
 @media (max-width: 680px) { main { padding: 24px 14px; } section { padding: 16px 14px; }
   .numbers svg, .numbers .help { display: none; } th, td { padding-right: 8px; } }
