@@ -161,14 +161,22 @@ def _columns(
 ) -> dict[str, tuple[Column, ...]]:
     """The metrics of rows, on the common rows; a row that does not count in one report counts in none."""
     scores = [_scores(report, chosen, measuring, on_progress) for report in reports]
+    places = list(zip(*found.rows, strict=True))
     columns: dict[str, tuple[Column, ...]] = {}
     for name in chosen:
         if all(name in of_report for of_report in scores):
-            rows = [[of_report[name][at] for of_report, at in zip(scores, row, strict=True)] for row in found.rows]
-            kept = [row if None not in row else [None] * len(row) for row in rows]
-            if any(None not in row for row in kept):
-                columns[name] = tuple(list(column) for column in zip(*kept, strict=True))
+            each = [[of_report[name][at] for at in of] for of_report, of in zip(scores, places, strict=True)]
+            kept = _where_all_count(each)
+            if any(value is not None for value in kept[0]):
+                columns[name] = kept
     return columns
+
+
+def _where_all_count(columns: Sequence[Column]) -> tuple[Column, ...]:
+    if not any(None in column for column in columns):
+        return tuple(columns)
+    rows = [row if None not in row else (None,) * len(row) for row in zip(*columns, strict=True)]
+    return tuple(zip(*rows, strict=True))
 
 
 def _scores(
