@@ -129,7 +129,10 @@ GENERATING = {
 
 _STAGE = "it belongs to another stage than sft, the one that there is; leave it out"
 _PREDICTS = "answering test sets is an evaluation: finetui eval, or train with do_predict in the place of do_train"
-_EVALUATES = "eval_dataset or val_size tells the loss on rows kept apart; leave it out"
+_EVALUATES = (
+    "eval_dataset or val_size tells the loss on rows kept apart while it trains, finetui eval --reference_loss that of "
+    "any set; leave it out"
+)
 _GREEDY = "a training answers its probe prompts alone, always with the likeliest tokens; leave it out"
 _QUANT_BIT = "use --quantization_bit 4 or 8"
 _VARIANT = "finetui has LoRA with rsLoRA, DoRA and LoRA+; leave it out"
