@@ -37,7 +37,7 @@ def fairness(compared: Comparison) -> Html:
     if not compared.warnings:
         return Html("")
     listed = tag("ul", *(tag("li", text) for text in compared.warnings))
-    return tag("div", tag("h2", _("The reports differ in more than the model")), listed, class_="notes")
+    return tag("div", tag("h2", _("Before you believe these numbers")), listed, class_="notes")
 
 
 def side_by_side(compared: Comparison) -> Html:

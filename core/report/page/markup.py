@@ -43,10 +43,10 @@ def joined(*parts: Child) -> Html:
 
 
 def table(head: list[Child], rows: list[list[Child]], class_: str = "") -> Html:
-    """A table; the first cell of a row names it."""
-    top = tag("tr", *(tag("th", cell, scope="col") for cell in head))
+    """A table; the first cell of a row names it. Without a head where all its cells are empty."""
+    top = tag("thead", tag("tr", *(tag("th", cell, scope="col") for cell in head))) if any(head) else None
     body = [tag("tr", tag("th", row[0], scope="row"), *(tag("td", cell) for cell in row[1:])) for row in rows]
-    whole = tag("table", tag("thead", top), tag("tbody", *body), class_=class_ or None)
+    whole = tag("table", top, tag("tbody", *body), class_=class_ or None)
     return tag("div", whole, class_="wide")
 
 
