@@ -7,6 +7,7 @@ reference there is still the one that was scored: a set that was changed since g
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from typing import Any
@@ -24,25 +25,29 @@ class AskedRows:
     """The questions of a report's rows; none where its set is not here. Opening may take time."""
 
     def __init__(self, report: Report, workspace: Workspace) -> None:
+        seed = report.config.get("seed")
+        choices = _choices(report.config)
         self._examples: ExampleSet | None = None
-        if report.data.name:
-            names, seed = [report.data.name], report.config.get("seed")
-            try:
-                self._examples = open_examples(
-                    names, _choices(report.config), workspace, seed=seed if type(seed) is int else 42
-                )
-            except (DataError, OSError):
-                self._examples = None
+        for name in _names(report):
+            with contextlib.suppress(DataError, OSError):
+                self._examples = open_examples([name], choices, workspace, seed=seed if type(seed) is int else 42)
+                break
 
     def messages(self, row: Prediction) -> Sequence[Message]:
         """What was said before the answer; nothing where that is not known for certain."""
-        if self._examples is None:
+        if self._examples is None or row.choice is not None:  # of multiple choice only the prompt has the letters
             return ()
         try:
             *asked, answer = self._examples[row.row].messages
         except (IndexError, ValueError, RowProblem, OSError):
             return ()
         return asked if answer.content == row.label else ()
+
+
+def _names(report: Report) -> list[str]:
+    """What the set can be found by: its name in dataset_info.json, else its file."""
+    files = report.data.files
+    return [report.data.name, *(files if len(files) == 1 else ())] if report.data.name else []
 
 
 def _choices(config: Mapping[str, Any]) -> AllRows:

@@ -344,6 +344,23 @@ async def test_a_row_is_asked_again_by_base_and_adapter(start: Start) -> None:
         assert [(said.role, said.content) for said in event.asked] == [("user", f"请回答：{QUESTIONS[5]}")]
 
 
+async def test_a_file_of_answers_alone_is_reviewed_too(start: Start, tmp_path: Path) -> None:
+    target = tmp_path / "answers.jsonl"
+    pairs = [("是", "是"), ("否", "是"), ("否", "否"), ("是", "是")]
+    target.write_text("".join(json.dumps({"predict": one, "labels": other}) + "\n" for one, other in pairs))
+    async with start(target=target) as review:
+        assert review.shown == [2, 1, 3, 4]
+        await review.press("i")
+        told = str(review.screen.query_one(HeadLines).content).replace("\n", " ")
+        assert f"finetui score {target}" in told
+        await review.press("4")
+        assert "否 ×1" in review.options("confusion")[0]
+        await review.press("1")
+        await review.press("b", "o", "a")
+        assert review.toasts == ["This report does not have the questions."] * 2
+    assert "bad" in (tmp_path / "answers.review.jsonl").read_text()
+
+
 async def test_a_row_becomes_a_row_of_a_data_set(start: Start, chat_workspace: Workspace) -> None:
     async with start() as review:
         await review.press("a")

@@ -16,6 +16,8 @@ from core.report.difference import difference
 from core.report.prediction import Prediction
 from core.report.report import EvaluatedSet, Report, Subject
 from core.workspace import Workspace
+from tui.actions import ACTIONS
+from tui.screens.report import ReportScreen
 from tui.widgets.content_layout import beside, column_width, wrapped
 from tui.widgets.diff_view import ADDED, REMOVED, answer_content, one_text, reference_content
 from tui.widgets.report_columns import ColumnLayout, ReportTable, ScoreColumn, shared_ends
@@ -182,6 +184,12 @@ def test_the_word_that_is_typed_is_completed() -> None:
     assert completed("w", names) is None
 
 
+def test_every_action_of_a_report_can_be_done() -> None:
+    names = [action.name.partition("(")[0] for action in ACTIONS if action.scope == "report"]
+    assert len(names) == 23
+    assert not [name for name in names if not hasattr(ReportScreen, f"action_{name}")]
+
+
 # --- the question, from its data set ---
 
 
@@ -193,5 +201,8 @@ def test_a_set_that_was_changed_since_gives_no_question(tmp_path: Path) -> None:
     assert [message.content for message in asked.messages(rows()[0])] == ["请回答：怎么取消流量包？"]
     assert asked.messages(dataclasses.replace(rows()[0], label="another")) == ()
     assert asked.messages(dataclasses.replace(rows()[0], row=99)) == ()
+    assert asked.messages(dataclasses.replace(rows()[0], choice={"A": 1.0})) == ()
+    file = dataclasses.replace(report, data=EvaluatedSet("stem", 6, files=(str(workspace.data / f"{SET}.jsonl"),)))
+    assert AskedRows(file, workspace).messages(rows()[0]) == asked.messages(rows()[0])
     gone = dataclasses.replace(report, data=EvaluatedSet("gone", 1))
     assert AskedRows(gone, workspace).messages(rows()[0]) == ()

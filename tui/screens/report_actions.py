@@ -143,15 +143,21 @@ class ReportActions(Screen[None]):
         found = self.asked.messages(row) if self.asked is not None else ()
         return found or (Message("user", question_text(row.prompt)),)
 
+    def _asked(self) -> Sequence[Message]:
+        """What the current row was asked; where the report does not have it, that is said."""
+        asked = self.exchange(self.row) if self.row is not None else ()
+        if asked and not asked[-1].content.strip():
+            self.notify(_("This report does not have the questions."), severity="warning")
+            return ()
+        return asked
+
     @work
     async def action_chat_row(self) -> None:
         """Ask the question again: by the base and by the adapter, side by side."""
-        row = self.row
-        if row is None or self.opened is None:
-            return
-        subject = self.opened.report.subject
-        speakers = await asyncio.to_thread(_speakers, subject, self.workspace)
-        self.app.post_message(ComparisonChosen(speakers, self.exchange(row)))
+        asked = self._asked()
+        if asked and self.opened is not None:
+            speakers = await asyncio.to_thread(_speakers, self.opened.report.subject, self.workspace)
+            self.app.post_message(ComparisonChosen(speakers, asked))
 
     async def action_copy_row(self) -> None:
         """Copy question, reference and answer."""
@@ -168,10 +174,9 @@ class ReportActions(Screen[None]):
     @work
     async def action_add_row(self) -> None:
         """Put the current row into a data set, with the reference, the answer, or another one."""
-        row = self.row
-        if row is None:
+        row, messages = self.row, self._asked()
+        if row is None or not messages:
             return
-        messages = self.exchange(row)
         info = await asyncio.to_thread(read_info, self.workspace.data)
         sets = [name for name, entry in info.items() if not entry.get("ranking")]
         name = str(self._remembered.get("dataset") or _DEFAULT_SET)

@@ -21,6 +21,6 @@ def export_text(opened: OpenReport, order: Sequence[int], ending: str, workspace
         ending: of `ENDINGS`.
         workspace: where a page looks for the curves of the training.
     """
-    if ending == _PAGE:
-        return report_page(opened, workspace, order)
-    return export_rows(opened, order, _FORMATS[ending])
+    page = ending == _PAGE
+    text = report_page(opened, workspace, order) if page else export_rows(opened, order, _FORMATS[ending])
+    return text.encode(errors="replace").decode()  # of lone surrogates, which no file takes

@@ -22,7 +22,7 @@ _KEY = 24
 def facts_content(opened: OpenReport, width: int) -> Content:
     """The facts page for so many cells."""
     report = opened.report
-    told = head_facts(report, opened.notes)
+    told = head_facts(opened)
     sections = [
         (_("Numbers, with their 95 % intervals"), [numbers_content(report.values, width)]),
         (_("To be known"), [artefacts_content(report.artefacts, told, width)] if told or report.artefacts else []),

@@ -3,14 +3,11 @@ what is to be known of them; unfolded, all of it."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from textual.content import Content
 from textual.widgets import Static
 
 from core.i18n import _, plural
-from core.report.report import Report
-from core.report.rows import OpenReport
+from core.report.rows import EXACT, OpenReport
 from core.untrusted import inert_line
 from tui.widgets.report_columns import VERDICT_MARKS
 from tui.widgets.report_numbers import artefacts_content, artefacts_line, numbers_content, numbers_lines
@@ -63,7 +60,7 @@ class HeadLines(Static):
 def head_content(opened: OpenReport, who: Content, width: int, *, unfolded: bool, most: int) -> Content:
     """The lines for so many cells, numbers in at most `most` of them."""
     report = opened.report
-    told = head_facts(report, opened.notes)
+    told = head_facts(opened)
     lines = [who]
     if unfolded:
         lines += [artefacts_content(report.artefacts, told, width), numbers_content(report.values, width)]
@@ -79,7 +76,8 @@ def who_content(opened: OpenReport, shown: int, width: int, *, goes_on: bool) ->
     answers = plural("{count:,} answer", "{count:,} answers", rows)
     count = answers if shown == rows else _("{shown:,} of {answers}").format(shown=shown, answers=answers)
     facts = [count, *state_facts(opened, goes_on=goes_on)]
-    name = Content.assemble((inert_line(report.subject.name), "bold"), (" · ", "$muted"), inert_line(report.data.name))
+    subject, data = (Content(inert_line(text)) for text in (report.subject.name, report.data.name))
+    name = Content.styled(" · ", "$muted").join(part for part in (subject.stylize("bold"), data) if part.plain)
     line = Content.assemble(name, "   ", (" · ".join(facts), "$muted"))
     return line.truncate(max(1, width), ellipsis=True)
 
@@ -107,10 +105,13 @@ def state_facts(opened: OpenReport, *, goes_on: bool) -> list[str]:
     return facts
 
 
-def head_facts(report: Report, notes: Sequence[str]) -> list[str]:
+def head_facts(opened: OpenReport) -> list[str]:
     """What stands beside the artefacts: how the report came about, and what leaks."""
-    data, told = report.data, []
+    report, data, told = opened.report, opened.report.data, []
     if data.seen_in_training:
         seen = plural("{count} of the questions stands", "{count} of the questions stand", data.seen_in_training)
         told.append(_("{seen} in the data that the adapter was trained on").format(seen=seen))
-    return [*told, *notes, *report.notes]
+    if not opened.live and not opened.report.config and set(report.values) <= {EXACT}:
+        measures = _("exact match alone is known of these answers; more is measured by: finetui score {file}")
+        told.append(measures.format(file=inert_line(str(opened.path))))
+    return [*told, *opened.notes, *report.notes]

@@ -7,7 +7,9 @@ from collections.abc import Sequence
 from textual.content import Content
 
 from core.i18n import _, plural
+from core.metrics.classes import confusion
 from core.report.groups import ErrorKind, Group, are_classes, grouped_by_kind, grouped_by_label, kind_text
+from core.report.measured import pair_of
 from core.report.rows import EXACT, OpenReport
 from tui.widgets.content_layout import wrapped
 from tui.widgets.report_groups import Fill, confusion_lines, group_lines
@@ -52,7 +54,8 @@ def _grouped(opened: OpenReport, groups: Sequence[tuple[str, Group]], title: str
 
 
 def _confusion(opened: OpenReport) -> Fill:
-    confusion = opened.report.confusion
-    if confusion is None:
-        return _nothing(_("The answers are no classes here, or are not scored yet: there is no confusion table."))
-    return lambda width: confusion_lines(confusion, width)
+    answered = (row for row in opened.predictions if not row.error)
+    told = opened.report.confusion or confusion([pair_of(row) for row in answered])
+    if told is None:
+        return _nothing(_("The answers are no classes here: there is no confusion table."))
+    return lambda width: confusion_lines(told, width)

@@ -107,19 +107,24 @@ class ReportRows(ScrollView, can_focus=True):
         place = max(0, min(place, len(self) - 1))
         if place == self._cursor or not len(self):
             return
-        self._cursor = place
-        self._into_view()
-        self.refresh()
+        before, self._cursor = self._cursor, place
+        if self._into_view():
+            self.refresh()
+        else:  # of the others nothing has changed, and lines are slow
+            self.refresh_line(before + 1)
+            self.refresh_line(place + 1)
         self.post_message(self.Moved())
 
-    def _into_view(self) -> None:
+    def _into_view(self) -> bool:
+        """Scroll to the cursor; whether that was needed."""
         height = max(1, self._height)
         top = self.scroll_offset.y
         if top <= self._cursor < top + height:
-            return
+            return False
         near = abs(self._cursor - top) < 2 * height
         ahead = (0 if self._cursor < top else height - 1) if near else height // 2
         self.scroll_to(y=max(0, self._cursor - ahead), animate=False, immediate=True, force=True)
+        return True
 
     @property
     def _height(self) -> int:
