@@ -93,20 +93,35 @@ def test_a_prefix_of_p_tuning_answers_in_a_batch_as_alone(
     assert any(base[n].ids != together[n].ids for n in base)
 
 
-@pytest.mark.parametrize("kind", ["qwen3", "gemma3"])
+@pytest.mark.parametrize(("kind", "prefix"), [("qwen3", 300), ("gemma3", 40)])
 def test_what_all_prompts_begin_with_is_read_once_and_changes_nothing(
-    kind: str, model_folder: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
+    kind: str, prefix: int, model_folder: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Windows of gemma3 are shorter than the beginning, and some of its layers see none of it any more."""
+    """300 tokens are more than one step; windows of gemma3 are shorter than 40, so that some layers see none of it."""
     chat = load(model_folder(kind))
-    asked = questions(prefix=40)
+    asked = questions(prefix=prefix)
     one_by_one = {one.key: answers(chat, [one])[one.key] for one in asked}
     assert chat.base.fused is not None
     read = count_tokens(chat.base.fused, monkeypatch)
     together = answers(chat, asked)
     assert_same(one_by_one, together)
     written = sum(len(reply.ids) - 1 for reply in together.values())
-    assert sum(read) == 40 + sum(len(one.ids) - 40 for one in asked) + written
+    assert sum(read) == prefix + sum(len(one.ids) - prefix for one in asked) + written
+
+
+@pytest.mark.parametrize("kind", ["gemma3", "olmo2"])
+def test_a_long_prompt_is_read_in_parts_beside_those_who_write(
+    kind: str, model_folder: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chat = load(model_folder(kind))
+    asked = [*questions(), replace(questions()[0], key=50, ids=prompt(50, 480))]
+    one_by_one = {one.key: answers(chat, [one])[one.key] for one in asked}
+    chat.step_tokens = 50
+    assert_same(one_by_one, answers(chat, asked, 4))
+    if chat.base.fused is not None:
+        read = count_tokens(chat.base.fused, monkeypatch)
+        answers(chat, asked, 4)
+        assert max(read) <= 64 + 4
 
 
 def losses(reference: Any, asked: Sequence[Target]) -> list[float]:

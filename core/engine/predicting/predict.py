@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Sequence
 
+import torch
 from torch import Tensor
 
 from core.engine.chat_model import ChatModel
@@ -81,11 +82,11 @@ class _Pass:
         while (self._queue or self._rows.writings) and not is_stopped():
             while self._queue and self._rows.has_place:
                 self._rows.join(self._queue.popleft())
-            read = self._step()
-            if read is not None:
-                self._take(*read)
+            writings, logits = self._step()
+            if writings:
+                self._take(writings, logits)
 
-    def _step(self) -> tuple[list[Writing], Tensor] | None:
+    def _step(self) -> tuple[list[Writing], Tensor]:
         try:
             return self._rows.step()
         except (RuntimeError, MemoryError) as error:
@@ -93,7 +94,7 @@ class _Pass:
                 raise
             message = " ".join(str(error).split())[:300]
         self._make_smaller(message)  # outside of the handler, whose traceback holds on to the tensors
-        return None
+        return [], torch.empty(0)
 
     def _make_smaller(self, message: str) -> None:
         count = len(self._rows.writings)

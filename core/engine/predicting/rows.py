@@ -35,7 +35,8 @@ class Rows(Protocol):
         """Read on.
 
         Returns:
-            the rows whose next token is to be chosen, and their float32 logits [rows, vocabulary].
+            the rows whose next token is to be chosen, and their float32 logits [rows, vocabulary]. Where there are
+            none yet, the logits mean nothing.
         """
 
     def leave(self, writing: Writing) -> None: ...

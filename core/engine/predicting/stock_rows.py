@@ -54,7 +54,7 @@ class StockRows:
             self._seen = seen = torch.cat((self._seen[:, : self._read], torch.ones_like(ids)), 1)
         logits = self._model.read_padded(ids, seen, self._cache, self._adapter)
         self._read = end
-        return (self.writings, logits) if end >= width else ([], logits[:0])  # type: ignore[return-value]
+        return (list(self._writings) if end >= width else []), logits
 
     def _begin(self) -> None:
         unread = [writing.unread for writing in self._writings]
