@@ -100,6 +100,8 @@ class FinetuiApp(App[None]):
         """The chat, once it has been imported."""
         self.watcher: RunWatcher | None = None
         """Who knows the trainings, from then on."""
+        self._mode_wanted = ""
+        """The screen that was asked for before there was a chat to leave."""
         self._held: list[events.Event] | None = []
         """What is typed before there is an input with the focus: at the start, and while the chat takes over."""
         for theme in (DARK, LIGHT):
@@ -130,6 +132,8 @@ class FinetuiApp(App[None]):
         self._held = []
         await self.push_screen(chat)
         self.call_later(self._release_keys)  # behind the call that gives the input its focus
+        if self._mode_wanted:
+            self.call_later(self.action_mode, self._mode_wanted)
 
     async def on_event(self, event: events.Event) -> None:
         """Keys that come before an input can take them wait for it; no letter is lost at the start."""
@@ -247,7 +251,10 @@ class FinetuiApp(App[None]):
 
     def action_mode(self, mode: str) -> None:
         """Go to one of the main screens."""
-        if self.chat is None or (mode in _SCREENS and type(self.screen).__name__ == _SCREENS[mode][1]):
+        if self.chat is None or self.chat not in self.screen_stack:
+            self._mode_wanted = mode
+            return
+        if mode in _SCREENS and type(self.screen).__name__ == _SCREENS[mode][1]:
             return
         while self.screen is not self.chat:
             self.pop_screen()
