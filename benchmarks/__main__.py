@@ -15,6 +15,7 @@ ALL = (
     "transcript",
     "streaming",
     "decode",
+    "predict",
     "train",
     "score",
 )
