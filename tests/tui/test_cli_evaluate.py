@@ -229,7 +229,9 @@ def test_lists_and_facts_know_evaluations(finetui: Any, workspace: Workspace, mo
         "error: mine is an evaluation, which has numbers and no curves\nhint: see them: finetui report mine\n"
     )
     assert finetui("runs", "stop", "mine").out == "mine: stopped\n"
-    assert finetui("runs", "follow", "mine").code == 1
+    followed = finetui("runs", "follow", "mine")
+    assert (followed.code, followed.err) == (1, "go on where it was: finetui runs resume mine\n")
+    assert followed.out.splitlines()[-1] == f"stopped after 2 answers; everything is in {run.path}"
     finetui("runs", "rm", "--yes", "mine")
     assert not run.path.exists()
 

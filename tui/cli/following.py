@@ -109,6 +109,8 @@ def _say_end(history: History, workspace: Workspace) -> None:
         if len(read_launch(history.run).subjects) > 1:
             told = _("the answers: finetui report {name}   against one another: finetui compare {name}")
         note(told.format(name=name))
+    elif evaluates and history.state == "stopped":
+        note(resume_hint(history))
 
 
 def _last_step(history: History) -> int:
