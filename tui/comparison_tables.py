@@ -31,7 +31,8 @@ _MARKS: Mapping[Change, tuple[str, str]] = {
 }
 _SMALLEST = 0.001
 _CERTAIN = 0.05
-_ANSWERS = 60
+_NAME, _REFERENCE = 12, 14
+_ANSWERS = 54
 """Cells for the answers of all models together, so that three of them stand beside their question on 120."""
 _CUT = 200
 """Characters of a text that a line can show at most."""
@@ -43,13 +44,13 @@ _CUT = 200
 def numbers_table(compared: Comparison) -> Table:
     """A line for each metric: the baseline's value, and of the others value, difference, interval and what it means."""
     names = [inert_line(name) for name in compared.names]
-    columns = [Column(_("metric"), most=18), Column(names[0], right=True, most=22)]
+    columns = [Column(_("metric"), most=18), Column(names[0], right=True, most=_NAME)]
     for against in compared.against:
         columns += [
-            Column(names[against.number], right=True, most=22),
+            Column(names[against.number], right=True, most=_NAME),
             Column(_("Δ"), right=True),
-            Column(_("95 % of Δ")),
             Column(""),
+            Column(_("95 % of Δ")),
             Column("+", right=True),
             Column("-", right=True),
         ]
@@ -66,8 +67,8 @@ def _numbers(compared: Comparison, name: str, values: Sequence[Value]) -> Iterat
         yield _value(delta.value, name, best=best == against.number)
         style = "" if delta.better is None else "good" if delta.better else "bad"
         yield Cell(signed(delta.delta, name), style)
-        yield Cell(delta_interval(delta), "muted")
         yield Cell(meaning(delta), style or "muted")
+        yield Cell(delta_interval(delta), "muted")
         yield Cell(str(delta.improved) if delta.improved else "", "muted")
         yield Cell(str(delta.regressed) if delta.regressed else "", "muted")
 
@@ -145,7 +146,7 @@ def rows_table(compared: Comparison, positions: Sequence[int], changes: Sequence
     columns = [Column("#", right=True), Column(_("question"), most=32)]
     columns += [Column(name, right=True, most=9) for name in names if valued]
     columns += [
-        Column(_("reference"), most=18),
+        Column(_("reference"), most=_REFERENCE),
         *(Column(name, most=max(14, _ANSWERS // len(names))) for name in names),
     ]
     shown = _Questions([compared.reports[0].predictions[numbers[0]].prompt for numbers in compared.rows])

@@ -259,3 +259,18 @@ def interval_text(value: Value, name: str) -> str:
     if described(name).unit == "percent":
         return f"[{value.low:.1f}, {value.high:.1f}]"
     return f"[{number_text(value.low, name)}, {number_text(value.high, name)}]"
+
+
+def results_of(run: Path, summaries: Iterable[ReportSummary]) -> list[tuple[str, str]]:
+    """What was measured of what a training made: (set, its first numbers), the newest first."""
+    found = []
+    for summary in reversed(list(summaries)):
+        report = summary.report
+        if report.values and report.subject.path and run in (path := Path(report.subject.path), *path.parents):
+            numbers = [f"{heading(name)} {number_text(report.values[name].value, name)}" for name in _told_of(report)]
+            found.append((inert_line(report.data.name), ", ".join(numbers)))
+    return found
+
+
+def _told_of(report: Report) -> list[str]:
+    return [name for name in USUAL if name in report.values][:2] or list(report.values)[:2]

@@ -328,10 +328,13 @@ async def test_trainings_and_evaluations_have_each_their_list(evaluate: Any, wor
     training = ScriptedRun(workspace.runs / "zh-lora")
     training.start(alive=False)
     training.finish()
+    checkpoint = Subject("zh-lora@20", "demo", adapter="zh-lora@20", path=str(training.run.checkpoint(20)))
+    evaluation(workspace.runs / "eval-zh", predictions(LABELS, LABELS), subject=checkpoint)
     async with evaluate(screen=TrainScreen) as screen:
         await screen.until(lambda: screen.screen._shown, "the list")
         assert [path.name for path in screen.screen._shown] == ["zh-lora"]
-        assert len(screen.app.watcher.runs) == 4
+        assert len(screen.app.watcher.runs) == 5
+        await screen.until(lambda: "exact 100.00" in screen.seen(), "what was measured of it")
 
 
 # --- what is done with reports ------------------------------------------------------------------------------------

@@ -6,11 +6,13 @@ drawn once a second at most. Below 100 columns there is one pane at a time: the 
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, ClassVar
 
-from textual import events, on
+from textual import events, on, work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
@@ -19,9 +21,11 @@ from textual.timer import Timer
 from textual.widgets import ContentSwitcher, Input, OptionList, Static
 
 from core.i18n import _
+from core.report.catalog import list_reports
 from core.runs.events import CheckpointSaved
 from core.workspace import Workspace, load_state
 from tui.actions import bindings
+from tui.evaluation_table import results_of
 from tui.run_watcher import RunWatcher, Watched
 from tui.screens.metrics import MetricsDialog
 from tui.screens.run_list import LETTERS, LIST_CELLS, ListedRuns
@@ -86,6 +90,8 @@ class TrainScreen(ListedRuns):
         super().__init__(workspace)
         self._drawn_at = 0.0
         self._draw_timer: Timer | None = None
+        self._tested: dict[Path, list[tuple[str, str]]] = {}
+        """Of each run what evaluations of it found."""
         self._unsubscribe: Callable[[], None] = lambda: None
 
     @property
@@ -133,6 +139,15 @@ class TrainScreen(ListedRuns):
 
     def on_screen_resume(self) -> None:
         self.watcher.look_again()
+        self._look_for_reports()
+
+    @work(exclusive=True, group="reports")
+    async def _look_for_reports(self) -> None:
+        """What was measured of each run."""
+        summaries = await asyncio.to_thread(list_reports, self.workspace)
+        self._tested = {path: results_of(path, summaries) for path in self.watcher.trainings}
+        if self.display:  # it may have been left meanwhile
+            self._show_run()
 
     @on(events.Resize)
     def _resized(self) -> None:
@@ -145,6 +160,7 @@ class TrainScreen(ListedRuns):
             return
         if listed:
             self._list_runs()
+            self._look_for_reports()
         elif self._draw_timer is None:
             wait = max(0.01, _DRAW_SECONDS - (time.monotonic() - self._drawn_at))
             self._draw_timer = self.set_timer(wait, self._draw)
@@ -187,7 +203,8 @@ class TrainScreen(ListedRuns):
             case _facts:
                 pass
         pane = "#facts FactsPane" if self.has_class("-narrow") else "#train-facts"
-        self.query_one(pane, FactsPane).show(facts(watched, _FACTS - 4))
+        tested = self._tested.get(watched.run.path, ())
+        self.query_one(pane, FactsPane).show(facts(watched, _FACTS - 4, tested))
 
     def _overlaid(self, watched: Watched) -> list[ShownRun]:
         """The marked runs and this one."""

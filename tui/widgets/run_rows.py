@@ -5,7 +5,7 @@ A state is a mark and a word before it is a colour.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from rich.cells import cell_len
@@ -155,13 +155,17 @@ def _answers_told(answered: Answered, *, active: bool) -> Iterator[str]:
     yield _("{done}/{total} answers").format(done=answered.done, total=answered.total)
     if answered.failed:
         yield plural("{count} failed", "{count} failed", answered.failed)
-    if active:
+    if active and answered.rows_per_second:  # before the first answer there is no speed, and no end in sight
         yield _("{n} rows/s").format(n=number_text(answered.rows_per_second))
         yield _("{time} left").format(time=duration_text(answered.remaining))
 
 
-def facts(watched: Watched, width: int) -> Content:
-    """Everything known about a run."""
+def facts(watched: Watched, width: int, tested: Sequence[tuple[str, str]] = ()) -> Content:
+    """Everything known about a run.
+
+    Args:
+        tested: what evaluations of it found, by test set.
+    """
     history = watched.history
     lines = [_heading(watched)]
     if history is not None and history.failed is not None and watched.state == "failed":
@@ -170,7 +174,7 @@ def facts(watched: Watched, width: int) -> Content:
             lines.append(Content(inert(history.failed.hint)))
     elif watched.summary.error and watched.state == "failed":
         lines.append(Content.styled(inert(watched.summary.error), "$text-error"))
-    for group in _groups(watched, history):
+    for group in (list(tested), *_groups(watched, history)):
         pairs = [(label, value) for label, value in group if value]
         if pairs:
             lines += [Content(""), *_table(pairs, width)]
