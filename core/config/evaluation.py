@@ -36,10 +36,14 @@ class EvaluatedModelOptions(BaseModelOptions):
     elsewhere: ClassVar[Mapping[str, str]] = {**LOADING, **TUNED}
 
     adapter_name_or_path: Annotated[
-        tuple[str, ...], SplitAt(","), Also("adapter", "checkpoint_dir", "ptuning_checkpoint"), Shown("ADAPTER,…")
+        tuple[str, ...],
+        SplitAt(","),
+        Also("adapter", "checkpoint_dir", "ptuning_checkpoint", "names"),
+        Shown("ADAPTER,…"),
     ] = ()
-    """Adapters, runs or checkpoints (RUN@200) to evaluate, each by itself; they share one set of weights, by default
-    of the model that they were trained on. A run that trained a whole model is taken too."""
+    """Adapters, runs or checkpoints (RUN@200) to evaluate, each by itself; they may stand without the option's name.
+    They share one set of weights, by default of the model that they were trained on. A run that trained a whole model
+    is taken too."""
 
     include_base: bool = False
     """Evaluate the model without its adapters too, to compare with."""

@@ -126,6 +126,10 @@ def test_a_plan_starts_nothing(finetui: Any, workspace: Workspace) -> None:
         "device     cpu",
         "in all     1 model, 2 test sets, 24 answers",
     ]
+    assert finetui("eval", "zh", "outputs/sft_output", "--dataset", "more", "--plan").out.splitlines()[1:3] == [
+        "answer     zh, sft_output",
+        "test sets  more (4)",
+    ]
     (record,) = evaluate(finetui, "--plan", "--json").records
     assert (record["answers"], record["subjects"], record["config"]["dataset"]) == (4, ["zh"], ["more"])
     assert [path.name for path in workspace.runs.iterdir()] == ["zh"]

@@ -61,4 +61,4 @@ def _show_plan(prepared: PreparedEvaluation, *, as_json: bool) -> None:
 
 _SECTIONS: tuple[type[Section], ...] = (*EVALUATION, PredictStageOptions, StartOptions, EvaluationSourceOptions)
 _ABOUT = _("The run goes on when you leave. See it with finetui report, against others with finetui compare.")
-evaluate = OptionsVerb(_evaluate, _SECTIONS, _ABOUT)
+evaluate = OptionsVerb(_evaluate, _SECTIONS, _ABOUT, words="[RUN…] [FILE.yaml]")
