@@ -18,6 +18,7 @@ ALL = (
     "predict",
     "train",
     "score",
+    "review",
 )
 
 

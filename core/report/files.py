@@ -40,6 +40,8 @@ class PredictionsFile:
     predictions: list[Prediction]
     torn: bool = False
     """Whether the last line is half a line, which was left out."""
+    ignored: tuple[str, ...] = ()
+    """Keys of another tool's rows that are called like ours and mean something else; they were left out."""
 
 
 def read_predictions(path: Path) -> list[Prediction]:
@@ -65,7 +67,9 @@ def read_predictions_file(path: Path) -> PredictionsFile:
         rows, torn = _array_rows(path, text), False
     else:
         rows, torn = _line_rows(path, text)
-    return PredictionsFile(path, [_prediction(path, at, line, row) for at, (line, row) in enumerate(rows)], torn)
+    ignored: dict[str, None] = {}
+    predictions = [_prediction(path, at, line, row, ignored) for at, (line, row) in enumerate(rows)]
+    return PredictionsFile(path, predictions, torn, tuple(ignored))
 
 
 def write_predictions(path: Path, predictions: Iterable[Prediction]) -> None:
@@ -123,7 +127,7 @@ class JournalFollower:
 
 def _journal_row(line: bytes) -> Prediction | None:
     try:
-        return from_record(_CLASSES, {**json.loads(line), "type": "prediction"})
+        return _made(json.loads(line))
     except (ValueError, RecursionError, TypeError, RecordError):
         return None
 
@@ -163,7 +167,8 @@ def _table_rows(text: str, delimiter: str) -> list[tuple[int, Any]]:
     return [(reader.line_num, {name: cell for name, cell in row.items() if name}) for row in reader]
 
 
-def _prediction(path: Path, at: int, line: int, row: Any) -> Prediction:
+def _prediction(path: Path, at: int, line: int, row: Any, ignored: dict[str, None]) -> Prediction:
+    """A row as it was read; what had to be left out of it is entered in `ignored`."""
     if not isinstance(row, dict):
         raise _broken(path, line, _("a row is an object"))
     fields: dict[str, Any] = {"row": at, **row} if row.keys().isdisjoint(_SYNONYMS) else {"row": at, **_renamed(row)}
@@ -176,9 +181,28 @@ def _prediction(path: Path, at: int, line: int, row: Any) -> Prediction:
             fields[name] = _text(path, line, name, value)
     fields.setdefault("prompt", "")
     try:
-        return from_record(_CLASSES, {**fields, "type": "prediction"})
+        return _made(fields)
     except RecordError as error:
-        raise _broken(path, line, error.message) from None
+        if type(row.get("row")) is int:  # a row of ours, which somebody has changed
+            raise _broken(path, line, error.message) from None
+    return _understood(fields, at, ignored)
+
+
+def _understood(fields: Json, at: int, ignored: dict[str, None]) -> Prediction:
+    """What another tool's row says in our words, key by key."""
+    kept: Json = {name: fields[name] for name in (*_TEXTS, "id") if name in fields}
+    for name in fields.keys() - kept.keys():
+        try:
+            _made({**kept, name: fields[name]})
+        except RecordError:
+            ignored[name] = None
+        else:
+            kept[name] = fields[name]
+    return _made({"row": at, **kept})
+
+
+def _made(fields: Json) -> Prediction:
+    return from_record(_CLASSES, {**fields, "type": "prediction"})
 
 
 def _renamed(row: Json) -> Json:

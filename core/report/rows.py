@@ -214,9 +214,12 @@ def _bare(path: Path) -> OpenReport:
     subject = Subject(path.parent.name if path.name in PREDICTIONS else path.stem, "")
     report = _counted(subject, EvaluatedSet("", len(read.predictions), files=(str(path),)), read.predictions)
     scores = {EXACT: _exact(read.predictions)}
-    notes = (_("the last line is torn and was left out"),) if read.torn else ()
+    notes = [_("the last line is torn and was left out")] if read.torn else []
+    if read.ignored:
+        names = inert_line(", ".join(sorted(read.ignored)))
+        notes.append(_("left out, because they mean something else here: {names}").format(names=names))
     review = path.with_name("review.jsonl" if path.name in PREDICTIONS else f"{path.stem}.review.jsonl")
-    return OpenReport(path, report, read.predictions, scores, ReviewBook(review), notes=notes)
+    return OpenReport(path, report, read.predictions, scores, ReviewBook(review), notes=tuple(notes))
 
 
 def _counted(subject: Subject, data: EvaluatedSet, rows: Sequence[Prediction]) -> Report:

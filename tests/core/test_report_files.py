@@ -83,6 +83,13 @@ def test_files_of_others(tmp_path: Path) -> None:
     assert [(row.label, row.predict) for row in read_predictions(gbk)] == [("流量查询", "好")]
 
 
+def test_keys_of_others_that_mean_something_else_are_left_out_and_said(tmp_path: Path) -> None:
+    row = {"label": "a", "predict": "b", "finish_reason": "eos", "tokens": 4, "row": "x7", "model": {"name": "gpt"}}
+    read = read_predictions_file(lines(tmp_path / "p.jsonl", row, {"label": "c", "predict": "d"}))
+    assert read.predictions == [Prediction("", "b", "a", tokens=4), Prediction("", "d", "c", row=1)]
+    assert sorted(read.ignored) == ["finish_reason", "row"]
+
+
 def test_half_a_line_at_the_end_is_left_out_and_said(tmp_path: Path) -> None:
     path = lines(tmp_path / "p.jsonl", {"label": "a", "predict": "b"})
     with path.open("a") as file:
@@ -102,7 +109,7 @@ def test_half_a_line_at_the_end_is_left_out_and_said(tmp_path: Path) -> None:
         ('{"label": "a", "predict": "b"}\n["x"]\n', ":2: a row is an object"),
         ('{"label": "a"}\n', ":1: there is no predict"),
         ('{"label": "a", "predict": ["b"]}\n', ":1: predict is no text"),
-        ('{"label": "a", "predict": "b", "tokens": "many"}\n', ":1: tokens: expected a whole number"),
+        ('{"label": "a", "predict": "b", "row": 3, "tokens": "many"}\n', ":1: tokens: expected a whole number"),
         ('[{"label": "a"\n "predict": "b"}]', ":2: broken JSON"),
         ("[" * 100_000, ":1: broken JSON"),
     ],

@@ -74,6 +74,15 @@ def test_a_file_alone_is_counted_at_once_and_measured_when_asked(tmp_path: Path)
     assert (tmp_path / "mine.review.jsonl").is_file()
 
 
+def test_what_was_left_out_of_a_file_is_said(tmp_path: Path) -> None:
+    path = tmp_path / "mine.jsonl"
+    path.write_text('{"label": "a", "predict": "a", "finish_reason": "eos"}\n{"label": ')
+    assert open_report(path).notes == (
+        "the last line is torn and was left out",
+        "left out, because they mean something else here: finish_reason",
+    )
+
+
 def test_new_numbers_are_measured_as_the_evaluation_was_told(tmp_path: Path) -> None:
     rows = predictions(["a;b", "c"], ["a;x", "c"])
     report = write_part(tmp_path, rows)

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from commands import Run, runner
-from core.report.files import write_predictions
-from core.report.layout import PlannedPart
+from core.report.files import append_prediction, write_predictions
+from core.report.layout import PartFiles, PlannedPart
 from core.report.report import Subject
 from core.runs.events import RunFinished
 from hostile import SHORT, dangers
@@ -144,6 +144,17 @@ def test_a_predictions_file_alone_is_measured_and_any_report_anew(report: Report
     }
     (again,) = report("both/lora", "--json", "--metrics", "length_ratio").records
     assert list(again["metrics"]) == ["length_ratio"]
+
+
+def test_an_evaluation_that_goes_on_shows_its_answers_so_far(report: Report, tmp_path: Path) -> None:
+    folder = tmp_path / "runs" / "going"
+    ScriptedEvaluation(folder, [PlannedPart("lora · exam", ".", "lora", "exam", 4)], launched=BEGAN + 9)
+    append_prediction(PartFiles(folder).journal, *predictions(LABELS, TUNED)[2:])
+    out = report("going").out
+    assert "2 answers · of 4" in out
+    assert "! the evaluation is not finished: these are the answers so far" in out
+    assert "exact_match     50.00" in out
+    assert report("last", "--json").records[0]["complete"] is False
 
 
 def test_no_such_report_names_the_nearest(report: Report) -> None:
