@@ -1,9 +1,10 @@
 """Renew the pictures of the README: the real app with the real model, in a workspace that is thrown away.
 
-    .venv/bin/python docs/make_pictures.py MODEL_FOLDER ADAPTER_FOLDER RUN_FOLDER RUN_FOLDER
+    .venv/bin/python docs/make_pictures.py MODEL_FOLDER ADAPTER_FOLDER RUN_FOLDER RUN_FOLDER EVALUATION_FOLDER
 
 The adapter of the pictures is the one of `tests/pty/train_adapter.py`; the runs are two trainings that are laid over
-one another (`finetui train --preset quick_lora --val_size 12 --eval_steps 4`, once with another rank). Needs
+one another (`finetui train --preset quick_lora --val_size 12 --eval_steps 4`, once with another rank). The evaluation
+is of both of them and their base (`finetui eval --adapter RUN,RUN --include_base --dataset self_introduction`). Needs
 rsvg-convert (Debian's librsvg2-bin) and a font with Chinese characters (fonts-noto-cjk).
 """
 
@@ -18,6 +19,7 @@ import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from rich.cells import cell_len
 from textual.pilot import Pilot
 
 from core.workspace import init_workspace
@@ -29,6 +31,7 @@ _TEXT = re.compile(
     r'(?P<head><text [^>]*?)x="(?P<x>[\d.]+)"(?P<middle>[^>]*?)textLength="(?P<length>[\d.]+)"(?P<tail>[^>]*)>'
     r"(?P<text>[^<]*)</text>"
 )
+_WORD = re.compile(r"[!-~]+|[^\s\x00-\x7f]")
 EARLIER = ("法国的首都是哪里？", "Name three colors as a list.", "Tell me a short story about a dragon.")
 
 
@@ -61,24 +64,25 @@ class Scene:
 
     def picture(self, name: str) -> None:
         # Without this attribute the converter drops the spaces that a text begins with.
-        svg = _one_by_one(self.app.export_screenshot().replace("<text ", '<text xml:space="preserve" '))
+        svg = _word_by_word(self.app.export_screenshot().replace("<text ", '<text xml:space="preserve" '))
         png = HERE / f"{name}.png"
         subprocess.run(["rsvg-convert", "--width", "1400", "--output", png], input=svg.encode(), check=True)
         print(png)
 
 
-def _one_by_one(svg: str) -> str:
-    """Set braille dot for dot: the converter takes them from a wider font and knows no textLength."""
+def _word_by_word(svg: str) -> str:
+    """Set every word in its own cell, wide characters and braille one by one.
+
+    The converter knows no textLength, and takes what the terminal's font lacks from fonts of other widths.
+    """
 
     def apart(found: re.Match[str]) -> str:
         text = html.unescape(found["text"])
-        if not any("\u2800" <= character <= "\u28ff" for character in text):
-            return found[0]
         x, step = float(found["x"]), float(found["length"]) / len(text)
         return "".join(
-            f'{found["head"]}x="{x + step * at:.1f}"{found["middle"]}{found["tail"]}>{html.escape(character)}</text>'
-            for at, character in enumerate(text)
-            if not character.isspace()
+            f'{found["head"]}x="{x + step * cell_len(text[: word.start()]):.1f}"{found["middle"]}{found["tail"]}>'
+            f"{html.escape(word[0])}</text>"
+            for word in _WORD.finditer(text)
         )
 
     return _TEXT.sub(apart, svg)
@@ -109,6 +113,7 @@ async def main(model: Path, adapter: Path, *runs: Path) -> None:
             await pilot.pause()
             scene.picture("compare")
             await training(scene, pilot)
+            await evaluation(scene, pilot)
 
 
 async def training(scene: Scene, pilot: Pilot[None]) -> None:
@@ -121,6 +126,20 @@ async def training(scene: Scene, pilot: Pilot[None]) -> None:
     await scene.keys(pilot, "escape", "f5", *["down"] * 6, "enter", "3")
     await asyncio.sleep(2)
     scene.picture("data")
+
+
+async def evaluation(scene: Scene, pilot: Pilot[None]) -> None:
+    """The Evaluate screen, a report with its worst rows, and the comparison of the best two, row by row."""
+    await scene.keys(pilot, "escape", "f4")
+    await asyncio.sleep(2)
+    scene.picture("evaluate")
+    await scene.keys(pilot, "enter")
+    await asyncio.sleep(2)
+    scene.picture("report")
+    await scene.keys(pilot, "escape", "space", "space", "c")
+    await asyncio.sleep(3)
+    await scene.keys(pilot, "2", "c")
+    scene.picture("comparison")
 
 
 if __name__ == "__main__":
