@@ -18,6 +18,7 @@ from core.metrics.shown import described, number_text
 from core.report.catalog import ReportSummary
 from core.report.report import Report
 from core.runs.state import RunState
+from core.serve.remote_address import is_served
 from core.untrusted import inert_line
 from tui.run_watcher import Watched
 from tui.widgets.run_rows import MARKS
@@ -75,11 +76,14 @@ class Listed:
     @property
     def model(self) -> str:
         """What is shown of the model that answered."""
-        return self.report.subject.model or self.report.subject.name
+        subject = self.report.subject
+        return subject.name if is_served(subject.path) else subject.model or subject.name
 
     @property
     def adapter(self) -> str:
         subject = self.report.subject
+        if is_served(subject.path):
+            return ""
         return subject.adapter or (subject.name if subject.model and subject.name != subject.model else "")
 
     def value(self, name: str) -> float | None:

@@ -13,11 +13,15 @@ from textual.widgets import OptionList, Static
 from commands import Run, runner
 from core.chat.session import Column
 from core.chat.store import SessionStore
+from core.report.catalog import list_reports
+from core.report.report import Subject
 from core.serve.remembered import remember_server
 from core.serve.remote_address import Server
 from core.workspace import Workspace, load_state
+from scripted_reports import evaluation, predictions
 from served import ServedFake, Turn, free_port_base
 from tui.app import FinetuiApp
+from tui.evaluation_table import listed
 from tui.screens.picker import Picker
 from tui.screens.prompt import PromptScreen
 from tui.widgets.status_bar import StatusBar
@@ -182,6 +186,13 @@ async def test_a_workspace_without_models_starts_with_its_served_one(tmp_path: P
             await chat.until(lambda: chat.screen and chat.screen.conversation.columns[0].model, "a chosen model")
             await chat.ask("hello")
             assert chat.texts()[-1] == "you said: hello"
+
+
+def test_a_served_model_stands_in_the_table_with_its_host_and_no_adapter(tmp_path: Path) -> None:
+    served = Subject("m @ host:1", "m", path="http://host:1/v1")
+    evaluation(tmp_path / "runs" / "asked", predictions(["a"], ["a"]), subject=served)
+    (row,) = listed(list_reports(Workspace(tmp_path)), {})
+    assert (row.model, row.adapter) == ("m @ host:1", "")
 
 
 # --- the command ------------------------------------------------------------------------------------------------
