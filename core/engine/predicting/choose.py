@@ -13,7 +13,6 @@ from torch import Tensor
 
 from core.engine.predicting.writing import Writing
 from core.engine.sampling import Sampler
-from core.errors import ModelError
 from core.i18n import _
 
 NEAR_TIE = 1e-3
@@ -25,7 +24,7 @@ class Chooser:
 
     def __init__(self, device: torch.device) -> None:
         self._device = device
-        self._samplers: dict[int, Sampler] = {}
+        self._samplers: dict[Writing, Sampler] = {}
 
     def choose(self, writings: Sequence[Writing], logits: Tensor) -> Iterator[tuple[Writing, str]]:
         """Give every row its next token.
@@ -40,7 +39,7 @@ class Chooser:
         best = _best(logits).tolist()
         for n, (writing, token, gap, value) in enumerate(zip(writings, *best, strict=True)):
             if value != value:
-                yield writing, broken_down().message
+                yield writing, _("the model's arithmetic broke down: it gave NaN instead of numbers")
                 continue
             if n in draws:
                 token = self._drawn(writing, draws[n])
@@ -49,13 +48,13 @@ class Chooser:
             writing.take(int(token))
 
     def forget(self, writing: Writing) -> None:
-        self._samplers.pop(id(writing), None)
+        self._samplers.pop(writing, None)
 
     def _drawn(self, writing: Writing, logits: Tensor) -> int:
-        sampler = self._samplers.get(id(writing))
+        sampler = self._samplers.get(writing)
         if sampler is None:
             sampler = Sampler(writing.question.sampling, writing.question.ids, self._device)
-            self._samplers[id(writing)] = sampler
+            self._samplers[writing] = sampler
         return sampler.choose(logits)
 
 
@@ -73,8 +72,3 @@ def _best(logits: Tensor) -> Tensor:
 def _is_plain(writing: Writing) -> bool:
     sampling = writing.question.sampling
     return sampling.temperature == 0 and sampling.repetition_penalty == 1.0
-
-
-def broken_down() -> ModelError:
-    """The model gave no numbers."""
-    return ModelError(_("the model's arithmetic broke down: it gave NaN instead of numbers"))
