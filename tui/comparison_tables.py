@@ -15,7 +15,7 @@ from core.report.rows import EXACT
 from core.untrusted import inert_line
 from tui.evaluation_table import heading
 from tui.widgets.report_columns import shared_ends
-from tui.widgets.table_rows import Cell, Column, Table, TableRow
+from tui.widgets.table_rows import Cell, Column, MadeRows, Table, TableRow
 
 CHANGES: Mapping[Change, str] = {
     "improved": _("improved"),
@@ -34,6 +34,8 @@ _CERTAIN = 0.05
 _NAME, _REFERENCE = 12, 14
 _ANSWERS = 54
 """Cells for the answers of all models together, so that three of them stand beside their question on 120."""
+_JUDGED_BY = 500
+"""Questions that tell what all of them begin and end with."""
 _CUT = 200
 """Characters of a text that a line can show at most."""
 
@@ -149,9 +151,12 @@ def rows_table(compared: Comparison, positions: Sequence[int], changes: Sequence
         Column(_("reference"), most=_REFERENCE),
         *(Column(name, most=max(14, _ANSWERS // len(names))) for name in names),
     ]
-    shown = _Questions([compared.reports[0].predictions[numbers[0]].prompt for numbers in compared.rows])
-    rows = [_row(compared, at, changes[at], by if valued else "", shown) for at in positions]
-    return Table(tuple(columns), tuple(rows), fixed=2)
+    shown = _Questions([compared.predictions(at)[0].prompt for at in range(len(compared.rows))[:_JUDGED_BY]])
+
+    def row(at: int) -> TableRow:
+        return _row(compared, at, changes[at], by if valued else "", shown)
+
+    return Table(tuple(columns), MadeRows(positions, row), fixed=2)
 
 
 class _Questions:
@@ -198,20 +203,24 @@ def counts(changes: Sequence[Change]) -> dict[Change, int]:
     return {change: sum(each == change for each in changes) for change in CHANGES}
 
 
-def found(compared: Comparison, positions: Sequence[int], text: str) -> list[int]:
-    """The positions whose question, reference or answers have all the words."""
-    words = text.casefold().split()
-    if not words:
-        return list(positions)
-    return [at for at in positions if _has(compared, at, words)]
+class RowSearch:
+    """Finds the common rows whose question, reference or answers have some words; their texts are folded once."""
 
+    def __init__(self, compared: Comparison) -> None:
+        self._compared = compared
+        self._folded: list[str] = []
 
-def _has(compared: Comparison, at: int, words: Sequence[str]) -> bool:
-    predictions = compared.predictions(at)
-    first = predictions[0]
-    texts = (first.prompt, first.label, first.id, *(each.predict for each in predictions))
-    folded = "\n".join(texts).casefold()
-    return all(word in folded for word in words)
+    def found(self, positions: Sequence[int], text: str) -> list[int]:
+        words = text.casefold().split()
+        if not words:
+            return list(positions)
+        self._folded = self._folded or [self._text(at) for at in range(len(self._compared.rows))]
+        return [at for at in positions if all(word in self._folded[at] for word in words)]
+
+    def _text(self, at: int) -> str:
+        predictions = self._compared.predictions(at)
+        first = predictions[0]
+        return "\n".join((first.prompt, first.label, first.id, *(each.predict for each in predictions))).casefold()
 
 
 def summary_text(compared: Comparison, number: int, changes: Sequence[Change]) -> str:

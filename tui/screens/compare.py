@@ -27,7 +27,7 @@ from core.report.rows import EXACT, open_report
 from core.untrusted import inert, inert_line
 from core.workspace import Workspace
 from tui.actions import bindings
-from tui.comparison_tables import CHANGES, counts, found, mcnemar_text, numbers_table, rows_table, summary_text
+from tui.comparison_tables import CHANGES, RowSearch, counts, mcnemar_text, numbers_table, rows_table, summary_text
 from tui.evaluation_table import heading
 from tui.screens.choose import ChooseWord
 from tui.screens.report_dialogs import ExportDialog
@@ -87,6 +87,7 @@ class CompareScreen(Screen[None]):
         """Which rows are shown; None: all."""
         self._changes: Sequence[Change] = ()
         self._positions: list[int] = []
+        self._search: RowSearch | None = None
 
     def compose(self) -> ComposeResult:
         yield FittedLine(id="compare-title")
@@ -116,6 +117,7 @@ class CompareScreen(Screen[None]):
         try:
             reports = await asyncio.gather(*(asyncio.to_thread(open_report, folder) for folder in self._folders))
             self._compared = await asyncio.to_thread(compare, reports)
+            self._search = RowSearch(self._compared)
         except FinetuiError as error:
             told = Content(inert(f"{error.message}\n{error.hint}".strip()))
             self.query_one("#compare-none", Static).update(told)
@@ -151,7 +153,8 @@ class CompareScreen(Screen[None]):
 
     def _show_rows(self, compared: Comparison) -> None:
         kept = [at for at, change in enumerate(self._changes) if self._kind in (None, change)]
-        self._positions = found(compared, kept, self.query_one("#compare-filter", Input).value)
+        words = self.query_one("#compare-filter", Input).value
+        self._positions = self._search.found(kept, words) if self._search is not None else kept
         listed = self._table("rows")
         if self._changes:
             listed.show(rows_table(compared, self._positions, self._changes, self._by))

@@ -7,9 +7,9 @@ key away. Texts are made inert by whoever makes the cells.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import Any, ClassVar, TypeVar, overload
 
 from rich.cells import cell_len, set_cell_size
 from rich.segment import Segment
@@ -22,8 +22,9 @@ from textual.message import Message
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
+K = TypeVar("K", bound=Hashable)
 _GAP = 2
-_JUDGED_BY = 500
+_JUDGED_BY = 200
 """Rows that decide how wide a column is."""
 _LEAST = 6
 """Cells that a text column keeps when there is little room."""
@@ -65,13 +66,49 @@ class TableRow:
     mark_style: str = ""
 
 
+class MadeRows(Sequence[TableRow]):
+    """Rows that are made when they are looked at: of twenty thousand a screen shows forty.
+
+    Args:
+        keys: of all rows, in their order.
+        make: the row of a key.
+    """
+
+    def __init__(self, keys: Sequence[K], make: Callable[[K], TableRow]) -> None:
+        self.keys: Sequence[Hashable] = keys
+        self._make: Callable[[Any], TableRow] = make
+        self._made: dict[Hashable, TableRow] = {}
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    @overload
+    def __getitem__(self, number: int) -> TableRow: ...
+
+    @overload
+    def __getitem__(self, number: slice) -> Sequence[TableRow]: ...
+
+    def __getitem__(self, number: int | slice) -> TableRow | Sequence[TableRow]:
+        if isinstance(number, slice):
+            return [self[at] for at in range(*number.indices(len(self)))]
+        key = self.keys[number]
+        if key not in self._made:
+            self._made[key] = self._make(key)
+        return self._made[key]
+
+
 @dataclass(frozen=True, slots=True)
 class Table:
     """Columns and rows; the first `fixed` columns are always in view."""
 
     columns: tuple[Column, ...] = ()
-    rows: tuple[TableRow, ...] = ()
+    rows: Sequence[TableRow] = ()
     fixed: int = 1
+
+    @property
+    def keys(self) -> Sequence[Hashable]:
+        """Of all rows, in their order."""
+        return self.rows.keys if isinstance(self.rows, MadeRows) else [row.key for row in self.rows]
 
 
 @dataclass(slots=True)
@@ -159,7 +196,7 @@ class TableRows(ScrollView, can_focus=True):
         if table == self._table:
             return
         held = self.current.key if self.current else None
-        keys = [row.key for row in table.rows]
+        keys = table.keys
         self._table = table
         self._cursor = keys.index(held) if held in keys else min(self._cursor, max(0, len(keys) - 1))
         self._shift = max(0, min(self._shift, len(table.columns) - table.fixed - 1))
@@ -170,7 +207,7 @@ class TableRows(ScrollView, can_focus=True):
 
     def go_to_key(self, key: Hashable) -> bool:
         """Put the cursor on the row of this key; whether there is one."""
-        keys = [row.key for row in self._table.rows]
+        keys = self._table.keys
         if key not in keys:
             return False
         self.go_to(keys.index(key))
