@@ -147,7 +147,7 @@ def _legend(sheet: Sheet, width: int) -> list[Content]:
     """What the marks mean, or why there are none."""
     if sheet.together or not sheet.prediction.predict.strip() or all(p.kind == "same" for p in sheet.pieces):
         return []
-    told = legend() if sheet.alike else Content.styled(_("They have hardly anything in common."), "$muted")
+    told = legend() if sheet.alike else Content.styled(_("They differ too much for marks."), "$muted")
     return [Content(""), *wrapped(told, width)]
 
 
