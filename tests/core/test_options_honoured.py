@@ -1,4 +1,4 @@
-"""Every option of a training is honoured, or it is told that it does not count."""
+"""Every option of a training or an evaluation is honoured, or it is told that it does not count."""
 
 from __future__ import annotations
 
@@ -9,12 +9,16 @@ from typing import Any
 import pytest
 
 import core
+from core.config.evaluation import EVALUATION, contradictions
 from core.config.idle import idle_options
+from core.config.idle_evaluation import idle_options as idle_in_evaluations
 from core.config.load import load
 from core.config.training import TRAINING
 
 # What they ask for is all that there is: any other value is refused, or is the same.
 _NOTHING_TO_DO = {"stage", "do_train", "ignore_pad_token_for_loss", "report_to", "dataloader_num_workers"}
+_OF_EVALUATIONS = ("engine/evaluate.py", "engine/evaluating/", "engine/predicting/", "serve/remote", "launch/", "data/")
+_BY_ANOTHER_NAME = {"do_sample": "greedy", "fp16": "number_format", "bf16": "number_format"}
 
 
 def idle(**options: Any) -> dict[str, str]:
@@ -30,6 +34,15 @@ def test_every_option_is_asked_for_outside_its_declaration() -> None:
     unread = {name for name in names if not re.search(rf"""\.{name}\b|["']{name}["']\]""", read)}
     assert unread <= _NOTHING_TO_DO
     assert len(names) > 80
+
+
+def test_every_option_of_an_evaluation_is_asked_for_where_one_is_made() -> None:
+    root = Path(core.__file__).parent
+    sources = [path for path in root.rglob("*.py") if path.relative_to(root).as_posix().startswith(_OF_EVALUATIONS)]
+    read = "\n".join(path.read_text() for path in sources)
+    names = [_BY_ANOTHER_NAME.get(name, name) for section in EVALUATION for name in section.model_fields]
+    assert [name for name in names if not re.search(rf"""\.{name}\b|["']{name}["']\]""", read)] == []
+    assert len(names) > 45
 
 
 @pytest.mark.parametrize(
@@ -80,3 +93,45 @@ def test_every_option_is_asked_for_outside_its_declaration() -> None:
 )
 def test_what_is_given_and_does_not_count_is_told(options: dict[str, Any], told: dict[str, str]) -> None:
     assert idle(**options) == told
+
+
+SERVED = {"api_base": "http://127.0.0.1:1/v1"}
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({}, {}),
+        ({"top_p": 0.5, "temperature": 1}, {}),
+        ({"top_p": 0.5}, {"top_p": "greedy answers are not drawn"}),
+        ({"top_k": 3, "temperature": 1, "do_sample": False}, {"top_k": "greedy answers are not drawn"}),
+        ({"api_retries": 0}, {"api_retries": "belongs to served models, and there is no api_base"}),
+        ({"api_retries": 0, **SERVED}, {}),
+        ({"device": "cuda", **SERVED}, {"device": "a served model is loaded by its server"}),
+        ({"shot_dataset": "b"}, {"shot_dataset": "n_shot is 0"}),
+        ({"shot_dataset": "b", "n_shot": 1, "task": "choices"}, {}),
+        (
+            {"max_new_tokens": 9, "task": "choices"},
+            {"max_new_tokens": "belongs to written answers, and choices are told by probabilities"},
+        ),
+    ],
+)
+def test_what_does_not_count_in_an_evaluation_is_told(options: dict[str, Any], told: dict[str, str]) -> None:
+    values = load(EVALUATION, values={"dataset": "a", **options}).values()
+    assert {problem.where: problem.what for problem in idle_in_evaluations(values)} == told
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({"metrics": "bleu-4"}, []),
+        ({"metrics": "perplexity,loss"}, ["metrics: loss needs a second pass, over the reference answers"]),
+        ({"metrics": "perplexity", "reference_loss": True}, []),
+        ({"metrics": "reward"}, ["metrics: reward needs a reward model"]),
+        ({"include_base": True, **SERVED}, ["include_base: a served model cannot be asked for that"]),
+        ({"task": "choices", **SERVED}, ["task: choices are told by probabilities, which the server does not give"]),
+    ],
+)
+def test_options_that_cannot_stand_together_are_refused(options: dict[str, Any], told: list[str]) -> None:
+    values = load(EVALUATION, values={"dataset": "a", **options}).values()
+    assert [f"{problem.where}: {problem.what}" for problem in contradictions(values)] == told
