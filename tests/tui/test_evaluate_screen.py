@@ -442,3 +442,18 @@ async def test_a_failed_evaluation_says_why(evaluate: Any, workspace: Workspace)
         await screen.until(lambda: screen.rows(), "its row")
         await screen.until(lambda: "the adapter does not fit" in screen.about(), "the reason")
         assert "✗ failed" in screen.about()
+
+
+# --- in the whole app ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("keys", [("f4",), ("ctrl+o", "e")])
+async def test_every_way_to_it(start_chat: Any, chat_workspace: Workspace, keys: tuple[str, ...]) -> None:
+    evaluation(chat_workspace.runs / "eval-demo", predictions(LABELS, LABELS))
+    async with start_chat(answers=["hello"]) as chat:
+        await chat.pilot.press(*keys)
+        await chat.until(lambda: isinstance(chat.app.screen, EvaluateScreen), "the screen")
+        await chat.until(lambda: chat.app.screen.row is not None, "its report")
+        assert chat.app.screen.row.name == "eval-demo"
+        await chat.pilot.press("escape")
+        await chat.until(lambda: chat.app.screen is chat.screen, "the chat again")
