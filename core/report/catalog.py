@@ -58,10 +58,6 @@ class ReportSummary:
         """Whether it has its numbers."""
         return bool(self.report.values)
 
-    @property
-    def values(self) -> dict[str, Value]:
-        return dict(self.report.values)
-
 
 def list_reports(workspace: Workspace) -> list[ReportSummary]:
     """All reports of a workspace, the newest last."""
@@ -73,12 +69,6 @@ def list_reports(workspace: Workspace) -> list[ReportSummary]:
         if folder.resolve() not in found and holds_answers(folder):
             found[folder.resolve()] = _foreign(folder, workspace)
     return sorted(found.values(), key=lambda item: (item.time, item.name))
-
-
-def reports_of(run: RunDirectory, workspace: Workspace) -> list[ReportSummary]:
-    """The parts of one evaluation in their order; a folder of another tool is one part."""
-    listed = list(_of_run(run, workspace))
-    return listed or ([_foreign(run.path, workspace)] if holds_answers(run.path) else [])
 
 
 def find_reports(name: str, workspace: Workspace) -> list[Path]:
@@ -207,7 +197,9 @@ def _read_unchanged(folder: Path, _changed: int, _size: int) -> tuple[Report | N
 def _foreign(folder: Path, workspace: Workspace) -> ReportSummary:
     report, problem = _read(folder)
     path = next((folder / name for name in PREDICTIONS if (folder / name).is_file()), folder)
-    written = path.stat().st_mtime
+    written = 0.0
+    with contextlib.suppress(OSError):  # somebody deletes it just now
+        written = path.stat().st_mtime
     if report is None:
         report = _foreign_report(folder, path, int(written * 1000))
     return ReportSummary(
@@ -217,8 +209,9 @@ def _foreign(folder: Path, workspace: Workspace) -> ReportSummary:
 
 @functools.lru_cache(_KEPT)
 def _foreign_report(folder: Path, path: Path, _changed: int) -> Report:
+    rows = 0
     with contextlib.suppress(OSError):
-        rows = path.read_bytes().count(b"\n") if path.is_file() else 0
+        rows = path.read_bytes().count(b"\n")
     told = foreign_results(folder)
     values = {name: Value(value, rows) for name, value in told.items() if name.startswith(("bleu", "rouge"))}
     return Report(Subject(folder.name, ""), EvaluatedSet("", rows), values, answered=rows, time=_changed / 1000)

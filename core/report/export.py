@@ -11,7 +11,7 @@ import html
 import io
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Literal, TypeAlias, TypeVar, get_args
+from typing import TypeVar
 
 from core.errors import UsageError, did_you_mean
 from core.i18n import _, plural
@@ -26,9 +26,6 @@ from core.report.rows import EXACT, OpenReport
 from core.untrusted import inert
 
 _W = TypeVar("_W")
-ExportFormat: TypeAlias = Literal["csv", "jsonl", "markdown"]
-FORMATS: tuple[ExportFormat, ...] = get_args(ExportFormat)
-SUFFIXES: Mapping[str, str] = {"csv": ".csv", "jsonl": ".jsonl", "markdown": ".md", "html": ".html"}
 
 _FORMULA = ("=", "+", "-", "@", "＝", "＋", "－", "＠")
 _MARKDOWN = re.compile(r"([\\`*\[\]|~#]|(?<!\w)_|_(?!\w))")

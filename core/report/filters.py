@@ -82,7 +82,6 @@ _FLAGS: Mapping[str, _Test] = {
     "noted": _of_review(lambda review: bool(review.note)),
     **{verdict: _of_verdict(verdict) for verdict in VERDICTS},
 }
-FLAGS = tuple(_FLAGS)
 
 
 @dataclass(frozen=True, slots=True)
