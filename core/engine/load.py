@@ -208,12 +208,18 @@ def choose_dtype(name: str, device: torch.device) -> torch.dtype:
 
 
 def load_network(
-    folder: Path, request: Load, device: torch.device, dtype: torch.dtype, quantization: object = None
+    folder: Path,
+    request: Load,
+    device: torch.device,
+    dtype: torch.dtype,
+    quantization: object = None,
+    loader: Any = AutoModelForCausalLM,
 ) -> tuple[Module, list[str]]:
     """A network with all its weights, none of them trained, and what should be said about it.
 
     Args:
         quantization: transformers' configuration of weights in fewer bits.
+        loader: transformers' class for what the network is to do.
 
     Raises:
         ModelError: the folder cannot be loaded, or lacks weights.
@@ -221,7 +227,6 @@ def load_network(
     quiet: Any = logging
     quiet.disable_progress_bar()
     quiet.set_verbosity_error()
-    loader: Any = AutoModelForCausalLM  # its annotations know nothing of output_loading_info
     placed: dict[str, Any] = {} if device.type == "cpu" else {"device_map": {"": device}}
     if quantization is not None:
         placed = {"device_map": {"": device}, "quantization_config": quantization}

@@ -10,8 +10,9 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from core.config.evaluation import EvaluationOutputOptions, PredictionOptions
+from core.config.evaluation import EvaluatedModelOptions, EvaluationOutputOptions, MetricOptions, PredictionOptions
 from core.config.load import Settings
 from core.engine.control import Control
 from core.engine.diary import Diary
@@ -31,6 +32,9 @@ from core.runs.events import DataReady, PartScored
 from core.runs.launch_file import read_launch
 from core.runs.rundir import RunDirectory
 from core.workspace import Workspace
+
+if TYPE_CHECKING:
+    from core.engine.evaluating.rewards import RewardFolder, RewardModel
 
 _SECONDS_BETWEEN_LOOKS = 0.1
 
@@ -65,6 +69,8 @@ class Conduct:
         self._diary, self._control = diary, control
         self._looked_at, self._stopped, self._is_working = 0.0, False, False
         self._reports: dict[str, Report] = {}
+        self._judge: RewardFolder | None = None
+        self._rewards: RewardModel | None = None
 
     def go(self, contenders: Sequence[Contender], tests: Sequence[TestSet]) -> Ended:
         """Let everybody answer everything.
@@ -77,6 +83,7 @@ class Conduct:
         parts = [part for of_one in plan.values() for part in of_one]
         write_parts(self._run.path, [part.planned for part in parts])
         self._tell_data(tests, parts)
+        self._find_judge()
         self._progress = Progress(
             self._diary,
             sum(part.planned.rows for part in parts),
@@ -133,22 +140,54 @@ class Conduct:
         self._progress.begin(part, sheet.answers.values())
         try:
             answerer.answer(missing, lambda answer: self._keep(sheet, answer), self._is_stopped)
-            if not self._is_stopped():
-                sheet.add(*answerer.judge(sheet.in_order(), part.tests.rows, self._is_stopped))
+            judged = self._is_judged(sheet, answerer)
         finally:
             seconds = self._progress.end()
-        self._score(sheet, answerer, leak, seconds)
+        self._score(sheet, answerer, leak, seconds, judged)
+
+    def _is_judged(self, sheet: Sheet, answerer: Answerer) -> bool:
+        """Let the answers have what else was asked for; whether all of them have it."""
+        options = self._settings[MetricOptions]
+        if not options.reference_loss and self._judge is None:
+            return True
+        if not self._is_stopped():
+            sheet.add(*answerer.judge(sheet.in_order(), sheet.part.tests.rows, self._is_stopped))
+            self._reward(sheet)
+        return not self._stopped
+
+    def _find_judge(self) -> None:
+        """Look at the reward model, where one is given: what is wrong with it is told before anything is answered."""
+        name = self._settings[MetricOptions].reward_model
+        if name is not None:
+            from core.engine.evaluating.rewards import find_reward_model  # torch, if it is not there yet
+
+            self._judge = find_reward_model(name, self._settings[EvaluatedModelOptions], self._workspace)
+
+    def _reward(self, sheet: Sheet) -> None:
+        """Let the reward model look at answers that have no score yet."""
+        if self._judge is None:
+            return
+        from core.engine.evaluating.rewards import load_reward_model, rewarded
+
+        if self._rewards is None:
+            self._rewards = load_reward_model(self._judge, self._settings[EvaluatedModelOptions])
+            for warning in self._rewards.warnings:
+                self._diary.warn(f"{self._rewards.name}: {warning}")
+        for answer in rewarded(self._rewards, sheet.in_order(), sheet.part.tests.rows):
+            sheet.add(answer)
+            if self._is_stopped():
+                return
 
     def _keep(self, sheet: Sheet, answer: Prediction) -> None:
         sheet.add(answer)
         self._progress.add(answer)
 
-    def _score(self, sheet: Sheet, answerer: Answerer, leak: Leak, seconds: float) -> None:
+    def _score(self, sheet: Sheet, answerer: Answerer, leak: Leak, seconds: float, judged: bool) -> None:
         if not sheet.answers:
             return
         self._diary.stage("scoring")
         notes = tuple(caution.message for caution in read_launch(self._run).cautions)
-        report = report_on(sheet, answerer, self._settings, leak, seconds, notes)
+        report = report_on(sheet, answerer, self._settings, leak, seconds, notes, judged=judged)
         part = sheet.part
         self._reports[part.name] = report
         numbers = {name: value.value for name, value in report.values.items()}

@@ -30,9 +30,20 @@ def measuring_of(settings: Settings) -> Measuring:
 
 
 def report_on(
-    sheet: Sheet, answerer: Answerer, settings: Settings, leak: Leak, seconds: float, notes: tuple[str, ...]
+    sheet: Sheet,
+    answerer: Answerer,
+    settings: Settings,
+    leak: Leak,
+    seconds: float,
+    notes: tuple[str, ...],
+    *,
+    judged: bool,
 ) -> Report:
     """Score a part's answers and write all its files; whole or not, as far as it came.
+
+    Args:
+        notes: what was said before the run began.
+        judged: whether the answers have all that was asked for beside them: losses, rewards.
 
     Raises:
         MetricError: a metric of the user's own fails.
@@ -61,21 +72,23 @@ def report_on(
         repeats=part.times,
         config=_plain(settings.values()),
         runtimes=rates(part, answers, seconds, answerer.loading_seconds),
-        notes=tuple(filter(None, (*_facts(sheet, leak), *tests.notes, *notes, *answerer.notes))),
-        complete=sheet.is_whole,
+        notes=tuple(filter(None, (*_facts(sheet, leak, judged), *tests.notes, *notes, *answerer.notes))),
+        complete=sheet.is_whole and judged,
         time=time.time(),
         packages=dict(_versions()),
     )
     return write_report(part.files, report, answers, scores)
 
 
-def _facts(sheet: Sheet, leak: Leak) -> list[str]:
+def _facts(sheet: Sheet, leak: Leak, judged: bool) -> list[str]:
     """What a reader must not overlook."""
     part, rows = sheet.part, sheet.part.planned.rows
     told = [leak.note]
     if leak.seen:
         seen = plural("{count} question stands", "{count} questions stand", leak.seen)
         told.append(_("{seen} in the training data too: memory is measured there").format(seen=seen))
+    if not judged and sheet.is_whole:
+        told.append(_("ended early: losses or rewards are missing"))
     if not sheet.is_whole:
         told.append(_("ended early: {done} of {rows} answers").format(done=len(sheet.answers), rows=rows))
     failed = sum(bool(answer.error) for answer in sheet.answers.values())
