@@ -188,6 +188,18 @@ def test_the_journal_of_a_report_that_is_not_finished_stays(tmp_path: Path) -> N
     assert files.journal.exists()
 
 
+def test_what_ends_in_the_middle_leaves_the_journal_and_no_report(tmp_path: Path) -> None:
+    files = PartFiles(tmp_path)
+    append_prediction(files.journal, FULL)
+    files.scores.mkdir()  # nothing can be put in its place
+    with pytest.raises(OSError, match=r"scores\.json"):
+        write_report(files, REPORT, [FULL], SCORES)
+    assert read_predictions(files.predictions) == [FULL]
+    assert list(read_journal(files.journal).values()) == [FULL]
+    assert not files.report.exists()
+    assert not list(tmp_path.glob(".*"))
+
+
 def test_llama_factorys_result_files_and_what_a_training_left_in_them(tmp_path: Path) -> None:
     files = PartFiles(tmp_path)
     own, every = files.results
