@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import os
 import random
 from collections.abc import Sequence
 from pathlib import Path
@@ -337,6 +338,13 @@ def test_several_processes_say_what_one_says(tmp_path: Path, monkeypatch: pytest
     alone = row_scores(pairs, metrics, Measuring(processes=1), heard.append)
     assert row_scores(pairs, metrics, Measuring(processes=2)) == alone
     assert [len(column) for column in alone.values()] == [50] * 4
+
+
+def test_each_process_has_a_share(tmp_path: Path) -> None:
+    mine = own(tmp_path, "import os\ndef metric(predict, label):\n    return os.getpid()\n")
+    pids = row_scores([Pair("x", "y")] * 40, [mine], Measuring(processes=2))["mine"]
+    assert [len(list(run)) for _pid, run in itertools.groupby(pids)] == [20, 20]
+    assert pids[0] == os.getpid()
 
 
 def test_the_row_is_named_right_by_another_process(tmp_path: Path) -> None:
