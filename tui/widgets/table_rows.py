@@ -24,6 +24,8 @@ from textual.strip import Strip
 
 K = TypeVar("K", bound=Hashable)
 _GAP = 2
+_EDGE = 2
+"""Cells at the right that stay free, for the mark that there are more columns."""
 _JUDGED_BY = 200
 """Rows that decide how wide a column is."""
 _LEAST = 6
@@ -266,7 +268,7 @@ class TableRows(ScrollView, can_focus=True):
         self.refresh()
 
     def _fit(self) -> None:
-        table, width = self._table, self.scrollable_content_region.width
+        table, width = self._table, self.scrollable_content_region.width - _EDGE
         natural = [_width_of(table, index) for index in range(len(table.columns))]
         lead = list(range(min(table.fixed, len(natural))))
         rest = list(range(len(lead) + self._shift, len(natural)))
@@ -296,8 +298,8 @@ class TableRows(ScrollView, can_focus=True):
             _placed(columns[index].heading, width, right=columns[index].right)
             for index, width in zip(self._fitted.shown, self._fitted.widths, strict=True)
         ]
-        more = (" »" if self._fitted.more else "") + ("  «" if self._shift else "")
-        return Content.styled("  " + (" " * _GAP).join(parts) + more, "$muted")
+        before, after = "« " if self._shift else "  ", " »" if self._fitted.more else ""
+        return Content.styled(before + (" " * _GAP).join(parts) + after, "$muted")
 
     def notify_style_update(self) -> None:
         super().notify_style_update()
