@@ -121,11 +121,16 @@ class Relay:
     def _generate(self, request: Generate) -> None:
         self._generating = True
         try:
-            _Answers(self._server, self._model or ServedModel(""), self._dialect, request, self._emit).run(
+            _Answers(self._server, self._model or ServedModel(""), self._dialect, request, self._tell).run(
                 lambda: self._is_stopped(request.id)
             )
         finally:
             self._generating = False
+
+    def _tell(self, reply: Reply) -> None:
+        if isinstance(reply, Finished) and reply.last:
+            self._generating = False  # before anybody can know of the end and ask
+        self._emit(reply)
 
 
 class _Answers:
