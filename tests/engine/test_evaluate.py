@@ -20,7 +20,7 @@ from core.report.prediction import Prediction
 from core.runs.events import Answered, ModelReady, PartScored, StageChanged
 from core.runs.rundir import RunDirectory
 from core.workspace import Workspace
-from tiny_models import make_model, train_adapter
+from tiny_models import CHATML, make_model, train_adapter
 from training_runs import make_workspace, train_here
 
 ROWS = 26
@@ -359,6 +359,26 @@ def test_test_questions_that_were_trained_on_are_counted(workspace: Workspace) -
         (workspace.data / "hidden.txt").rename(workspace.data / "colours.json")
     assert gone.data.seen_in_training is None
     assert "whether its questions were trained on is not known: colours cannot be read any more" in gone.notes
+
+
+def test_what_is_put_around_a_question_is_the_users_before_the_adapters(workspace: Workspace) -> None:
+    around: dict[str, Any] = {"default_system": "Be kind.", "source_prefix": "Q: "}
+    train_here(workspace, "mannered", max_steps=1, **around)
+    tuned: dict[str, Any] = {"adapter_name_or_path": ("mannered",), "max_samples": 1}
+    own = evaluate_here(workspace, "manner-own", **tuned)
+    given = evaluate_here(workspace, "manner-given", **tuned, default_system="Be brief.", source_prefix="Ask: ")
+    ask = "<|im_start|>system\n{}<|im_end|>\n<|im_start|>user\n{}What is number 0?<|im_end|>\n<|im_start|>assistant\n"
+    assert own.rows()[0].prompt == ask.format("Be kind.", "Q: ")
+    assert given.rows()[0].prompt == ask.format("Be brief.", "Ask: ")
+    assert any("it is asked under its system prompt: Be kind." in warning for warning in own.warnings)
+
+
+def test_an_answer_that_a_template_begins_with_thinking_is_taken_apart(workspace: Workspace) -> None:
+    opens = CHATML.replace("<|im_start|>assistant\n{% endif %}", "<|im_start|>assistant\n<think>\n{% endif %}")
+    make_model(workspace.models / "thinker", "llama", chat_template=opens)
+    (row,) = evaluate_here(workspace, "thinking", model_name_or_path="thinker", max_samples=1).rows()
+    assert row.prompt.endswith("assistant\n<think>\n")
+    assert (row.predict, bool(row.thinking)) == ("", True)  # it never came to an end
 
 
 def test_thinking_is_no_part_of_an_answer() -> None:
