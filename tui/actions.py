@@ -87,7 +87,7 @@ ACTIONS: tuple[Action, ...] = (
     Action(
         "model",
         _("Choose the model"),
-        _("choose the model or adapter that answers"),
+        _("choose who answers: a model, an adapter, or a server's model by its address"),
         keys="ctrl+g",
         slash="model",
         argument="[NAME]",
