@@ -94,15 +94,20 @@ def test_answers_errors_and_thinking_stand_in_their_rows_and_no_torch_is_loaded(
     assert "sk-very-secret" not in output
 
 
-def test_killed_it_goes_on_with_the_rows_that_are_left(workspace: Workspace) -> None:
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_ended_early_it_goes_on_with_the_rows_that_are_left(workspace: Workspace, number: signal.Signals) -> None:
+    name = f"ended-{number.name}"
     with ServedFake(turns={"Q4": [Turn(ends="silent")]}) as served:
-        found, process = start(workspace, "killed", served.api_base, api_concurrency=2)
+        found, process = start(workspace, name, served.api_base, api_concurrency=2)
         journal = found.run.path / "answers.jsonl"
         while not journal.exists() or len(journal.read_bytes().splitlines()) < 5:
             assert process.poll() is None
-        process.send_signal(signal.SIGKILL)
-        process.communicate()
-        found, _output = evaluated(workspace, "killed", served.api_base)
+        process.send_signal(number)
+        process.communicate(timeout=60)
+        if number == signal.SIGTERM:
+            assert process.returncode == 0
+            assert (found.finished().reason, found.report().complete, len(found.rows())) == ("stopped", False, 5)
+        found, _output = evaluated(workspace, name, served.api_base)
         assert [served.asked(f"Q{number}") for number in range(6)] == [1, 1, 1, 1, 2, 1]
     assert [row.predict for row in found.rows()] == [row["output"] for row in ROWS]
     assert found.report().complete
