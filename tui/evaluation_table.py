@@ -84,7 +84,7 @@ class Listed:
         subject = self.report.subject
         if is_served(subject.path):
             return ""
-        return subject.adapter or (subject.name if subject.model and subject.name != subject.model else "")
+        return subject.adapter_name or (subject.name if subject.model and subject.name != subject.model else "")
 
     def value(self, name: str) -> float | None:
         """A number, so far where it goes on; None where there is none."""

@@ -148,7 +148,7 @@ def _reports_csv(reports: Sequence[ReportSummary], metrics: Sequence[str]) -> st
 def _report_cells(item: ReportSummary, metrics: Sequence[str]) -> list[object]:
     report = item.report
     subject = report.subject
-    cells: list[object] = [item.name, subject.model or subject.name, subject.adapter, report.data.name, item.state]
+    cells: list[object] = [item.name, subject.model or subject.name, subject.adapter_name, report.data.name, item.state]
     cells.append(report.answered or report.data.rows)
     for name in metrics:
         value = report.values.get(name)
@@ -233,7 +233,7 @@ def _reports_markdown(reports: Sequence[ReportSummary], metrics: Sequence[str]) 
 def _markdown_report(item: ReportSummary, metrics: Sequence[str]) -> list[str]:
     report = item.report
     subject = report.subject
-    names = map(markdown_cell, (item.name, subject.model or subject.name, subject.adapter, report.data.name))
+    names = map(markdown_cell, (item.name, subject.model or subject.name, subject.adapter_name, report.data.name))
     values = [report.values.get(name) for name in metrics]
     numbers = [
         f"{number_text(value.value, name)} {_brackets(interval_text(value, name))}".strip() if value else ""

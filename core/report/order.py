@@ -69,6 +69,11 @@ def ordered(opened: OpenReport, rows: Iterable[int], order: Order | None = None)
     return numbered + [row for row in rows if values[row] is None]
 
 
+def nearness_of(opened: OpenReport) -> str:
+    """The metric that tells answers apart that are equally wrong; empty where there is none."""
+    return next((name for name in _NEARNESS if name in opened.scores), "")
+
+
 def falls(order: Order) -> bool:
     """Whether an order begins with the largest."""
     if order.descending is not None:
@@ -78,7 +83,7 @@ def falls(order: Order) -> bool:
 
 def _worst_first(opened: OpenReport, rows: Iterable[int], best_first: bool) -> list[int]:
     exact = opened.scores[EXACT]
-    nearness: Sequence[float | None] = next((opened.scores[name] for name in _NEARNESS if name in opened.scores), exact)
+    nearness: Sequence[float | None] = opened.scores[name] if (name := nearness_of(opened)) else exact
     errors = opened.texts("error")
     keys = [(not error, right or 0.0, near or 0.0) for error, right, near in zip(errors, exact, nearness, strict=True)]
     return sorted(rows, key=keys.__getitem__, reverse=best_first)

@@ -29,6 +29,11 @@ class Subject:
     weights_sha256: str = ""
     """Of an adapter's weights, or of a model's configuration."""
 
+    @property
+    def adapter_name(self) -> str:
+        """The adapter as tables show it, wherever it lies; empty where none answered."""
+        return self.name if self.adapter else ""
+
 
 @dataclass(frozen=True, slots=True)
 class EvaluatedSet:

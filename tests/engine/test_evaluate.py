@@ -346,7 +346,7 @@ def test_test_questions_that_were_trained_on_are_counted(workspace: Workspace) -
     add_set(workspace, "leaky", mixed)
     found = evaluate_here(workspace, "leaky", adapter_name_or_path=("trained",), dataset=("leaky",)).report()
     assert (found.data.seen_in_training, found.data.training_sets) == (2, ("colours",))
-    assert "2 questions stand in the training data too: memory is measured there" in found.notes
+    assert not any("training data" in note for note in found.notes)  # said by those who show the count, once
 
     info = workspace.data / "dataset_info.json"
     entries = json.loads(info.read_text())

@@ -91,6 +91,16 @@ def test_three_of_them_and_which_one_rows_are_shown_for(compare: Compare) -> Non
     assert first["against"][0]["deltas"]["exact_match"]["low"] is None
 
 
+def test_differences_of_three_stand_below_one_another(compare: Compare) -> None:
+    lines = compare("base", "tuned", "base").out.splitlines()
+    assert [line.split()[1:3] for line in lines if line.startswith("METRIC")] == [
+        ["base", "(1)"],
+        ["Δ", "tuned"],
+        ["Δ", "base"],
+    ]
+    assert max(map(len, lines)) <= 100
+
+
 def test_rows_go_by_a_metric_that_no_report_has(compare: Compare) -> None:
     first = compare("base", "tuned", "--by", "edit_similarity", "--json").records[0]
     assert list(first["values"]) == ["exact_match", "edit_similarity"]

@@ -34,7 +34,7 @@ def report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captu
     parts = [PlannedPart(f"{name} · exam", name, name, "exam", 4) for name in ("base", "lora")]
     run = ScriptedEvaluation(folder, parts, launched=BEGAN)
     for name, answers in (("base", BASE), ("lora", TUNED)):
-        subject = Subject(name, "demo", name if name == "lora" else "", dtype="float32")
+        subject = Subject(name, "demo", f"/ws/runs/{name}" if name == "lora" else "", dtype="float32")
         write_part(folder / name, predictions(LABELS, answers), subject=subject, time=BEGAN + 1)
     run.tell(RunFinished(BEGAN + 2, "completed", 8))
     return runner(capsys, "report")

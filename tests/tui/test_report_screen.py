@@ -159,7 +159,8 @@ async def test_the_worst_come_first_under_the_numbers_and_their_intervals(start:
         assert "开通副卡" in review.line(4)
         assert "开通费用_2" in review.line(4)
         assert "开通方式_2" in review.line(4)  # the reference beside a wrong answer
-        assert review.text("#report-place").startswith(f"1 of 6 · row 6 · {SET}.jsonl:6 · worst first")
+        assert review.text("#report-place").startswith(f"1 of 6 · row 6 · {SET}.jsonl:6 · worst first, by BLEU-4")
+        assert "↑BLEU-4" in review.line(0).replace(" ", "")
 
 
 async def test_everything_that_is_to_be_known_unfolds(start: Start) -> None:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from core.i18n import _, plural
 from core.metrics.shown import number_text
 from core.report.compare import Change, Comparison
-from core.report.paired import Delta
+from core.report.paired import Against, Delta
 from core.untrusted import inert, inert_line
 from tui.cli.model_tables import table
 
@@ -24,9 +24,12 @@ def comparison_lines(compared: Comparison, by: str) -> Iterator[str]:
     """All that was compared; the best of a line is marked with a star."""
     rows = plural("{count} row that all have", "{count} rows that all have", len(compared.rows))
     yield _("{rows}; baseline: {name}").format(rows=rows, name=inert_line(compared.names[0]))
-    yield from table(_value_rows(compared))
-    yield ""
+    of_two = len(compared.against) == 1
+    yield from table(_value_rows(compared, compared.against if of_two else ()))
     for against in compared.against:
+        yield ""
+        if not of_two:  # three and more beside one another are wider than terminals
+            yield from table(_delta_rows(compared, against))
         counts = Counter(compared.changes(against.number, by))
         told = ", ".join(f"{counts[change]} {change_word(change)}" for change in _CHANGES)
         yield inert_line(f"{compared.names[against.number]}: {told} ({by})")
@@ -34,17 +37,32 @@ def comparison_lines(compared: Comparison, by: str) -> Iterator[str]:
             yield "  " + _mcnemar_line(compared, against.number)
 
 
-def _value_rows(compared: Comparison) -> Iterator[Row]:
-    names = [inert_line(name) for name in compared.names]
-    differences = [column for name in names[1:] for column in (f"Δ {name}", _("95 % INTERVAL"), "")]
-    yield _("METRIC"), *names, *differences, _("ROWS")
+def _value_rows(compared: Comparison, beside: Sequence[Against]) -> Iterator[Row]:
+    """Everybody's numbers.
+
+    Args:
+        beside: whose differences stand on the same lines.
+    """
+    differences = [title for against in beside for title in _delta_titles(compared, against)]
+    yield _("METRIC"), *map(inert_line, compared.names), *differences, _("ROWS")
     for name, values in compared.values.items():
         numbers = (
             number_text(value.value, name) + (" *" if compared.best[name] == at else "  ")
             for at, value in enumerate(values)
         )
-        deltas = (cell for against in compared.against for cell in _delta_cells(against.deltas[name]))
+        deltas = (cell for against in beside for cell in _delta_cells(against.deltas[name]))
         yield inert_line(name), *(number.rjust(9) for number in numbers), *deltas, f"{values[0].n:,}".rjust(5)
+
+
+def _delta_rows(compared: Comparison, against: Against) -> Iterator[Row]:
+    """How one differs from the baseline."""
+    yield _("METRIC"), *_delta_titles(compared, against)
+    for name in compared.values:
+        yield inert_line(name), *_delta_cells(against.deltas[name])
+
+
+def _delta_titles(compared: Comparison, against: Against) -> Row:
+    return f"Δ {inert_line(compared.names[against.number])}", _("95 % INTERVAL"), ""
 
 
 def _delta_cells(delta: Delta) -> Row:

@@ -35,7 +35,7 @@ def reports_rows(reports: Sequence[ReportSummary], metrics: Sequence[str]) -> It
         report, subject = item.report, item.report.subject
         values = [report.values.get(name) for name in metrics]
         yield (
-            *map(inert_line, (item.name, subject.model or subject.name, subject.adapter, report.data.name)),
+            *map(inert_line, (item.name, subject.model or subject.name, subject.adapter_name, report.data.name)),
             state_word(item.state),
             f"{report.answered or report.data.rows:,}".rjust(4),
             *(number_text(value.value, name) if value else "" for name, value in zip(metrics, values, strict=True)),
@@ -71,7 +71,7 @@ def _facts(opened: OpenReport) -> list[str]:
         _("{count} failed").format(count=report.failed) if report.failed else "",
         _("{count} empty").format(count=report.empty) if report.empty else "",
         _("{count} cut").format(count=report.truncated) if report.truncated else "",
-        " + ".join(filter(None, (subject.model, subject.adapter))),
+        " + ".join(filter(None, (subject.model, subject.adapter_name))),
         subject.method,
         subject.template,
         subject.dtype,

@@ -12,8 +12,8 @@ from core.errors import UsageError
 from core.i18n import _
 from core.report.figures import heading
 from core.report.filters import Filter, parse_filter
-from core.report.order import WORST, Order, falls, ordered
-from core.report.rows import OpenReport
+from core.report.order import WORST, Order, falls, nearness_of, ordered
+from core.report.rows import EXACT, OpenReport
 from core.untrusted import inert_line
 from core.workspace import Workspace
 from tui.screens.choose import ChooseWord
@@ -86,9 +86,13 @@ class ListedAnswers(ReportActions):
         down = bool(self._order.descending) if self._order.column == WORST else falls(self._order)
         if at is None:
             self.rows.go_to(0)
-        self.rows.show(table_of(opened, self._shown), self._order.column, down, at)
+        self.rows.show(table_of(opened, self._shown), self._sorted_by(opened), down, at)
         self._tell_rows()
         self._show_row()
+
+    def _sorted_by(self, opened: OpenReport) -> str:
+        """The column whose order is seen; right and wrong have a mark of their own."""
+        return nearness_of(opened) or EXACT if self._order.column == WORST else self._order.column
 
     def _tell_rows(self) -> None:
         opened = self.opened
@@ -134,7 +138,8 @@ class ListedAnswers(ReportActions):
         number = _("{place:,} of {rows:,}").format(place=self.rows.place + 1, rows=len(self._shown))
         by = _("by {column}").format(column=heading(self._order.column)) + (" ↓" if falls(self._order) else " ↑")
         if self._order.column == WORST:
-            by = _("best first") if self._order.descending else _("worst first")
+            by = _("best first, by {column}") if self._order.descending else _("worst first, by {column}")
+            by = by.format(column=heading(self._sorted_by(opened)))
         repeat = _("answer {n}").format(n=row.repeat + 1) if opened.report.repeats > 1 else ""
         facts = [
             number,

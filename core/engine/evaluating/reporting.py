@@ -84,9 +84,6 @@ def _facts(sheet: Sheet, leak: Leak, judged: bool) -> list[str]:
     """What a reader must not overlook."""
     part, rows = sheet.part, sheet.part.planned.rows
     told = [leak.note]
-    if leak.seen:
-        seen = plural("{count} question stands", "{count} questions stand", leak.seen)
-        told.append(_("{seen} in the training data too: memory is measured there").format(seen=seen))
     if not judged and sheet.is_whole:
         told.append(_("ended early: losses or rewards are missing"))
     if not sheet.is_whole:
