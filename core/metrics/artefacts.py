@@ -9,7 +9,7 @@ from core.i18n import _, plural
 from core.metrics.bleu import sentence_bleu
 from core.metrics.classes import classified
 from core.metrics.corpus import tokenizer_for
-from core.metrics.metric import Artefact, Measuring, Pair, Value
+from core.metrics.metric import Artefact, Measuring, Pair, Value, questions_of
 from core.metrics.words import words
 
 _FEW = 30
@@ -21,11 +21,12 @@ _ONE_WORD = 16
 
 def artefacts(pairs: Sequence[Pair], values: Mapping[str, Value], measuring: Measuring) -> tuple[Artefact, ...]:
     """What has to be said about these values, the general before the particular."""
+    times = len(pairs) / max(len(questions_of(pairs)), 1)
     told: list[Callable[[], Iterator[Artefact]]] = [
-        lambda: _few_rows(values),
+        lambda: _few_rows(values, times),
         lambda: _odd_labels(pairs, values),
         lambda: _typed_otherwise(values),
-        lambda: _all_alike(values),
+        lambda: _all_alike(values, times),
         lambda: _classes(pairs, values),
         lambda: _short_labels(pairs, values),
         lambda: _one_word_labels(pairs, values),
@@ -34,9 +35,11 @@ def artefacts(pairs: Sequence[Pair], values: Mapping[str, Value], measuring: Mea
     return tuple(artefact for tell in told for artefact in tell())
 
 
-def _few_rows(values: Mapping[str, Value]) -> Iterator[Artefact]:
-    counts = {name: value.n for name, value in values.items() if value.n < _FEW}
-    rows = max((value.n for value in values.values()), default=0)
+def _few_rows(values: Mapping[str, Value], times: float) -> Iterator[Artefact]:
+    """Questions count: more answers to the same ones are no more rows."""
+    asked = {name: round(value.n / times) for name, value in values.items()}
+    counts = {name: rows for name, rows in asked.items() if rows < _FEW}
+    rows = max(asked.values(), default=0)
     if 0 < rows < _FEW:
         text = plural(
             "only {count} row: another one moves a rate", "only {count} rows: one more right answer moves a rate", rows
@@ -76,17 +79,18 @@ def _typed_otherwise(values: Mapping[str, Value]) -> Iterator[Artefact]:
         yield Artefact("exact_match", text)
 
 
-def _all_alike(values: Mapping[str, Value]) -> Iterator[Artefact]:
+def _all_alike(values: Mapping[str, Value], times: float) -> Iterator[Artefact]:
     """An interval without width claims too much; the rule of three says what n rows can exclude."""
     value = values.get("exact_match")
-    if value is None or value.n < 2 or value.value not in (0.0, 100.0):
+    rows = round(value.n / times) if value is not None else 0
+    if value is None or rows < 2 or value.value not in (0.0, 100.0):
         return
-    bound = 300 / value.n
+    bound = 300 / rows
     if bound < 100:
         edge = _("below {bound} %") if value.value == 0 else _("above {bound} %")
         bound = bound if value.value == 0 else 100 - bound
         text = _("all {rows} rows are alike, so the interval has no width; the rate is {edge} with 95 % certainty")
-        yield Artefact("exact_match", text.format(rows=value.n, edge=edge.format(bound=f"{bound:.1f}")))
+        yield Artefact("exact_match", text.format(rows=rows, edge=edge.format(bound=f"{bound:.1f}")))
 
 
 def _classes(pairs: Sequence[Pair], values: Mapping[str, Value]) -> Iterator[Artefact]:

@@ -15,7 +15,7 @@ from functools import lru_cache
 from core.data.statistics import ClassesBy, class_name, class_of_each
 from core.i18n import _
 from core.metrics.exact import normalised
-from core.metrics.metric import ClassScore, Confusion, Measuring, Metric, Pair, Sums
+from core.metrics.metric import ClassScore, Confusion, Measuring, Metric, Pair, Sums, questions_of
 
 _MOST = 50
 
@@ -33,13 +33,18 @@ class Classified:
 
 
 def classified(pairs: Sequence[Pair]) -> Classified | None:
-    """The classes of the rows, or None where their labels are none: too few, too many, or hardly repeated."""
-    return _classified(tuple(pair.label for pair in pairs), tuple(pair.predict for pair in pairs))
+    """The classes of the rows, or None where their labels are none: too few, too many, or hardly repeated.
+
+    A label repeats where several questions have it, not where one is asked several times.
+    """
+    asked = tuple(pair.label for pair in questions_of(pairs))
+    return _classified(asked, tuple(pair.label for pair in pairs), tuple(pair.predict for pair in pairs))
 
 
 @lru_cache(maxsize=2)
-def _classified(labels: tuple[str, ...], predicts: tuple[str, ...]) -> Classified | None:
-    by, of_labels = class_of_each(labels)
+def _classified(asked: tuple[str, ...], labels: tuple[str, ...], predicts: tuple[str, ...]) -> Classified | None:
+    by, _of_asked = class_of_each(asked)
+    of_labels = [class_name(label, by) for label in labels]
     counts = Counter(of_labels)
     if by == "none" or not 2 <= len(counts) <= _MOST or not all(counts):
         return None

@@ -12,13 +12,17 @@ from decimal import Decimal, InvalidOperation
 from core.i18n import _
 from core.metrics.metric import Measuring, Metric, Pair
 
-_NUMBER = re.compile(r"[-+]?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?(?:[eE][-+]?\d{1,3})?|[-+]?\.\d+")
+_SIGN = r"(?:(?<![\dA-Za-z])[-+])?"
+"""Behind a digit or a letter it is a dash, or the operator of a sum."""
+_NUMBER = re.compile(rf"{_SIGN}(?:\d{{1,3}}(?:,\d{{3}})+|\d+)(?:\.\d+)?(?:[eE][-+]?\d{{1,3}})?|{_SIGN}\.\d+")
 _BLANKS_BESIDE_IDEOGRAPHS = re.compile("(?<=[\u3040-\u30ff\u3400-\u9fff])\\s+|\\s+(?=[\u3040-\u30ff\u3400-\u9fff])")
 _LETTER = re.compile(r"(?<![A-Za-z])([B-HJ-Z]|[AI](?!['’]|\s+[a-z]))(?![A-Za-z])")
 """`A cat` and `I think` choose nothing."""
 _BOXED = re.compile(
-    r"(?:answer|答案|选择?)\s*(?:is|是|为|选)?\s*[:：]?\s*[(（\[【]?\s*([A-Z])(?![A-Za-z])", re.IGNORECASE
+    r"(?i:answer|答案|选择?)\s*(?i:is|是|为|选)?\s*:?\s*[(\[【]?\s*"
+    r"([A-Z](?![A-Za-z])|[a-z](?=\s*(?:[)\]】.,:;。]|\n|$)))"
 )
+"""A small letter only where nothing goes on behind it: `the answer is a bit longer` chooses nothing."""
 
 
 def normalised(text: str) -> str:

@@ -52,7 +52,7 @@ def intervals(
     metrics = {name: mean_of(column) for name, column in columns.items()}
     metrics |= {name: summed(each) for name, each in sums.items()}
     rows = len(next(iter(metrics.values())).each) if metrics else 0
-    if not measuring.bootstrap or rows < 2:
+    if not measuring.bootstrap or (rows if groups is None else len(set(groups))) < 2:
         return {}
     return percentiles(resampled(metrics, measuring.bootstrap, measuring.seed, groups))
 

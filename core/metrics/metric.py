@@ -26,6 +26,16 @@ class Pair:
     """Mean negative log-likelihood of the reference's tokens, in nats; None where nobody computed it."""
     reward: float | None = None
     """The reward model's score of the answer."""
+    question: int | None = None
+    """What it answers: repeats of one question share it. None: nobody else answers that."""
+
+
+def questions_of(pairs: Sequence[Pair]) -> list[Pair]:
+    """The first answer to each question: what says how many questions there are, and of what kind."""
+    found: dict[int, Pair] = {}
+    for at, pair in enumerate(pairs):
+        found.setdefault(-1 - at if pair.question is None else pair.question, pair)
+    return list(found.values())
 
 
 @dataclass(frozen=True, slots=True)

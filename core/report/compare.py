@@ -8,7 +8,7 @@ questions are drawn for every report), which sees differences that two separate 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
@@ -16,7 +16,7 @@ from core.errors import ReportError, UsageError
 from core.i18n import _
 from core.metrics.catalog import METRICS, find_metrics, metric
 from core.metrics.intervals import Summed, mean_of, summed
-from core.metrics.metric import Better, Measuring, Value
+from core.metrics.metric import Better, Measuring, Sums, Value
 from core.metrics.shown import described, number_text
 from core.report.alignment import Aligned, aligned
 from core.report.export import markdown_cell, markdown_table
@@ -194,17 +194,29 @@ def _scores(
 def _sums(
     reports: Sequence[OpenReport], chosen: Sequence[str], found: Aligned, measuring: Measuring
 ) -> dict[str, tuple[Summed, ...]]:
-    """The metrics of whole sets that can be resampled, on the common rows."""
-    of_reports = [
-        [pair_of(report.predictions[row[number]]) for row in found.rows] for number, report in enumerate(reports)
+    """The metrics of whole sets that can be resampled, on the common rows; a row that does not count in one report
+    counts in none."""
+    sides = [
+        [report.predictions[at] for at in of] for report, of in zip(reports, zip(*found.rows, strict=True), strict=True)
     ]
+    answered = [not any(row.error for row in rows) for rows in zip(*sides, strict=True)]
+    of_reports = [[pair_of(row) for row, counts in zip(side, answered, strict=True) if counts] for side in sides]
     result = {}
-    for each in [metric(name) for name in chosen if name in METRICS]:
+    for each in [metric(name) for name in chosen if name in METRICS and any(answered)]:
         if each.of_sums is not None:
-            sums = [each.of_sums(pairs, measuring) for pairs in of_reports]
-            if all(sums):
-                result[each.name] = tuple(summed(one) for one in sums if one is not None)
+            sums = [one for pairs in of_reports if (one := each.of_sums(pairs, measuring)) is not None]
+            if len(sums) == len(reports):
+                result[each.name] = tuple(map(summed, _where_all_sum(sums, answered)))
     return result
+
+
+def _where_all_sum(sums: Sequence[Sums], answered: Sequence[bool]) -> Iterator[Sums]:
+    """Zeros where nobody answered, or where the row says nothing in one of the reports."""
+    counts = [all(map(any, vectors)) for vectors in zip(*(one.each for one in sums), strict=True)]
+    for one in sums:
+        nothing = [0.0] * len(one.each[0])
+        told = (vector if count else nothing for vector, count in zip(one.each, counts, strict=True))
+        yield Sums([next(told) if is_answered else nothing for is_answered in answered], one.value)
 
 
 def _change(step: float, same: bool) -> Change:

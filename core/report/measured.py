@@ -23,6 +23,7 @@ def pair_of(prediction: Prediction) -> Pair:
         finish_reason=prediction.finish_reason or "",
         loss=prediction.loss,
         reward=prediction.reward,
+        question=prediction.row,
     )
 
 

@@ -94,7 +94,7 @@ def paired(
     """
     drawn = _drawn(metrics, found, measuring)
     values = {
-        name: tuple(_value(one, draws, _counted(columns.get(name), found)) for one, draws in zip(each, of, strict=True))
+        name: tuple(_value(one, draws) for one, draws in zip(each, of, strict=True))
         for (name, each), of in zip(metrics.items(), drawn.values(), strict=True)
     }
     reports = len(next(iter(metrics.values()))) if metrics else 0
@@ -117,14 +117,10 @@ def _drawn(metrics: Mapping[str, tuple[Summed, ...]], found: Aligned, measuring:
     return {name: [draws[f"{number} {name}"] for number in range(len(each))] for name, each in metrics.items()}
 
 
-def _counted(columns: tuple[Column, ...] | None, found: Aligned) -> int:
-    return len(found.rows) - (list(columns[0]).count(None) if columns else 0)
-
-
-def _value(metric: Summed, draws: Any, rows: int) -> Value:
+def _value(metric: Summed, draws: Any) -> Value:
     point = float(metric.value(metric.each.sum(axis=0, keepdims=True))[0])
     low, high = _ends(draws)
-    return Value(point, rows, low, high)
+    return Value(point, int(metric.each.any(axis=1).sum()), low, high)
 
 
 def _ends(draws: Any) -> Interval | tuple[None, None]:

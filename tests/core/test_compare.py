@@ -200,6 +200,17 @@ def test_metrics_of_whole_sets_are_resampled_in_pairs_too(tmp_path: Path) -> Non
     assert (delta.improved, delta.regressed) == (0, 0)
 
 
+def test_a_row_that_failed_in_one_report_counts_in_no_metric_of_sets(tmp_path: Path) -> None:
+    labels = ["yes", "no"] * 20
+    whole = made(tmp_path / "whole", labels, labels)
+    partly = made(tmp_path / "partly", ["yes"] * 40, labels)
+    partly = replace(partly, predictions=[replace(row, error="lost" * (row.row >= 30)) for row in partly.predictions])
+    found = compare([whole, partly], ["label_accuracy", "macro_f1"], FEW)
+    assert [value.value for value in found.values["label_accuracy"]] == [100, 50]
+    assert [value.n for value in found.values["label_accuracy"]] == [30, 30]
+    assert found.against[0].deltas["macro_f1"].n == 30
+
+
 def test_repeats_are_drawn_with_their_question(tmp_path: Path) -> None:
     labels = LABELS[:20]
     one = made(tmp_path / "one", [label for label in labels for _repeat in range(5)], labels, repeats=5)

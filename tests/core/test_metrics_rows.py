@@ -78,6 +78,9 @@ def test_normalised_match_does_not_take_another_number_or_other_signs() -> None:
         ("none", None),
         ("__import__('os').system('false')", None),
         ("9**9**9**9", "9"),
+        ("10-4", "4"),
+        ("on 2023-05-06", "6"),
+        ("气温是-5度", "-5"),
     ],
 )
 def test_numbers_are_parsed_and_never_executed(text: str, number: str | None) -> None:
@@ -104,6 +107,9 @@ def test_numbers_count_where_the_label_is_one() -> None:
         ("ＤＤ or Ｄ", "D"),
         ("I do not know, it's A.", "A"),
         ("A cat", ""),
+        ("The answer is a bit longer: it has to be D", "D"),
+        ("answer: b\nfor it is so", "B"),
+        ("The answer is (c)", "C"),
         ("I'd say so", ""),
         ("nothing", ""),
         ("", ""),

@@ -144,6 +144,20 @@ def test_the_spread_over_repeats() -> None:
     assert score(pairs, find_metrics(["exact_match"]), FEW).values["exact_match"].spread is None
 
 
+def test_more_answers_to_the_same_questions_are_no_more_rows() -> None:
+    """Twelve questions asked three times: no label repeats, and no more is certain than twelve rows make it."""
+    pairs = [Pair("x", f"answer {at}", question=at) for at in range(12) for _time in range(3)]
+    groups, times = [at for at in range(12) for _time in range(3)], [0, 1, 2] * 12
+    found = score(pairs, None, FEW, groups=groups, repeats=times)
+    messages = [artefact.message for artefact in found.artefacts]
+    assert any("all 12 rows are alike" in message and "below 25.0 %" in message for message in messages)
+    assert any("only 12 rows: one more right answer moves a rate by 8.3 points" in message for message in messages)
+    assert found.confusion is None
+    assert not {"label_accuracy", "macro_f1"} & found.values.keys()
+    once = score(pairs[:3], find_metrics(["exact_match"]), FEW, groups=groups[:3], repeats=times[:3])
+    assert once.values["exact_match"].low is None
+
+
 def test_nothing_answered_is_no_number() -> None:
     found = score([], None, FEW)
     assert (dict(found.values), dict(found.rows), found.artefacts, found.confusion) == ({}, {}, (), None)
