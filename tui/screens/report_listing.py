@@ -135,7 +135,7 @@ class ListedAnswers(ReportActions):
 
     def _place(self, opened: OpenReport, current: int) -> Content:
         row = opened.predictions[current]
-        number = _("{place:,} of {rows:,}").format(place=self.rows.place + 1, rows=len(self._shown))
+        number = _("{place:,} of {rows:,}").format(place=self.rows.cursor + 1, rows=len(self._shown))
         by = _("by {column}").format(column=heading(self._order.column)) + (" ↓" if falls(self._order) else " ↑")
         if self._order.column == WORST:
             by = _("best first, by {column}") if self._order.descending else _("worst first, by {column}")
@@ -151,7 +151,7 @@ class ListedAnswers(ReportActions):
         return Content(" · ".join(filter(None, facts)))
 
     def action_row(self, step: int) -> None:
-        self.rows.go_to(self.rows.place + step)
+        self.rows.go_to(self.rows.cursor + step)
 
     def action_unfold(self) -> None:
         self._unfolded = not self._unfolded
@@ -169,7 +169,7 @@ class ListedAnswers(ReportActions):
             return
         self.rows.mark(marks_of(self.opened))
         self._tell_rows()
-        place = self.rows.place
+        place = self.rows.cursor
         if go_on and place + 1 < len(self._shown):
             self.rows.go_to(place + 1)
         else:

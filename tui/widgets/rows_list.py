@@ -9,13 +9,11 @@ from typing import ClassVar
 
 from rich.segment import Segment
 from rich.style import Style
-from textual import events
-from textual.binding import Binding, BindingType
 from textual.geometry import Size
 from textual.message import Message
-from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
+from tui.widgets.cursor_lines import CursorLines
 from tui.widgets.row_view import Columns, Reading, columns_of, preview, read_row
 from tui.widgets.set_rows import OpenSet
 
@@ -23,36 +21,17 @@ _KEPT = 512
 _JUDGED_BY = 60
 
 
-class RowsList(ScrollView, can_focus=True):
+class RowsList(CursorLines):
     """Shows the rows of an `OpenSet`, with a cursor and with those marked that a search has found."""
 
-    COMPONENT_CLASSES: ClassVar[set[str]] = {
-        "rows--number",
-        "rows--answer",
-        "rows--bad",
-        "rows--cursor",
-        "rows--match",
-    }
+    STYLED = "rows"
+    COMPONENT_CLASSES: ClassVar[set[str]] = {"rows--number", "rows--answer", "rows--bad", "rows--match"}
     DEFAULT_CSS = """
-    RowsList {
-        height: 1fr; background: $background; color: $foreground; overflow-x: hidden; overflow-y: auto;
-        scrollbar-size-vertical: 1;
-    }
     RowsList .rows--number { color: $text-muted; }
     RowsList .rows--answer { color: $text-success; }
     RowsList .rows--bad { color: $text-warning; }
     RowsList .rows--match { color: $text-accent; text-style: bold; }
-    RowsList .rows--cursor { background: $primary 15%; }
-    RowsList:focus .rows--cursor { background: $primary 30%; }
     """
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("up,k", "move(-1)", show=False),
-        Binding("down,j", "move(1)", show=False),
-        Binding("pageup", "move_page(-1)", show=False),
-        Binding("pagedown", "move_page(1)", show=False),
-        Binding("home", "first", show=False),
-        Binding("end", "last", show=False),
-    ]
 
     class Moved(Message):
         """The cursor stands on another row."""
@@ -60,11 +39,9 @@ class RowsList(ScrollView, can_focus=True):
     def __init__(self) -> None:
         super().__init__()
         self._set: OpenSet | None = None
-        self._cursor = 0
         self._matches: Sequence[int] = ()
         self._read: OrderedDict[int, Reading] = OrderedDict()
         self._columns = Columns()
-        self._styles: dict[str, Style] = {}
 
     def show(self, opened: OpenSet | None) -> None:
         """Show the rows of a set from the first on."""
@@ -79,13 +56,8 @@ class RowsList(ScrollView, can_focus=True):
         return len(self._set.rows) if self._set is not None else 0
 
     @property
-    def cursor(self) -> int:
-        """The row that the cursor is on."""
-        return self._cursor
-
-    @property
     def current(self) -> Reading | None:
-        """That row, read."""
+        """The row that the cursor is on, read."""
         return self._reading(self._cursor) if self._cursor < len(self) else None
 
     @property
@@ -106,76 +78,34 @@ class RowsList(ScrollView, can_focus=True):
         self.go_to(self._matches[(at if way > 0 else at - 1) % len(self._matches)])
         return True
 
-    def go_to(self, number: int) -> None:
-        """Put the cursor on a row, and the row into view."""
-        number = max(0, min(number, len(self) - 1))
-        if number == self._cursor or not len(self):
-            return
-        self._cursor = number
-        top, height = self.scroll_offset.y, max(1, self.scrollable_content_region.height)
-        if not top <= number < top + height:
-            ahead = (
-                0
-                if number < top and top - number < height
-                else height - 1
-                if number - top < 2 * height
-                else height // 2
-            )
-            self.scroll_to(y=max(0, number - ahead), animate=False, immediate=True, force=True)
-        self.refresh()
+    def moved(self) -> None:
         self.post_message(self.Moved())
 
-    def action_move(self, by: int) -> None:
-        self.go_to(self._cursor + by)
-
-    def action_move_page(self, way: int) -> None:
-        self.go_to(self._cursor + way * max(1, self.scrollable_content_region.height - 1))
-
-    def action_first(self) -> None:
-        self.go_to(0)
-
-    def action_last(self) -> None:
-        self.go_to(len(self) - 1)
-
-    def on_click(self, event: events.Click) -> None:
-        self.go_to(self.scroll_offset.y + event.y)
-
     # --- drawing ---
-
-    def notify_style_update(self) -> None:
-        super().notify_style_update()
-        self._styles = {}
 
     def render_line(self, y: int) -> Strip:
         number = self.scroll_offset.y + y
         width = self.scrollable_content_region.width
-        plain = self._style("")
+        plain = self.style_of("")
         if number >= len(self):
             return Strip.blank(width, plain)
-        cursor = self._style("cursor") if number == self._cursor else Style()
+        cursor = self.style_of("cursor") if number == self._cursor else Style()
         digits = len(str(len(self)))
         reading = self._reading(number)
         question, answer = preview(reading, max(4, width - digits - 4), self._columns)
         at = bisect_left(self._matches, number)
         matched = at < len(self._matches) and self._matches[at] == number
-        body = self._style("bad" if reading.faults else "match" if matched else "")
+        body = self.style_of("bad" if reading.faults else "match" if matched else "")
         segments = [
-            Segment(f" {number + 1:>{digits}} ", self._style("number") + cursor),
+            Segment(f" {number + 1:>{digits}} ", self.style_of("number") + cursor),
             Segment(question, body + cursor),
         ]
         if answer:
             segments += [
-                Segment(" → ", self._style("number") + cursor),
-                Segment(answer, self._style("answer") + cursor),
+                Segment(" → ", self.style_of("number") + cursor),
+                Segment(answer, self.style_of("answer") + cursor),
             ]
         return Strip(segments).adjust_cell_length(width, plain + cursor)
-
-    def _style(self, name: str) -> Style:
-        if name not in self._styles:
-            partial = name == "cursor"  # its foreground is the text's own
-            style = self.get_component_rich_style(f"rows--{name}") if name else self.rich_style
-            self._styles[name] = Style(bgcolor=style.bgcolor) if partial else style
-        return self._styles[name]
 
     def _reading(self, number: int) -> Reading:
         """A row; the last ones that were looked at are kept."""

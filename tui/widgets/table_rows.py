@@ -15,12 +15,12 @@ from rich.cells import cell_len, set_cell_size
 from rich.segment import Segment
 from rich.style import Style
 from textual import events
-from textual.binding import Binding, BindingType
 from textual.content import Content
 from textual.geometry import Size
 from textual.message import Message
-from textual.scroll_view import ScrollView
 from textual.strip import Strip
+
+from tui.widgets.cursor_lines import CursorLines
 
 K = TypeVar("K", bound=Hashable)
 _GAP = 2
@@ -123,33 +123,20 @@ class _Fitted:
     """Whether there are columns to the right."""
 
 
-class TableRows(ScrollView, can_focus=True):
+class TableRows(CursorLines):
     """Shows a `Table` with a cursor; its heading is drawn above it (`tui.widgets.headed_table`)."""
 
+    STYLED = "table"
     STYLES: ClassVar[tuple[str, ...]] = ("muted", "best", "good", "bad", "name", "live")
-    COMPONENT_CLASSES: ClassVar[set[str]] = {*(f"table--{name}" for name in STYLES), "table--cursor"}
+    COMPONENT_CLASSES: ClassVar[set[str]] = {f"table--{name}" for name in STYLES}
     DEFAULT_CSS = """
-    TableRows {
-        height: 1fr; background: $background; color: $foreground; overflow-x: hidden; overflow-y: auto;
-        scrollbar-size-vertical: 1;
-    }
     TableRows .table--muted { color: $text-muted; }
     TableRows .table--best { color: $text-success; text-style: bold; }
     TableRows .table--good { color: $text-success; }
     TableRows .table--bad { color: $text-error; }
     TableRows .table--name { text-style: bold; }
     TableRows .table--live { color: $text-primary; }
-    TableRows .table--cursor { background: $primary 15%; }
-    TableRows:focus .table--cursor { background: $primary 30%; }
     """
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("up,k", "move(-1)", show=False),
-        Binding("down,j", "move(1)", show=False),
-        Binding("pageup", "move_page(-1)", show=False),
-        Binding("pagedown", "move_page(1)", show=False),
-        Binding("home", "first", show=False),
-        Binding("end", "last", show=False),
-    ]
 
     class Moved(Message):
         """The cursor stands on another row."""
@@ -171,11 +158,9 @@ class TableRows(ScrollView, can_focus=True):
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
         self._table = Table()
-        self._cursor = 0
         self._shift = 0
         self._fitted = _Fitted()
         self._headed: tuple[str, ...] = ()
-        self._styles: dict[str, Style] = {}
 
     # --- what is shown ---
 
@@ -183,9 +168,8 @@ class TableRows(ScrollView, can_focus=True):
     def table(self) -> Table:
         return self._table
 
-    @property
-    def cursor(self) -> int:
-        return self._cursor
+    def __len__(self) -> int:
+        return len(self._table.rows)
 
     @property
     def current(self) -> TableRow | None:
@@ -204,7 +188,7 @@ class TableRows(ScrollView, can_focus=True):
         self._shift = max(0, min(self._shift, len(table.columns) - table.fixed - 1))
         self.virtual_size = Size(0, len(keys))
         self._fit()
-        self._into_view(self._cursor)
+        self.into_view()
         self.refresh()
 
     def go_to_key(self, key: Hashable) -> bool:
@@ -215,20 +199,8 @@ class TableRows(ScrollView, can_focus=True):
         self.go_to(keys.index(key))
         return True
 
-    def go_to(self, number: int) -> None:
-        """Put the cursor on a row, and the row into view."""
-        number = max(0, min(number, len(self._table.rows) - 1))
-        if number != self._cursor:
-            self._cursor = number
-            self._into_view(number)
-            self.refresh()
-            self.post_message(self.Moved(self))
-
-    def _into_view(self, number: int) -> None:
-        top, height = self.scroll_offset.y, max(1, self.scrollable_content_region.height)
-        if not top <= number < top + height:
-            y = number if number < top else number - height + 1
-            self.scroll_to(y=max(0, y), animate=False, immediate=True, force=True)
+    def moved(self) -> None:
+        self.post_message(self.Moved(self))
 
     def shift(self, by: int) -> bool:
         """Move the columns that move; whether there were any to be moved to."""
@@ -241,30 +213,15 @@ class TableRows(ScrollView, can_focus=True):
         self.refresh()
         return True
 
-    def action_move(self, by: int) -> None:
-        self.go_to(self._cursor + by)
-
-    def action_move_page(self, way: int) -> None:
-        self.go_to(self._cursor + way * max(1, self.scrollable_content_region.height - 1))
-
-    def action_first(self) -> None:
-        self.go_to(0)
-
-    def action_last(self) -> None:
-        self.go_to(len(self._table.rows) - 1)
-
     def on_click(self, event: events.Click) -> None:
-        number = self.scroll_offset.y + event.y
-        if number == self._cursor and event.chain > 1:
+        if event.chain > 1 and self.scroll_offset.y + event.y == self._cursor:
             self.post_message(self.Entered(self))
-        else:
-            self.go_to(number)
 
     # --- widths ---
 
     def on_resize(self) -> None:
         self._fit()
-        self._into_view(self._cursor)
+        self.into_view()
         self.refresh()
 
     def _fit(self) -> None:
@@ -301,30 +258,20 @@ class TableRows(ScrollView, can_focus=True):
         before, after = "« " if self._shift else "  ", " »" if self._fitted.more else ""
         return Content.styled(before + (" " * _GAP).join(parts) + after, "$muted")
 
-    def notify_style_update(self) -> None:
-        super().notify_style_update()
-        self._styles = {}
-
     def render_line(self, y: int) -> Strip:
         number, width = self.scroll_offset.y + y, self.scrollable_content_region.width
-        plain = self._style("")
+        plain = self.style_of("")
         if number >= len(self._table.rows):
             return Strip.blank(width, plain)
         row = self._table.rows[number]
-        cursor = self._style("cursor") if number == self._cursor else Style()
-        segments = [Segment(set_cell_size(row.mark, 2), self._style(row.mark_style) + cursor)]
+        cursor = self.style_of("cursor") if number == self._cursor else Style()
+        segments = [Segment(set_cell_size(row.mark, 2), self.style_of(row.mark_style) + cursor)]
         for place, (index, cells) in enumerate(zip(self._fitted.shown, self._fitted.widths, strict=True)):
             cell = row.cells[index] if index < len(row.cells) else Cell("")
             gap = " " * _GAP if place else ""
             text = gap + _placed(cell.text, cells, right=self._table.columns[index].right)
-            segments.append(Segment(text, self._style(cell.style) + cursor))
+            segments.append(Segment(text, self.style_of(cell.style) + cursor))
         return Strip(segments).adjust_cell_length(width, plain + cursor)
-
-    def _style(self, name: str) -> Style:
-        if name not in self._styles:
-            style = self.get_component_rich_style(f"table--{name}") if name else self.rich_style
-            self._styles[name] = Style(bgcolor=style.bgcolor) if name == "cursor" else style
-        return self._styles[name]
 
 
 def _width_of(table: Table, index: int) -> int:
