@@ -13,8 +13,8 @@ from tui import option_texts
 from tui.option_texts import OptionTexts
 
 _LOADED = (
-    *("adapter_name_or_path", "include_base", "finetuning_type", "quantization_bit", "fp16", "bf16"),
-    *("reference_loss", "per_device_eval_batch_size"),
+    *("model_name_or_path", "adapter_name_or_path", "include_base", "finetuning_type", "quantization_bit"),
+    *("fp16", "bf16", "reference_loss", "per_device_eval_batch_size"),
 )
 _CHOSEN = ("n_shot", "shot_dataset")
 _DRAWN = ("top_p", "top_k", "min_p", "repeats")

@@ -104,7 +104,8 @@ def _listed(summary: ReportSummary, watched: Watched | None) -> Listed:
     if watched is not None and not (summary.scored and summary.report.complete):
         state = watched.state
     report = summary.report
-    if watched is not None and not report.subject.model:  # before its first answer a part knows names alone
+    # Before its first answer a part knows names alone; a served one has no other.
+    if watched is not None and not report.subject.model and not is_served(watched.summary.model):
         report = replace(report, subject=replace(report.subject, model=watched.summary.model))
     row = Listed(summary, report, state, watched)
     answered = watched.history.answered if watched is not None and watched.history is not None else None

@@ -37,14 +37,24 @@ class OptionRow(Vertical):
     """
 
     def __init__(
-        self, spec: FieldSpec, value: str, suggested: Sequence[str] = (), *, unset: str = _("left to the model")
+        self,
+        spec: FieldSpec,
+        value: str,
+        suggested: Sequence[str] = (),
+        *,
+        unset: str = _("left to the model"),
+        empty: str = _("none"),
     ) -> None:
+        """Args:
+        unset: what stands where None is a value of its own.
+        empty: what stands where other options are empty.
+        """
         super().__init__()
         self.spec = spec
         self._suggested = suggested
         self.input = InertInput(
             value,
-            placeholder=unset if spec.optional else _("none"),
+            placeholder=unset if spec.optional else empty,
             suggester=SuggestFromList(self.words) if self.words else None,
             select_on_focus=False,
         )

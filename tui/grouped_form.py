@@ -160,9 +160,9 @@ class GroupedForm(OptionForm):
                 wanted = spec.name in wanted_now
                 folded += not wanted and self._relevant(spec.name, self._values)
                 if row is None and wanted:
-                    row = OptionRow(
-                        spec, self._values.get(spec.name, ""), self._suggested.get(spec.name, ()), unset=_("not given")
-                    )
+                    words, nothing = self._suggested.get(spec.name, ()), _("not given")
+                    # "none" would be wrong of metrics, of which an empty list means all that fit
+                    row = OptionRow(spec, self._values.get(spec.name, ""), words, unset=nothing, empty=nothing)
                     group.mount(row, after=before)
                 if row is not None:
                     # One that the keyboard is in does not vanish while its text is being changed.

@@ -77,11 +77,12 @@ class PreparedEvaluation:
     @property
     def answers(self) -> int | None:
         """How many there will be, repeats counted; None where a set is too large to be counted beforehand."""
-        counts = [one.rows for one in self.sets]
-        known = [count for count in counts if count is not None]
-        if len(known) < len(counts):
-            return None
-        return sum(known) * len(self.subjects) * int(self.values["repeats"])
+        total = 0
+        for one in self.sets:
+            if one.rows is None:
+                return None
+            total += one.rows * (1 if one.choices else int(self.values["repeats"]))  # letters are not drawn
+        return total * len(self.subjects)
 
 
 def prepare_evaluation(
@@ -199,8 +200,10 @@ class _Preparation:
     def _folder(self, values: dict[str, Any], candidates: Sequence[Candidate], sets: Sequence[TestSet]) -> RunDirectory:
         given = values["output_dir"]
         if given is None:
-            first = candidates[0].name if candidates else str(values["api_model"] or "served")
-            name = joined_name(f"eval-{plain_name(first)}", values["dataset"])
+            adapted = [one.name for one in candidates if one.adapter is not None]  # the base is everybody's
+            subjects = adapted or [one.name for one in candidates] or [str(values["api_model"] or "served")]
+            first = f"eval-{plain_name(subjects[0])}" + ("+" if len(subjects) > 1 else "")
+            name = joined_name(first, values["dataset"])
             return RunDirectory(unused(self._workspace.runs / name))
         run = RunDirectory(run_folder(given, self._workspace))
         if values["resume"]:

@@ -65,9 +65,9 @@ def test_several_models_and_sets_are_counted(workspace: Workspace) -> None:
     )
     assert found.subjects == ("demo", "zh", "zh@200", "whole")
     assert [(one.name, one.rows, one.choices) for one in found.sets] == [("test", 5, False), ("mmlu", 3, True)]
-    assert (found.answers, found.device, found.devices) == (64, "cpu", ("cpu",))
-    assert plan_line(found) == "4 models, 2 test sets, 64 answers"
-    assert found.run.path == workspace.runs / "eval-demo-test+"
+    assert (found.answers, found.device, found.devices) == (52, "cpu", ("cpu",))  # letters are not drawn again
+    assert plan_line(found) == "4 models, 2 test sets, 52 answers"
+    assert found.run.path == workspace.runs / "eval-zh+-test+"
     launch = launch_of(found)
     assert (launch.kind, launch.model, launch.method, launch.subjects) == (
         "evaluation",

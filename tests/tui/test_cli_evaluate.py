@@ -99,9 +99,9 @@ def test_an_evaluation_is_followed_to_its_table(finetui: Any, workspace: Workspa
         ["answers", "4", "4"],
     ]
     assert table[5] == "! bleu-4: labels are short"
-    assert table[-1] == f"finished after 8 answers; everything is in {workspace.runs / 'eval-demo-more'}"
+    assert table[-1] == f"finished after 8 answers; everything is in {workspace.runs / 'eval-zh-more'}"
     assert done.err.endswith(
-        "the answers: finetui report eval-demo-more   against one another: finetui compare eval-demo-more\n"
+        "the answers: finetui report eval-zh-more   against one another: finetui compare eval-zh-more\n"
     )
 
 

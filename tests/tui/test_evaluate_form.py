@@ -10,107 +10,44 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from textual.app import App
 from textual.widgets import Input, OptionList, Static
-from textual.worker import WorkerFailed
 
 from core.config.evaluation import EVALUATION
 from core.config.load import load
 from core.config.sources import EvaluationSourceOptions, list_presets
-from core.errors import FinetuiError
 from core.runs.rundir import RunDirectory
 from core.runs.state import state_of
 from core.workspace import Workspace, save_state
 from fake_evaluator import COMMAND
 from folders import make_adapter, make_model
+from screen_app import ScreenApp, ShownForm
 from scripted_reports import evaluation, predictions
 from scripted_runs import ScriptedRun
 from tui.evaluation_options import TEXTS, relevant
 from tui.forms import OptionRow
-from tui.grouped_form import GroupedForm
-from tui.run_watcher import RunWatcher
 from tui.screens import run_form
 from tui.screens.choose import ChooseWords
 from tui.screens.data import DataScreen
 from tui.screens.evaluate import EvaluateScreen
 from tui.screens.evaluate_form import EvaluationForm
 from tui.screens.train import TrainScreen
-from tui.widgets.plan_pane import PlanPane
 
 
-class Host(App[None]):
-    """An app with the screens that lead to the form."""
+class FormApp(ScreenApp):
+    """An app in which a started evaluation leads to the table."""
 
-    def __init__(self, workspace: Workspace, screen: type[Any]) -> None:
-        super().__init__()
-        self.workspace = workspace
-        self.watcher = RunWatcher(workspace, alarm=lambda _alarm: None)
-        self._screen_class = screen
-
-    def on_mount(self) -> None:
-        self.push_screen(self._screen_class(self.workspace))
-        self.run_worker(self.watcher.watch())
-
-    async def action_mode(self, _mode: str) -> None:
+    async def action_mode(self, mode: str) -> None:
         self.pop_screen()
         await self.push_screen(EvaluateScreen(self.workspace))
 
-    def _handle_exception(self, error: Exception) -> None:
-        cause = error.error if isinstance(error, WorkerFailed) else error
-        if isinstance(cause, FinetuiError):
-            self.notify(cause.hint, title=cause.message, markup=False)
-        else:
-            super()._handle_exception(error)
 
-
-class Form:
-    """The form under test, in the words of its user."""
-
-    def __init__(self, app: Host, pilot: Any) -> None:
-        self.app, self.pilot = app, pilot
-
-    @property
-    def screen(self) -> Any:
-        return self.app.screen
-
-    @property
-    def plan(self) -> str:
-        pane = self.screen.query_one(PlanPane)
-        return "\n".join(str(pane.query_one(name, Static).content) for name in ("#plan-title", "#plan-text"))
+class Form(ShownForm):
+    """The form under test."""
 
     @property
     def values(self) -> dict[str, str]:
         """What differs from the defaults."""
-        return TEXTS.said(self.screen.query_one(GroupedForm).values)
-
-    def rows(self) -> list[str]:
-        return [row.spec.name for row in self.screen.query(OptionRow) if row.display]
-
-    def note(self, name: str) -> str:
-        row = next(row for row in self.screen.query(OptionRow) if row.spec.name == name)
-        return str(row.query_one(".option-note", Static).content)
-
-    @property
-    def toasts(self) -> list[str]:
-        return [f"{toast.title} {toast.message}".strip() for toast in self.app._notifications]
-
-    async def press(self, *keys: str) -> None:
-        await self.pilot.press(*keys)
-        await self.pilot.pause()
-
-    async def put(self, name: str, text: str) -> None:
-        form = self.screen.query_one(GroupedForm)
-        form.go_to(name)
-        next(row for row in form.query(OptionRow) if row.spec.name == name).input.value = text
-        await self.pilot.pause()
-
-    async def until(self, true: Callable[[], object], what: str) -> None:
-        for _turn in range(400):
-            if true():
-                return
-            await self.pilot.pause(0.02)
-        shown = self.plan if isinstance(self.screen, EvaluationForm) else self.screen
-        raise AssertionError(f"never came: {what}; toasts: {self.toasts}; plan: {shown}")
+        return TEXTS.said(super().values)
 
     async def opened(self) -> None:
         await self.until(lambda: isinstance(self.screen, EvaluationForm) and self.screen.query(OptionRow), "the form")
@@ -146,7 +83,7 @@ def opened(workspace: Workspace) -> Callable[..., Any]:
     async def start(
         screen: type[Any] = EvaluateScreen, size: tuple[int, int] = (120, 36), key: str = "n"
     ) -> AsyncIterator[Form]:
-        app = Host(workspace, screen)
+        app = FormApp(workspace, screen)
         async with app.run_test(size=size) as pilot:
             form = Form(app, pilot)
             await form.until(lambda: app.watcher.scanned, "the runs")
@@ -174,6 +111,8 @@ async def test_filled_in_and_started_by_keyboard(opened: Any, workspace: Workspa
         assert "exam, 6 rows\nquiz, 2 rows" in form.plan
         assert "greedy, up to 256 tokens" in form.plan
         assert "what fits the answers" in form.plan
+        shown = {row.spec.name: row.input.placeholder for row in form.screen.query(OptionRow)}
+        assert (shown["dataset"], shown["metrics"]) == ("not given", "not given")
         await form.press("ctrl+r")
         await form.until(lambda: isinstance(form.screen, EvaluateScreen), "the table")
         run = RunDirectory(next(iter(workspace.runs.iterdir())))
@@ -207,8 +146,9 @@ async def test_mistakes_stand_at_their_rows_and_start_nothing(opened: Any, works
 
 def test_what_is_relevant() -> None:
     served, drawn = {"api_base": "http://h/v1"}, {"temperature": "0.7"}
-    names = ("api_base", "api_timeout", "adapter_name_or_path", "repeats", "n_shot", "metrics")
-    assert [name for name in names if relevant(name, {})] == ["api_base", "adapter_name_or_path", "n_shot", "metrics"]
+    models = ["model_name_or_path", "adapter_name_or_path"]  # the first is filled in by the form itself
+    names = ("api_base", "api_timeout", *models, "repeats", "n_shot", "metrics")
+    assert [name for name in names if relevant(name, {})] == ["api_base", *models, "n_shot", "metrics"]
     assert [name for name in names if relevant(name, served)] == ["api_base", "api_timeout", "n_shot", "metrics"]
     assert relevant("repeats", drawn)
     assert not relevant("n_shot", {"task": "answers"})

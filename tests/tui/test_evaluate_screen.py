@@ -175,6 +175,7 @@ async def test_what_goes_on_stands_on_top_with_its_numbers_so_far(evaluate: Any,
         assert screen.rows()[0][1:5] == ["tuned", "exam", "1/4", "40.00"]
         head = str(screen.screen.query_one("#evaluate-running", Static).content)
         assert "eval-live" in head
+        assert "1 going on" in screen.seen().splitlines()[0]
         assert "62%  answering · 5/8 answers · 3.5 rows/s · 20 s left" in head
         assert runs_text(screen.app.watcher.active) == "▸ eval-live 62%"
         run.answering(PARTS[1], 4, exact_match=75.0)
@@ -187,6 +188,16 @@ async def test_what_goes_on_stands_on_top_with_its_numbers_so_far(evaluate: Any,
         await screen.until(lambda: sum(row[4] == "*75.00" for row in screen.rows()) == 2, "its report")
         assert not screen.screen.query_one("#evaluate-running").display
         assert runs_text(screen.app.watcher.active) == ""
+
+
+async def test_a_served_model_has_its_name_before_there_is_a_report(evaluate: Any, workspace: Workspace) -> None:
+    part = PlannedPart("echo @ h:1 · exam", ".", "echo @ h:1", "exam", 4)
+    run = ScriptedEvaluation(workspace.runs / "eval-served", [part], model="http://h:1/v1")
+    run.start()
+    run.answering(part, 1)
+    async with evaluate() as screen:
+        await screen.until(lambda: any("1/4" in row for row in screen.rows()), "how far it is")
+        assert screen.rows()[0][:3] == ["echo @ h:1", "–", "exam"]
 
 
 async def test_an_evaluation_that_has_not_begun_is_there_and_can_be_stopped(

@@ -229,7 +229,7 @@ class EvaluateScreen(EvaluateActions):
             self.table.focus()
 
     def _tell_title(self) -> None:
-        active = sum(row.running for row in self._rows)
+        active = len({row.watched.run.path if row.watched else row.key for row in self._rows if row.running})
         parts: list[Any] = [(_("Evaluations"), "bold"), (f"  {len(self._rows)}", "$muted")]
         if len(self._shown) < len(self._rows):
             parts.append((_("  {n} shown").format(n=len(self._shown)), "$text-warning"))

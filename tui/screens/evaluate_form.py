@@ -45,12 +45,17 @@ def plan_pairs(prepared: PreparedEvaluation) -> Iterator[tuple[str, str]]:
     counted = [_set_told(one.name, one.rows) for one in prepared.sets]
     yield _("what is asked"), "\n".join(counted)
     yield _("answers"), _answers_told(prepared)
-    yield _("how"), _way_told(values)
+    letters = _("by the probabilities of the letters")
+    yield _("how"), letters if _only_choices(prepared) else _way_told(values)
     yield _("measured"), ", ".join(values["metrics"]) or _("what fits the answers")
     if values["reference_loss"]:
         yield _("also"), _("loss and perplexity of the references, in a second pass")
     yield _("computed on"), f"{prepared.device}, {values['dtype']}" if prepared.device else values["api_base"]
     yield _("folder"), str(prepared.run.path)
+
+
+def _only_choices(prepared: PreparedEvaluation) -> bool:
+    return bool(prepared.sets) and all(one.choices for one in prepared.sets)
 
 
 def _set_told(name: str, rows: int | None) -> str:
@@ -61,10 +66,11 @@ def _set_told(name: str, rows: int | None) -> str:
 
 def _answers_told(prepared: PreparedEvaluation) -> str:
     models, sets = len(prepared.subjects), len(prepared.sets)
+    repeats = 1 if _only_choices(prepared) else prepared.values["repeats"]
     factors = [
         plural("{count} model", "{count} models", models),
         plural("{count} set", "{count} sets", sets),
-        *([_("{n} repeats").format(n=prepared.values["repeats"])] if prepared.values["repeats"] > 1 else []),
+        *([_("{n} repeats").format(n=repeats)] if repeats > 1 else []),
     ]
     total = _("not counted") if prepared.answers is None else f"{prepared.answers:,}"
     return f"{total} = " + " × ".join(factors) if models * sets > 1 or len(factors) > 2 else total
