@@ -35,6 +35,13 @@ def artefacts(pairs: Sequence[Pair], values: Mapping[str, Value], measuring: Mea
     return tuple(artefact for tell in told for artefact in tell())
 
 
+def uncounted(wanted: Sequence[str], values: Mapping[str, Value]) -> tuple[Artefact, ...]:
+    """What is said of metrics that were asked for and have no value."""
+    missing = ", ".join(name for name in wanted if name not in values)
+    text = _("not measured, because there is nothing here that counts for it: {names}")
+    return (Artefact("", text.format(names=missing)),) if missing else ()
+
+
 def _few_rows(values: Mapping[str, Value], times: float) -> Iterator[Artefact]:
     """Questions count: more answers to the same ones are no more rows."""
     asked = {name: round(value.n / times) for name, value in values.items()}

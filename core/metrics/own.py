@@ -15,7 +15,7 @@ import traceback
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
-from typing import Any, cast, get_args
+from typing import IO, Any, cast, get_args
 
 from core.errors import MetricError
 from core.i18n import _
@@ -55,10 +55,11 @@ def _run(path: Path) -> ModuleType:
         what = _("{path}: there is no such Python file").format(path=path)
         raise MetricError(what, _("name a file that ends in .py, or a metric: finetui score --list"))
     module = importlib.util.module_from_spec(spec)
+    module.__dict__["print"] = _print_aside
     sys.modules[name] = module
     try:
         spec.loader.exec_module(module)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         del sys.modules[name]
         raise MetricError(_("{place}: {error}").format(place=_place(error, path), error=_told(error))) from error
     return module
@@ -77,7 +78,7 @@ def _of_row(function: Callable[[str, str], Any], path: Path, yes: float) -> Call
     def of_row(pair: Pair, _measuring: Measuring) -> float | None:
         try:
             value = function(pair.predict, pair.label)
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             hint = _("return None for rows that do not count")
             raise MetricError(f"{_place(error, path)}: {_told(error)}", hint) from error
         if value is None:
@@ -96,7 +97,12 @@ def _of_row(function: Callable[[str, str], Any], path: Path, yes: float) -> Call
     return of_row
 
 
-def _place(error: Exception, path: Path) -> str:
+def _print_aside(*values: object, file: IO[str] | None = None, **options: Any) -> None:
+    """The file's `print`: what is piped on is the numbers."""
+    print(*values, file=file or sys.stderr, **options)
+
+
+def _place(error: BaseException, path: Path) -> str:
     """`file:line` of the deepest line that stands in the user's file."""
     if isinstance(error, SyntaxError) and error.lineno is not None:
         return f"{path}:{error.lineno}"
@@ -104,6 +110,6 @@ def _place(error: Exception, path: Path) -> str:
     return f"{path}:{lines[-1]}" if lines else str(path)
 
 
-def _told(error: Exception) -> str:
+def _told(error: BaseException) -> str:
     message = error.msg if isinstance(error, SyntaxError) else str(error)
     return f"{type(error).__name__}: {message}" if message else type(error).__name__

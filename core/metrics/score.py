@@ -7,7 +7,7 @@ import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
-from core.metrics.artefacts import artefacts
+from core.metrics.artefacts import artefacts, uncounted
 from core.metrics.catalog import fitting
 from core.metrics.classes import confusion
 from core.metrics.columns import Column, row_scores
@@ -62,7 +62,7 @@ def score(
     return Scores(
         values=values,
         rows=rows,
-        artefacts=artefacts(pairs, values, measuring),
+        artefacts=(*artefacts(pairs, values, measuring), *uncounted([metric.name for metric in metrics or ()], values)),
         confusion=confusion(pairs),
         compatible={FACTORY[name]: _rounded_mean(column) for name, column in rows.items() if name in FACTORY},
     )

@@ -109,7 +109,8 @@ def value_record(report: Report, name: str) -> Json:
 def csv_text(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     """A table for spreadsheets."""
     file = io.StringIO()
-    writer = csv.writer(file, lineterminator="\n")
+    # RFC 4180's line ends: with others the csv module leaves a lone \r unquoted, and what follows it is a new cell.
+    writer = csv.writer(file, lineterminator="\r\n")
     writer.writerow(map(safe_cell, head))
     for row in rows:
         writer.writerow(["" if cell is None else safe_cell(cell) if isinstance(cell, str) else cell for cell in row])

@@ -304,6 +304,7 @@ def test_a_function_in_a_file_is_a_metric(tmp_path: Path) -> None:
         ("\nimport no_such_module_x\n", "{path}:2: ModuleNotFoundError: No module named 'no_such_module_x'"),
         ("unit = 'inches'\ndef metric(p, l): ...", "{path}: unit is 'inches', expected 'percent', 'number'"),
         ("name = 3\ndef metric(p, l): ...", "{path}: name is 3, expected a text"),
+        ("raise SystemExit(3)", "{path}:1: SystemExit: 3"),
     ],
 )
 def test_files_that_are_no_metric(tmp_path: Path, code: str, message: str) -> None:
@@ -315,6 +316,7 @@ def test_files_that_are_no_metric(tmp_path: Path, code: str, message: str) -> No
 @pytest.mark.parametrize(
     ("result", "message"),
     [
+        ("1 if label else exit(3)", "row 2: {path}:2: SystemExit: 3"),
         ("1 / len(label)", "row 2: {path}:2: ZeroDivisionError: division by zero"),
         ("'7' if not label else 1", "row 2: {path}: metric() returned '7'"),
         ("float('nan') if not label else 1", "row 2: {path}: metric() returned nan"),

@@ -54,6 +54,12 @@ def test_rows_as_csv_have_the_order_that_was_given_and_run_in_no_spreadsheet(ope
     assert (rows[1]["label"], rows[1]["exact_match"]) == ("流量查询_2", "0.0")
 
 
+def test_a_lone_carriage_return_begins_no_new_cell(tmp_path: Path) -> None:
+    write_part(tmp_path, [Prediction("q", "fine\r=1+1", "x")], metrics=("exact_match",))
+    text = export_rows(open_report(tmp_path), [0], "csv")
+    assert '"fine\r=1+1"' in text
+
+
 @pytest.mark.parametrize("text", ["=1", "+1", "-1", "@x", " =1", "\n=1", "\t1", "\r1", "＝1"])
 def test_a_text_that_begins_like_a_formula_is_only_text(text: str) -> None:
     assert safe_cell(text) == f"'{text}"

@@ -110,7 +110,7 @@ def test_rows_as_csv_go_to_a_pipe_or_into_a_file(report: Report, tmp_path: Path)
     assert "'=1+1" in [row["predict"] for row in rows]
     written = report("both/base", "--format", "csv", "--output", "x.csv")
     assert (written.out, written.err) == ("", "written: x.csv\n")
-    assert (tmp_path / "x.csv").read_text() == text
+    assert (tmp_path / "x.csv").read_bytes().decode() == text
     refused = report("both/base", "--format", "csv", "--output", "no/such/x.csv")
     assert refused.code == 2
     assert "no/such/x.csv cannot be written" in refused.err

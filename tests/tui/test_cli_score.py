@@ -105,15 +105,26 @@ def test_files_of_all_kinds(tmp_path: Path, score: Score, name: str, text: str) 
 
 def test_a_metric_of_the_users_own_and_numbers_of_each_row(tmp_path: Path, score: Score) -> None:
     write(tmp_path / "p.jsonl", [{"label": "abc", "predict": "ab"}, {"label": "x", "predict": "xyz"}])
-    (tmp_path / "longer.py").write_text("def metric(predict, label):\n    return len(predict) - len(label)\n")
+    (tmp_path / "longer.py").write_text(
+        "print('hello')\ndef metric(predict, label):\n    print(label)\n    return len(predict) - len(label)\n"
+    )
     run = score("p.jsonl", "--metrics", "longer.py,exact_match", "--per_row", "rows.json", "--json")
     assert run.records[0]["values"]["longer"]["value"] == 0.5
+    assert run.err.split()[-3:] == ["hello", "abc", "x"]
     assert json.loads((tmp_path / "rows.json").read_text()) == {"longer": [-1, 2], "exact_match": [0, 0]}
     (tmp_path / "longer.py").write_text("def metric(predict, label):\n    return label[1]\n")
     run = score("p.jsonl", "--metrics", "longer.py")
     assert run.code == 2
     assert "row 1: longer.py: metric() returned 'b'" in run.err
     assert "return a number, True, False or None" in run.err
+
+
+def test_a_metric_that_counts_nowhere_is_said_to(tmp_path: Path, score: Score) -> None:
+    write(tmp_path / "p.jsonl", [{"label": "abc", "predict": "ab"}])
+    (record,) = score("p.jsonl", "--metrics", "long_exact_match,exact_match,loss", "--json").records
+    assert list(record["values"]) == ["exact_match"]
+    told = "not measured, because there is nothing here that counts for it: long_exact_match, loss"
+    assert told in [artefact["message"] for artefact in record["artefacts"]]
 
 
 def test_several_files_one_after_another(tmp_path: Path, score: Score) -> None:
@@ -133,7 +144,9 @@ def test_rows_without_an_answer_count_nowhere(tmp_path: Path, score: Score) -> N
     assert record["artefacts"][0]["message"] == "1 of 2 rows have no answer because of an error, and count nowhere"
 
 
-def test_a_reports_numbers_are_replaced_when_asked(tmp_path: Path, score: Score) -> None:
+def test_a_reports_numbers_are_replaced_when_asked(
+    tmp_path: Path, score: Score, monkeypatch: pytest.MonkeyPatch
+) -> None:
     rows = [Prediction("", "取消方式_86", "取消方式_68"), Prediction("", "a", "a", row=1)]
     report = Report(Subject("s", "m"), EvaluatedSet("set", 2))
     write_report(PartFiles(tmp_path / "run"), report, rows, measure(rows, (), Measuring(bootstrap=0)))
@@ -147,6 +160,12 @@ def test_a_reports_numbers_are_replaced_when_asked(tmp_path: Path, score: Score)
     assert opened.scores["bleu-4"][0] == pytest.approx(66.8740, abs=1e-4)
     write(tmp_path / "p.jsonl", [{"label": "a", "predict": "a"}])
     assert "has no finished report whose numbers could be replaced" in score("p.jsonl", "--write").err
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("tui.cli.score.write_report", full)
+    assert "error: cannot write run/report.json: No space left on device" in score("run", "--write").err
 
 
 def test_the_list_of_metrics(score: Score) -> None:

@@ -129,8 +129,12 @@ def _write_rows(path: Path, scores: Scores) -> None:
     try:
         write_compact(path, scores.rows)
     except OSError as error:
-        told = _("cannot write {path}: {reason}").format(path=inert_line(str(path)), reason=error.strerror)
-        raise UsageError(told, _("name another file")) from error
+        raise _unwritten(path, error, _("name another file")) from error
+
+
+def _unwritten(path: Path, error: OSError, hint: str) -> UsageError:
+    told = _("cannot write {path}: {reason}")
+    return UsageError(told.format(path=inert_line(shown_path(path)), reason=error.strerror), hint)
 
 
 def _replace(opened: OpenReport, scores: Scores) -> None:
@@ -138,7 +142,10 @@ def _replace(opened: OpenReport, scores: Scores) -> None:
     if opened.live or not files.report.is_file():
         what = _("{path} has no finished report whose numbers could be replaced")
         raise UsageError(what.format(path=inert_line(shown_path(opened.path))), _("leave --write out"))
-    write_report(files, opened.report, opened.predictions, scores)
+    try:
+        write_report(files, opened.report, opened.predictions, scores)
+    except OSError as error:
+        raise _unwritten(files.report, error, _("copy the folder to where it can be written")) from error
     note(_("written: {path}").format(path=inert_line(shown_path(files.report))))
 
 
