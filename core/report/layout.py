@@ -58,3 +58,5 @@ class PlannedPart:
     dataset: str
     rows: int = 0
     """Answers that there will be, repeats counted."""
+    asked: str = ""
+    """SHA-256 of the rows as they are asked: answers to others are not mixed with these."""

@@ -31,11 +31,12 @@ from core.workspace import write_json
 PARTS = "parts.json"
 _CLASSES = registry(Report, PlannedPart)
 _COMPATIBLE_RUNTIMES = {
-    "predict_model_preparation_time": "loading",
-    "predict_runtime": "seconds",
-    "predict_samples_per_second": "rows_per_second",
-    "predict_steps_per_second": "steps_per_second",
+    "predict_model_preparation_time": ("loading", 4),
+    "predict_runtime": ("seconds", 4),
+    "predict_samples_per_second": ("rows_per_second", 3),
+    "predict_steps_per_second": ("steps_per_second", 3),
 }
+"""What transformers calls them, and the decimals that it rounds them to."""
 
 
 def write_report(files: PartFiles, report: Report, predictions: Iterable[Prediction], scores: Scores) -> Report:
@@ -131,7 +132,8 @@ def write_compact(path: Path, value: Mapping[str, Any]) -> None:
 def _write_results(files: PartFiles, report: Report, compatible: Mapping[str, float]) -> None:
     """LLaMA-Factory's result files; what a training left in `all_results.json` stays."""
     runtimes = {"steps_per_second": report.runtimes.get("rows_per_second", 0.0), **report.runtimes}
-    told = {key: round(runtimes[name], 4) for key, name in _COMPATIBLE_RUNTIMES.items() if name in runtimes}
+    known = {key: of for key, of in _COMPATIBLE_RUNTIMES.items() if of[0] in runtimes}
+    told = {key: round(runtimes[name], decimals) for key, (name, decimals) in known.items()}
     results = dict(sorted({**compatible, **told}.items()))
     own, every = files.results
     write_json(own, results)

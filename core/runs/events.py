@@ -157,7 +157,7 @@ class Answered:
     total: int
     failed: int = 0
     tokens: int = 0
-    """Generated in this segment."""
+    """Generated in this segment, those of unfinished answers too."""
     tokens_per_second: float = 0.0
     """Over the last window; so are rows."""
     rows_per_second: float = 0.0

@@ -12,13 +12,14 @@ import pytest
 from evaluation_runs import Evaluated, add_set, die, evaluate_and_die, evaluate_here
 
 from core.engine.control import Control, Wanted
-from core.engine.evaluating import conduct, weights
+from core.engine.evaluating import conduct, progress, weights
 from core.engine.evaluating.answering import split_thinking
 from core.engine.evaluating.sheet import Sheet
 from core.report import store
 from core.report.prediction import Prediction
 from core.runs.events import Answered, ModelReady, PartScored, StageChanged
 from core.runs.rundir import RunDirectory
+from core.runs.told import answered_line
 from core.workspace import Workspace
 from tiny_models import CHATML, make_model, train_adapter
 from training_runs import make_workspace, train_here
@@ -297,12 +298,32 @@ def test_rows_that_failed_are_asked_again_and_the_rest_is_not(
 def test_answers_to_rows_that_were_changed_meanwhile_are_not_mixed(workspace: Workspace) -> None:
     add_set(workspace, "changing", [{"instruction": "Q", "output": "a"}, {"instruction": "R", "output": "b"}])
     evaluate_and_die(workspace, "changing", lambda: dies_after(2), dataset=("changing",))
-    add_set(workspace, "changing", [{"instruction": "Q", "output": "a"}, {"instruction": "R", "output": "c"}])
-    failed = evaluate_here(workspace, "changing", resume=True).failed()
-    assert (
-        failed.error
-        == "tiny · changing: the answers so far are to other rows than the test set has now: changing.jsonl:2"
-    )
+    told = "tiny · changing: the answers so far are to other rows than the test set has now"
+    for changed in ({"instruction": "R", "output": "c"}, {"instruction": "another", "output": "b"}):
+        add_set(workspace, "changing", [{"instruction": "Q", "output": "a"}, changed])
+        assert evaluate_here(workspace, "changing", resume=True).failed().error == told
+
+
+def test_a_part_that_is_whole_stands_for_no_other_rows(workspace: Workspace) -> None:
+    rows = [{"instruction": "Q", "output": "a"}, {"instruction": "R", "output": "b"}]
+    add_set(workspace, "first", rows)
+    add_set(workspace, "second", rows)
+    names = ("first", "second")
+    evaluate_and_die(workspace, "one-of-two", lambda: dies_after(3), dataset=names)
+    add_set(workspace, "first", [{"instruction": "Q", "output": "a"}, {"instruction": "R", "output": "z"}])
+    failed = evaluate_here(workspace, "one-of-two", resume=True).failed()
+    assert failed.error == "tiny · first: the answers so far are to other rows than the test set has now"
+
+
+def test_tokens_tell_that_it_goes_on_before_the_first_answer(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(progress, "_SECONDS_OF_SILENCE", 0.0)
+    found = evaluate_here(workspace, "tokens", max_samples=2)
+    early = [event for event in found.all(Answered) if not event.done]
+    assert max(event.tokens for event in early) > 0
+    assert found.all(Answered)[-1].tokens == sum(row.tokens for row in found.rows())
+    assert "0/2 ( 0.00% ), 2 tokens so far" in "\n".join(answered_line(event, 0.0) for event in early)
 
 
 def test_a_full_disk_is_told_and_what_was_answered_is_kept(
@@ -359,6 +380,14 @@ def test_test_questions_that_were_trained_on_are_counted(workspace: Workspace) -
         (workspace.data / "hidden.txt").rename(workspace.data / "colours.json")
     assert gone.data.seen_in_training is None
     assert "whether its questions were trained on is not known: colours cannot be read any more" in gone.notes
+
+
+def test_an_earlier_turn_of_a_trained_conversation_is_a_trained_question(workspace: Workspace) -> None:
+    add_set(workspace, "turns", [{"instruction": "And then?", "output": "b", "history": [["First?", "a"]]}])
+    train_here(workspace, "on-turns", max_steps=1, dataset=("turns",))
+    add_set(workspace, "asked", [{"instruction": asked, "output": "?"} for asked in ("First?", "And then?")])
+    found = evaluate_here(workspace, "turned", adapter_name_or_path=("on-turns",), dataset=("asked",)).report()
+    assert found.data.seen_in_training == 1
 
 
 def test_what_is_put_around_a_question_is_the_users_before_the_adapters(workspace: Workspace) -> None:

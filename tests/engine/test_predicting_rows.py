@@ -17,8 +17,9 @@ from core.engine.cache import Geometry
 from core.engine.chat_model import ChatModel
 from core.engine.fused import FusedModel
 from core.engine.predicting import room
+from core.engine.predicting.likelihood import likelihoods, next_token_probabilities
 from core.engine.predicting.predict import predict
-from core.engine.predicting.question import Question, Reply
+from core.engine.predicting.question import Question, Reply, Target
 from core.engine.predicting.room import affordable_rows
 from core.engine.stock import StockModel
 from core.hardware import Memory
@@ -201,6 +202,26 @@ def test_a_row_that_does_not_fit_by_itself_is_an_error(chat: ChatModel, monkeypa
     assert all("can't allocate memory" in replies[key].error for key in failed)
     for key in replies.keys() - failed:
         assert replies[key].ids == expected[key].ids or expected[key].near_ties
+
+
+@pytest.mark.parametrize("kind", ["llama", "olmo2"])
+def test_texts_that_do_not_fit_are_read_in_smaller_steps(
+    kind: str, model_folder: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One alone is too large, and has no loss; the others have the losses that they have with room enough."""
+    chat = load(model_folder(kind))
+    targets = [Target(n, prompt(n, 8 + n), 5) for n in range(6)] + [Target(6, prompt(6, 40), 5)]
+    expected = {one.key: one.loss for one in likelihoods(chat, targets)}
+    if chat.base.fused is not None:
+        out_of_memory_above(30, monkeypatch, chat.base.fused, "hidden", lambda step: len(step.ids))
+    else:
+        out_of_memory_above(30, monkeypatch, chat.base.stock, "read_whole", len)
+    found = {one.key: one for one in likelihoods(chat, targets)}
+    assert found[6].tokens == 0
+    assert {n: found[n].loss for n in range(6)} == pytest.approx({n: expected[n] for n in range(6)}, abs=1e-5)
+    shares = list(next_token_probabilities(chat, [prompt(6, 40), prompt(1, 9)], [3, 4]))
+    assert shares[0] is None
+    assert sum(shares[1] or ()) == pytest.approx(1)
 
 
 def test_as_many_rows_at_once_as_memory_allows(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Protocol, TypeAlias
 
@@ -17,6 +17,7 @@ from core.serve.protocol import Sampling
 Wanted: TypeAlias = tuple[TestRow, int]
 """A row, and which time it is asked."""
 OnAnswer: TypeAlias = Callable[[Prediction], None]
+OnTokens: TypeAlias = Callable[[int], None]
 IsStopped: TypeAlias = Callable[[], bool]
 
 _THINK, _END = "<think>", "</think>"
@@ -35,15 +36,20 @@ class Answerer(Protocol):
     def notes(self) -> tuple[str, ...]:
         """What a reader of the report has to know about how it was answered."""
 
-    def answer(self, wanted: Sequence[Wanted], on_answer: OnAnswer, is_stopped: IsStopped) -> None:
+    def answer(self, wanted: Sequence[Wanted], on_answer: OnAnswer, on_tokens: OnTokens, is_stopped: IsStopped) -> None:
         """Answer rows in whatever order; a row that cannot be answered has its error. After a stop nothing more comes.
+
+        Args:
+            on_tokens: told how many tokens were written since the last time, of answers that are not complete too.
 
         Raises:
             FinetuiError: nobody would be answered.
         """
 
-    def judge(self, answers: Sequence[Prediction], rows: Sequence[TestRow], is_stopped: IsStopped) -> list[Prediction]:
-        """The answers that lack what else was asked for (loss of the reference), with it."""
+    def judge(
+        self, answers: Sequence[Prediction], rows: Sequence[TestRow], is_stopped: IsStopped
+    ) -> Iterable[Prediction]:
+        """The answers that lack what else was asked for (loss of the reference), with it, one after another."""
 
     def memory(self) -> int:
         """Bytes that are held now."""

@@ -18,7 +18,7 @@ from core.engine.control import Control
 from core.engine.diary import Diary
 from core.engine.evaluating.answering import Answerer
 from core.engine.evaluating.leakage import Leak, TrainedQuestions
-from core.engine.evaluating.parts import Part, plan_parts
+from core.engine.evaluating.parts import Part, plan_parts, refuse_changed
 from core.engine.evaluating.progress import Progress
 from core.engine.evaluating.reporting import measuring_of, report_on
 from core.engine.evaluating.sheet import Sheet, open_sheet, settled_report
@@ -76,11 +76,12 @@ class Conduct:
         """Let everybody answer everything.
 
         Raises:
-            FinetuiError: somebody cannot be loaded, or cannot answer at all.
+            FinetuiError: somebody cannot be loaded, or cannot answer at all; or the data was changed meanwhile.
         """
         repeats = self._settings[PredictionOptions].repeats
         plan = plan_parts(self._run, [one.name for one in contenders], tests, repeats)
         parts = [part for of_one in plan.values() for part in of_one]
+        refuse_changed(self._run, parts)
         write_parts(self._run.path, [part.planned for part in parts])
         self._tell_data(tests, parts)
         self._find_judge()
@@ -139,7 +140,7 @@ class Conduct:
         self._diary.stage("answering")
         self._progress.begin(part, sheet.answers.values())
         try:
-            answerer.answer(missing, lambda answer: self._keep(sheet, answer), self._is_stopped)
+            answerer.answer(missing, lambda answer: self._keep(sheet, answer), self._progress.write, self._is_stopped)
             judged = self._is_judged(sheet, answerer)
         finally:
             seconds = self._progress.end()
@@ -151,7 +152,8 @@ class Conduct:
         if not options.reference_loss and self._judge is None:
             return True
         if not self._is_stopped():
-            sheet.add(*answerer.judge(sheet.in_order(), sheet.part.tests.rows, self._is_stopped))
+            for answer in answerer.judge(sheet.in_order(), sheet.part.tests.rows, self._is_stopped):
+                sheet.add(answer)
             self._reward(sheet)
         return not self._stopped
 

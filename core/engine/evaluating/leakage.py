@@ -1,8 +1,8 @@
 """Whether test questions stand in the data that a model was trained on: then memory is measured, not ability.
 
 Two questions are the same when all messages before the answer are, as `core.data.checks` compares them, whatever
-columns, formats and files they come from. What was trained is told by the notes beside the weights; how it was read, by
-the training's own configuration where that is still there.
+columns, formats and files they come from; each turn of a conversation that was trained on is one. What was trained is
+told by the notes beside the weights; how it was read, by the training's own configuration where that is still there.
 """
 
 from __future__ import annotations
@@ -96,9 +96,10 @@ def _questions(name: str, options: RowChoices, workspace: Workspace) -> Iterator
     examples = open_examples([name], options, workspace)
     for number in range(len(examples)):
         try:
-            yield _key(examples[number].messages[:-1])
+            messages = examples[number].messages
         except RowProblem:  # a row that was not trained on either
             continue
+        yield from (_key(messages[:at]) for at, message in enumerate(messages) if message.role == "assistant")
 
 
 def _key(messages: Sequence[Message]) -> int:

@@ -14,8 +14,9 @@ from core.errors import FinetuiError
 
 def letter_shares(
     speaking: Speaking, rows: Sequence[TestRow], prompts: Mapping[int, Sequence[int]], is_stopped: IsStopped
-) -> Iterator[tuple[TestRow, dict[str, float]]]:
-    """For each row how probable each of its letters is as the next token, among them; after a stop no more.
+) -> Iterator[tuple[TestRow, dict[str, float] | None]]:
+    """For each row how probable each of its letters is as the next token, among them; after a stop no more. None where
+    memory was short.
 
     Args:
         prompts: the tokens of each row's prompt, by the row's number.
@@ -27,7 +28,7 @@ def letter_shares(
             speaking.chat, [prompts[row.number] for row in asked], ids, speaking.adapter, is_stopped=is_stopped
         )
         for row, shares in zip(asked, found, strict=False):
-            yield row, dict(zip(letters, shares, strict=True))
+            yield row, None if shares is None else dict(zip(letters, shares, strict=True))
 
 
 def _letter_id(speaking: Speaking, letter: str) -> int:
@@ -41,7 +42,8 @@ def reference_losses(
     dropped: Callable[[TestRow], Sequence[int]],
     is_stopped: IsStopped,
 ) -> Iterator[Likelihood]:
-    """The losses of reference answers, by the number of their row; none where there is no room for one.
+    """The losses of reference answers, by the number of their row; none where there is no room for one, over no tokens
+    where memory was short.
 
     Args:
         dropped: the messages that a row's prompt had to lose.

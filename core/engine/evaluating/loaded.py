@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -11,7 +11,15 @@ from core.config.evaluation import EvaluatedModelOptions, MetricOptions, Predict
 from core.config.load import Settings
 from core.engine.context import Prompt
 from core.engine.diary import Diary
-from core.engine.evaluating.answering import IsStopped, OnAnswer, Wanted, sampling_of, unanswered, with_text
+from core.engine.evaluating.answering import (
+    IsStopped,
+    OnAnswer,
+    OnTokens,
+    Wanted,
+    sampling_of,
+    unanswered,
+    with_text,
+)
 from core.engine.evaluating.likely import letter_shares, reference_losses
 from core.engine.evaluating.speaking import Speaking
 from core.engine.evaluating.test_set import TestRow
@@ -87,7 +95,7 @@ class LoadedAnswerer:
 
     # --- answers ------------------------------------------------------------------------------------------------
 
-    def answer(self, wanted: Sequence[Wanted], on_answer: OnAnswer, is_stopped: IsStopped) -> None:
+    def answer(self, wanted: Sequence[Wanted], on_answer: OnAnswer, on_tokens: OnTokens, is_stopped: IsStopped) -> None:
         """See `Answerer`."""
         self._prompts.clear()
         self._near_ties = 0
@@ -95,17 +103,20 @@ class LoadedAnswerer:
         if wanted and wanted[0][0].letters:
             self._choose(wanted, on_answer, is_stopped)
         else:
-            self._write(wanted, on_answer, is_stopped)
+            self._write(wanted, on_answer, on_tokens, is_stopped)
 
     def _choose(self, wanted: Sequence[Wanted], on_answer: OnAnswer, is_stopped: IsStopped) -> None:
         """Tell the letter that most likely comes next."""
         rows = [row for row, repeat in wanted if self._prompt_or_error(row, repeat, 1, on_answer) is not None]
         prompts = {row.number: self._prompts[row.number].ids for row in rows}
         for row, choice in letter_shares(self.speaking, rows, prompts, is_stopped):
+            if choice is None:
+                on_answer(replace(self._blank(row, 0), error=_("out of memory while its prompt was read")))
+                continue
             best = max(choice, key=lambda letter: choice[letter])
             on_answer(replace(self._blank(row, 0), predict=best, finish_reason="stop", choice=choice))
 
-    def _write(self, wanted: Sequence[Wanted], on_answer: OnAnswer, is_stopped: IsStopped) -> None:
+    def _write(self, wanted: Sequence[Wanted], on_answer: OnAnswer, on_tokens: OnTokens, is_stopped: IsStopped) -> None:
         options = self.settings[PredictionOptions]
         asked: dict[tuple[int, int], Wanted] = {}
         questions: list[Question] = []
@@ -125,6 +136,7 @@ class LoadedAnswerer:
             batch_size=options.per_device_eval_batch_size,
             is_stopped=is_stopped,
             on_reply=take,
+            on_tokens=on_tokens,
             on_warning=self._warn,
         )
 
@@ -159,28 +171,31 @@ class LoadedAnswerer:
         reason: FinishReason | None = reply.finish_reason
         return with_text(replace(blank, finish_reason=reason, tokens=len(reply.ids)), opening + reply.text)
 
-    def judge(self, answers: Sequence[Prediction], rows: Sequence[TestRow], is_stopped: IsStopped) -> list[Prediction]:
+    def judge(
+        self, answers: Sequence[Prediction], rows: Sequence[TestRow], is_stopped: IsStopped
+    ) -> Iterator[Prediction]:
         """See `Answerer`."""
         if not self.settings[MetricOptions].reference_loss:
-            return []
-        lacking = [answer for answer in answers if answer.loss is None and not answer.error]
-        asked = [rows[number] for number in dict.fromkeys(answer.row for answer in lacking)]
+            return
+        lacking: dict[int, list[Prediction]] = {}
+        for answer in answers:
+            if answer.loss is None and not answer.error:
+                lacking.setdefault(answer.row, []).append(answer)
         most = self.settings[PredictionOptions].max_new_tokens
-        found = {
-            one.key: one
-            for one in reference_losses(
-                self.speaking, asked, lambda row: self.speaking.prompt(row, most).dropped, is_stopped
-            )
-        }
-        without = len(asked) - len(found)
+        without = len(lacking)
+        for one in reference_losses(
+            self.speaking,
+            [rows[number] for number in lacking],
+            lambda row: self.speaking.prompt(row, most).dropped,
+            is_stopped,
+        ):
+            if one.tokens:
+                without -= 1
+                yield from (replace(each, loss=one.loss, label_tokens=one.tokens) for each in lacking[one.key])
         if without and not is_stopped():
-            told = "{count} reference answer has no place in the context, and no loss"
-            self._warn(plural(told, "{count} reference answers have no place in the context, and no loss", without))
-        return [
-            replace(answer, loss=found[answer.row].loss, label_tokens=found[answer.row].tokens)
-            for answer in lacking
-            if answer.row in found
-        ]
+            told = "{count} reference answer has no place in the context or in memory, and no loss"
+            many = "{count} reference answers have no place in the context or in memory, and no loss"
+            self._warn(plural(told, many, without))
 
 
 def _method(folder: Path) -> str:

@@ -7,7 +7,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from core.engine.evaluating.test_set import TestRow, TestSet
+from core.errors import ReportError
+from core.i18n import _
 from core.report.layout import PartFiles, PlannedPart
+from core.report.store import read_parts
 from core.runs.rundir import RunDirectory
 
 _PLAIN = re.compile(r"[^\w.@+-]+")
@@ -43,16 +46,28 @@ def plan_parts(
     run: RunDirectory, subjects: Sequence[str], tests: Sequence[TestSet], repeats: int
 ) -> dict[str, list[Part]]:
     """The parts of an evaluation by the name of who answers, in the order in which they are gone through."""
-    folders = _folders(subjects, tests)
+    folders, asked = _folders(subjects, tests), {one.name: one.asked() for one in tests}
     parts: dict[str, list[Part]] = {}
     for subject in subjects:
         for one in tests:
             folder = folders[subject, one.name]
             times = 1 if one.is_choices else repeats
-            planned = PlannedPart(f"{subject} · {one.name}", folder, subject, one.name, len(one.rows) * times)
+            name, rows = f"{subject} · {one.name}", len(one.rows) * times
+            planned = PlannedPart(name, folder, subject, one.name, rows, asked[one.name])
             files = PartFiles(run.path / folder)
             parts.setdefault(subject, []).append(Part(planned, files, one, repeats))
     return parts
+
+
+def refuse_changed(run: RunDirectory, parts: Sequence[Part]) -> None:
+    """Raises ReportError where a part has answers of an earlier segment, to other rows than it asks now."""
+    before = {part.folder: part.asked for part in read_parts(run.path)}
+    for part in parts:
+        asked = before.get(part.planned.folder, "")
+        if asked not in ("", part.planned.asked) and (part.files.journal.exists() or part.files.report.exists()):
+            what = _("{name}: the answers so far are to other rows than the test set has now")
+            hint = _("the file was changed meanwhile; evaluate anew: --overwrite_output_dir")
+            raise ReportError(what.format(name=part.name), hint)
 
 
 def _folders(subjects: Sequence[str], tests: Sequence[TestSet]) -> dict[tuple[str, str], str]:

@@ -18,6 +18,8 @@ from core.runs.rundir import RunDirectory
 from core.runs.told import answered_line
 
 _SECONDS_BETWEEN_WORDS = 0.5
+_SECONDS_OF_SILENCE = 5.0
+"""Long answers, or a slow machine: then tokens alone tell that it goes on."""
 
 
 class Progress:
@@ -55,11 +57,16 @@ class Progress:
         """An answer has come."""
         self._count(prediction)
         self._answered += 1
-        self._tokens += prediction.tokens
         self._since_look += 1
         if self._since_look >= self._between:
             self._since_look, self._metrics = 0, self._running.metrics()
         if time.monotonic() - self._told_at >= _SECONDS_BETWEEN_WORDS:
+            self.tell()
+
+    def write(self, tokens: int) -> None:
+        """Tokens were written, or a step was spent on prompts alone."""
+        self._tokens += tokens
+        if time.monotonic() - self._told_at >= _SECONDS_OF_SILENCE:
             self.tell()
 
     def end(self) -> float:
@@ -83,8 +90,10 @@ class Progress:
 
     def tell(self) -> None:
         now = time.monotonic()
-        window = max(now - self._told_at, 1e-9)
         rate = self._answered / max(now - self._began, 1e-9)
+        window, rows, tokens = now - self._told_at, self._answered - self._told_done, self._tokens - self._told_tokens
+        if window < _SECONDS_BETWEEN_WORDS:  # the last words of a part come just after those before: too few to divide
+            window, rows, tokens = max(now - self._began, 1e-9), self._answered, self._tokens
         event = Answered(
             time.time(),
             self._part.name,
@@ -94,8 +103,8 @@ class Progress:
             self._total,
             self._failed,
             self._tokens,
-            (self._tokens - self._told_tokens) / window,
-            (self._answered - self._told_done) / window,
+            tokens / window,
+            rows / window,
             self._before + now - self._began,
             (self._total - self._done) / rate if rate else 0.0,
             self.memory(),

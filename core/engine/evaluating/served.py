@@ -18,6 +18,7 @@ from core.engine.diary import Diary
 from core.engine.evaluating.answering import (
     IsStopped,
     OnAnswer,
+    OnTokens,
     Wanted,
     sampling_of,
     shown_conversation,
@@ -66,11 +67,12 @@ class ServedAnswerer:
     def memory(self) -> int:
         return 0
 
-    def answer(self, wanted: Sequence[Wanted], on_answer: OnAnswer, is_stopped: IsStopped) -> None:
+    def answer(self, wanted: Sequence[Wanted], on_answer: OnAnswer, on_tokens: OnTokens, is_stopped: IsStopped) -> None:
         """See `Answerer`."""
         asked = {(row.number, repeat): (row, repeat) for row, repeat in wanted}
 
         def take(reply: RemoteReply) -> None:
+            on_tokens(reply.answer_tokens)
             on_answer(_answered(*asked[reply.key], self._messages(asked[reply.key][0]), reply))
 
         ask_all(self.server, self._questions(wanted), on_reply=take, is_stopped=is_stopped)

@@ -14,7 +14,6 @@ from dataclasses import dataclass, field
 from core.engine.evaluating.parts import Part
 from core.engine.evaluating.test_set import TestRow
 from core.errors import ReportError
-from core.i18n import _
 from core.report.files import append_prediction, in_data_order, read_journal, read_predictions
 from core.report.prediction import Prediction
 from core.report.report import Report
@@ -59,17 +58,12 @@ class Sheet:
 
 
 def open_sheet(part: Part) -> Sheet:
-    """A part's answers, with those of earlier segments.
-
-    Raises:
-        ReportError: they are answers to other rows: the data was changed meanwhile.
-    """
+    """A part's answers, with those of earlier segments."""
     part.files.folder.mkdir(parents=True, exist_ok=True)
     answers: dict[Key, Prediction] = {}
     if part.files.report.exists():  # of a whole one the journal is gone, and has at most what was asked again since
         answers = {(row.row, row.repeat): row for row in read_predictions(part.files.predictions)}
     answers |= read_journal(part.files.journal)
-    _refuse_others(part, answers)
     return Sheet(part, answers)
 
 
@@ -81,14 +75,3 @@ def settled_report(part: Part) -> Report | None:
             part.files.journal.unlink(missing_ok=True)  # a kill may have come between the two
             return report
     return None
-
-
-def _refuse_others(part: Part, answers: dict[Key, Prediction]) -> None:
-    asked = {(row.number, repeat): (row.id, row.label) for row, repeat in part.wanted()}
-    for key, found in answers.items():
-        if asked.get(key) != (found.id, found.label):
-            what = _("{name}: the answers so far are to other rows than the test set has now: {id}")
-            raise ReportError(
-                what.format(name=part.name, id=found.id),
-                _("the file was changed meanwhile; evaluate anew: --overwrite_output_dir"),
-            )

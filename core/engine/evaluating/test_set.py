@@ -65,6 +65,10 @@ class TestSet:
                     total.update(piece)
         return total.hexdigest() if self.files else ""
 
+    def asked(self) -> str:
+        """SHA-256 of the rows: ids, questions and labels."""
+        return hashlib.sha256(repr(self.rows).encode(errors="surrogatepass")).hexdigest()
+
 
 def open_test_sets(settings: Settings, workspace: Workspace) -> tuple[TestSet, ...]:
     """The test sets of an evaluation, no two of one name.

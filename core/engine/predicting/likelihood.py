@@ -7,8 +7,11 @@ to that beginning and to itself, in the same memory one after another. Losses ar
 from __future__ import annotations
 
 import math
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
+from typing import TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -20,7 +23,10 @@ from core.engine.fused import FusedModel, Step
 from core.engine.predicting.question import Likelihood, Target
 from core.engine.predicting.room import step_tokens
 from core.engine.segment import Segment
+from core.engine.shortage import is_out_of_memory
 from core.engine.span import Span
+
+T = TypeVar("T")
 
 _LOGITS_AT_ONCE = 1 << 24
 """64 MiB of them."""
@@ -31,7 +37,8 @@ def likelihoods(
 ) -> Iterator[Likelihood]:
     """The losses of continuations; after a stop there are no more.
 
-    A text that is longer than the model's context, or of which nothing is asked for, has a loss of NaN over 0 tokens.
+    A text that is longer than the model's context, of which nothing is asked for, or that does not fit into memory even
+    by itself, has a loss of NaN over 0 tokens.
     """
     readable = []
     for target in targets:
@@ -43,7 +50,10 @@ def likelihoods(
         asked = [target for target in readable if target.adapter == adapter]
         texts = [_Text(target.ids, target.start - 1, len(target.ids) - 1) for target in asked]
         for target, hidden in zip(asked, _read(chat, texts, adapter, is_stopped), strict=False):
-            yield Likelihood(target.key, _loss(hidden, target), len(target.ids) - target.start)
+            if hidden is None:
+                yield Likelihood(target.key, math.nan, 0)
+            else:
+                yield Likelihood(target.key, _loss(hidden, target), len(target.ids) - target.start)
 
 
 def next_token_probabilities(
@@ -53,14 +63,17 @@ def next_token_probabilities(
     adapter: str | None = None,
     *,
     is_stopped: Callable[[], bool] = lambda: False,
-) -> Iterator[tuple[float, ...]]:
+) -> Iterator[tuple[float, ...] | None]:
     """The probability of each candidate token behind each prompt, among the candidates: they sum to 1.
 
-    They come in the prompts' order; after a stop there are no more.
+    They come in the prompts' order; None for a prompt that does not fit into memory; after a stop there are no more.
     """
     texts = [_Text(tuple(prompt), len(prompt) - 1, len(prompt)) for prompt in prompts]
     chosen = torch.tensor(list(candidates), device=chat.base.device)
     for rows in _read(chat, texts, adapter, is_stopped):
+        if rows is None:
+            yield None
+            continue
         (logits,) = rows.blocks()
         yield tuple(logits[0, chosen].softmax(-1).tolist())
 
@@ -100,39 +113,64 @@ def _loss(rows: _Rows, target: Target) -> float:
 
 def _read(
     chat: ChatModel, texts: Sequence[_Text], adapter: str | None, is_stopped: Callable[[], bool]
-) -> Iterator[_Rows]:
-    """Each text in order, read by whoever serves the adapter."""
+) -> Iterator[_Rows | None]:
+    """Each text in order, read by whoever serves the adapter; None for one that memory does not suffice for."""
     vocabulary = chat.base.network.config.get_text_config().vocab_size
     fused = chat.base.fused
     if fused is None or not chat.is_fused(adapter):
         for text in texts:
             if is_stopped():
                 return
-            logits = chat.base.stock.read_whole(text.ids[: text.end], text.end - text.begin, adapter)
-            yield _Rows(logits, lambda given: given, vocabulary)
+            whole = partial(chat.base.stock.read_whole, text.ids[: text.end], text.end - text.begin, adapter)
+            logits = _fitting(whole)
+            yield None if logits is None else _Rows(logits, lambda given: given, vocabulary)
         return
     for hidden in _read_together(fused, texts, adapter, step_tokens(chat), is_stopped):
-        yield _Rows(hidden, fused.logits, vocabulary)
+        yield None if hidden is None else _Rows(hidden, fused.logits, vocabulary)
+
+
+def _fitting(read: Callable[[], T]) -> T | None:
+    """What is read, or None if memory was short; by then what the attempt held is free."""
+    try:
+        return read()
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
+        return None
 
 
 def _read_together(
     model: FusedModel, texts: Sequence[_Text], adapter: str | None, most: int, is_stopped: Callable[[], bool]
-) -> Iterator[Tensor]:
-    """Hidden states [wanted, hidden] of each text, steps of about `most` tokens."""
+) -> Iterator[Tensor | None]:
+    """Hidden states [wanted, hidden] of each text, steps of about `most` tokens: of half as many whenever memory does
+    not suffice, and None for a text that it does not suffice for alone."""
     row = model.new_row()
     shared = _shared(texts)
-    for start in range(0, len(shared), most):
-        if is_stopped():
-            return
-        model.forward([Segment(row, shared[start : start + most], adapter, wants_logits=False)])
-    waiting = list(texts)
+    while len(row.tokens) < len(shared) and most and not is_stopped():
+        segment = Segment(row, shared[len(row.tokens) :][:most], adapter, wants_logits=False)
+        if _fitting(partial(model.forward, [segment])) is None:
+            most //= 2
+    waiting = deque(texts)
     while waiting and not is_stopped():
-        count = 0
-        together: list[_Text] = []
-        while waiting and (not together or count + waiting[0].end - len(shared) <= most):
-            together.append(waiting.pop(0))
-            count += together[-1].end - len(shared)
-        yield from _one_step(model, row, together, adapter)
+        together = _taken(waiting, len(shared), most)
+        found = _fitting(partial(_one_step, model, row, together, adapter)) if most else None
+        if found is not None:
+            yield from found
+        elif len(together) > 1:
+            most = sum(text.end - len(shared) for text in together) // 2
+            waiting.extendleft(reversed(together))
+        else:
+            yield None
+
+
+def _taken(waiting: deque[_Text], shared: int, most: int) -> list[_Text]:
+    """The next texts for one step, at least one."""
+    together = [waiting.popleft()]
+    count = together[0].end - shared
+    while waiting and count + waiting[0].end - shared <= most:
+        together.append(waiting.popleft())
+        count += together[-1].end - shared
+    return together
 
 
 def _shared(texts: Sequence[_Text]) -> list[int]:

@@ -29,6 +29,7 @@ def predict(
     batch_size: int | None = None,
     is_stopped: Callable[[], bool] = lambda: False,
     on_reply: Callable[[Reply], None],
+    on_tokens: Callable[[int], None] = lambda _count: None,
     on_warning: Callable[[str], None] = lambda _message: None,
 ) -> None:
     """Answer questions, each as soon as it is complete, in whatever order that happens.
@@ -39,12 +40,13 @@ def predict(
     Args:
         batch_size: rows that answer at once; None: as memory allows.
         is_stopped: looked at between two steps.
+        on_tokens: told after each step how many tokens it has written; 0 where it read prompts alone.
         on_warning: told when the batch had to be made smaller.
     """
     adapters = dict.fromkeys(question.adapter for question in questions)
     for adapter in adapters:
         asked = [question for question in questions if question.adapter == adapter]
-        _Pass(chat, adapter, asked, batch_size, on_reply, on_warning).run(is_stopped)
+        _Pass(chat, adapter, asked, batch_size, on_reply, on_warning).run(is_stopped, on_tokens)
 
 
 class _Pass:
@@ -78,11 +80,12 @@ class _Pass:
                 self._on_reply(writing.failed(message.format(tokens=length, context=self._limit)))
         return [one for one in writings if 0 < len(one.question.ids) < self._limit]
 
-    def run(self, is_stopped: Callable[[], bool]) -> None:
+    def run(self, is_stopped: Callable[[], bool], on_tokens: Callable[[int], None]) -> None:
         while (self._queue or self._rows.writings) and not is_stopped():
             while self._queue and self._rows.has_place:
                 self._rows.join(self._queue.popleft())
             writings, logits = self._step()
+            on_tokens(len(writings))
             if writings:
                 self._take(writings, logits)
 
