@@ -16,6 +16,7 @@ from core.report.paired import Delta, McNemar
 from core.report.report import Subject
 from core.report.rows import open_report
 from core.workspace import Workspace
+from screen_app import Shown
 from scripted_reports import predictions, write_part
 from tui.comparison_tables import delta_interval, meaning, numbers_table, signed
 from tui.screens.compare import CompareScreen
@@ -43,37 +44,14 @@ def folders(tmp_path: Path) -> list[Path]:
     return [tmp_path / "runs" / name for name in said]
 
 
-class Compare:
-    """The screen under test, in the words of its user."""
-
-    def __init__(self, app: App[None], pilot: Any) -> None:
-        self.app, self.pilot = app, pilot
-
-    @property
-    def screen(self) -> Any:
-        return self.app.screen
+class Compare(Shown):
+    """The screen under test."""
 
     def cells(self, page: str) -> list[list[str]]:
         return [[cell.text for cell in row.cells] for row in self.screen._table(page).table.rows]
 
     def keys(self) -> list[Any]:
         return [row.key for row in self.screen._table("rows").table.rows]
-
-    def seen(self) -> str:
-        strips = self.screen._compositor.render_strips(self.app.size)
-        return "\n".join("".join(segment.text for segment in strip).rstrip() for strip in strips)
-
-    async def press(self, *keys: str) -> None:
-        for key in keys:
-            await self.pilot.press(key)
-            await self.pilot.pause()
-
-    async def until(self, true: Callable[[], object], what: str) -> None:
-        for _turn in range(400):
-            if true():
-                return
-            await self.pilot.pause(0.02)
-        raise AssertionError(f"never came: {what}; on {self.screen}")
 
 
 @pytest.fixture

@@ -12,14 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from textual.app import App
 from textual.widgets import Input, Static
-from textual.worker import WorkerFailed
 
 from core.config.load import load
 from core.config.sources import TrainingSourceOptions, list_presets
 from core.config.training import TRAINING
-from core.errors import FinetuiError, Problem
+from core.errors import Problem
 from core.records import to_record
 from core.runs.history import read_history
 from core.runs.plan import DiskEstimate, DryStep, MemoryEstimate, Plan, Planning, Refused, TokenReport
@@ -28,10 +26,10 @@ from core.runs.state import state_of
 from core.workspace import Workspace, save_state
 from fake_trainer import COMMAND
 from folders import make_model
+from screen_app import ScreenApp, ShownForm
 from tui import plan_child
 from tui.forms import OptionRow
 from tui.grouped_form import GroupedForm
-from tui.run_watcher import RunWatcher
 from tui.screens import run_form
 from tui.screens.choose import ChooseWord
 from tui.screens.train import TrainScreen
@@ -74,64 +72,14 @@ PLAN = Plan(
 DRY = DryStep(seconds=0.5, tokens=244, peak_memory=500_000_000, estimated_seconds=75.0, trainable=10_000, micro_batch=4)
 
 
-class Host(App[None]):
-    """An app with nothing but the Train screen."""
-
-    def __init__(self, workspace: Workspace) -> None:
-        super().__init__()
-        self.workspace = workspace
-        self.watcher = RunWatcher(workspace, alarm=lambda _alarm: None)
-
-    def on_mount(self) -> None:
-        self.push_screen(TrainScreen(self.workspace))
-        self.run_worker(self.watcher.watch())
-
-    def _handle_exception(self, error: Exception) -> None:
-        cause = error.error if isinstance(error, WorkerFailed) else error
-        if isinstance(cause, FinetuiError):
-            self.notify(cause.hint, title=cause.message, markup=False)
-        else:
-            super()._handle_exception(error)
-
-
-class Form:
-    """The form under test, in the words of its user."""
-
-    def __init__(self, app: Host, pilot: Any) -> None:
-        self.app, self.pilot = app, pilot
-
-    @property
-    def screen(self) -> Any:
-        return self.app.screen
-
-    @property
-    def plan(self) -> str:
-        return "\n".join(str(self.screen.query_one(name, Static).content) for name in ("#plan-title", "#plan-text"))
-
-    def rows(self) -> list[str]:
-        """The options that are shown."""
-        return [row.spec.name for row in self.screen.query(OptionRow) if row.display]
-
-    def value(self, name: str) -> str:
-        return self.screen.query_one(GroupedForm).values[name]
-
-    def note(self, name: str) -> str:
-        row = next(row for row in self.screen.query(OptionRow) if row.spec.name == name)
-        return str(row.query_one(".option-note", Static).content)
+class Form(ShownForm):
+    """The form under test."""
 
     @property
     def at(self) -> str:
         """The option that the keyboard is in."""
         parent = self.app.focused.parent if self.app.focused else None
         return parent.spec.name if isinstance(parent, OptionRow) else ""
-
-    @property
-    def toasts(self) -> list[str]:
-        return [f"{toast.title} {toast.message}".strip() for toast in self.app._notifications]
-
-    async def press(self, *keys: str) -> None:
-        await self.pilot.press(*keys)
-        await self.pilot.pause()
 
     async def go(self, name: str) -> None:
         """Walk to a row, round the form if need be."""
@@ -143,22 +91,8 @@ class Form:
 
     async def write(self, name: str, text: str) -> None:
         await self.go(name)
-        await self.press("ctrl+u", *text)
-
-    async def put(self, name: str, text: str) -> None:
-        """Have a row say something, without the walk there."""
-        form = self.screen.query_one(GroupedForm)
-        form.go_to(name)
-        next(row for row in form.query(OptionRow) if row.spec.name == name).input.value = text
+        await self.pilot.press("ctrl+u", *text)
         await self.pilot.pause()
-
-    async def until(self, true: Callable[[], object], what: str) -> None:
-        for _turn in range(400):
-            if true():
-                return
-            await self.pilot.pause(0.02)
-        shown = self.plan if isinstance(self.screen, TrainForm) else self.screen
-        raise AssertionError(f"never came: {what}; toasts: {self.toasts}; plan: {shown}")
 
 
 @pytest.fixture
@@ -193,7 +127,7 @@ def form(workspace: Workspace) -> Callable[..., Any]:
 
     @asynccontextmanager
     async def start(size: tuple[int, int] = (120, 36), key: str = "n") -> AsyncIterator[Form]:
-        app = Host(workspace)
+        app = ScreenApp(workspace, TrainScreen)
         async with app.run_test(size=size) as pilot:
             shown = Form(app, pilot)
             await shown.until(lambda: app.watcher.scanned, "the runs")
@@ -281,7 +215,7 @@ async def test_rows_that_mean_nothing_now_are_hidden(form: Any) -> None:
         assert isinstance(screen.screen, ChooseWord)
         await screen.press(*"p_t", "enter")
         await screen.until(lambda: "pre_seq_len" in screen.rows(), "the prefix")
-        assert screen.value("finetuning_type") == "p_tuning"
+        assert screen.values["finetuning_type"] == "p_tuning"
         assert "lora_rank" not in screen.rows()
         kept = TEXTS.said(screen.screen.query_one(GroupedForm).values)
         assert kept == {"finetuning_type": "p_tuning", "model_name_or_path": "demo"}
@@ -380,7 +314,7 @@ async def test_a_run_is_duplicated_with_changes(form: Any, workspace: Workspace)
     (run / "config.yaml").write_text(TEXTS.yaml_of(TEXTS.settings_of(texts)))
     (run / "launch.json").write_text("{}")
     async with form(key="c") as screen:
-        assert [screen.value(name) for name in ("dataset", "lora_rank", "output_dir")] == ["intro", "3", ""]
+        assert [screen.values[name] for name in ("dataset", "lora_rank", "output_dir")] == ["intro", "3", ""]
         assert "weight_decay" in screen.rows()
         assert "as first" in str(screen.screen.query_one("#form-title", Static).content)
         await screen.press("escape")  # nothing was changed: no question
@@ -414,7 +348,7 @@ async def test_what_was_filled_in_is_not_lost_by_one_key(form: Any) -> None:
         await screen.press("escape")
         assert isinstance(screen.screen, Confirm)
         await screen.press("n")
-        assert screen.value("lora_rank") == "9"
+        assert screen.values["lora_rank"] == "9"
         await screen.press("escape", "y")
         await screen.until(lambda: isinstance(screen.screen, TrainScreen), "the Train screen")
 

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from textual.app import App
 from textual.widgets import Static
 
 from core.errors import Problem
@@ -20,11 +19,12 @@ from core.runs.plan import Refused
 from core.runs.summary import summarise
 from core.workspace import Workspace
 from folders import make_model
+from screen_app import ScreenApp, Shown
 from scripted_runs import ScriptedRun
 from tui import plan_child
 from tui.charts.plot import View, _step_row
 from tui.forms import OptionRow
-from tui.run_watcher import RunWatcher, Watched, runs_text
+from tui.run_watcher import Watched, runs_text
 from tui.screens import run_form
 from tui.screens.choose import ChooseWord
 from tui.screens.data import DataScreen
@@ -36,25 +36,8 @@ from tui.widgets.run_rows import progress_line
 from tui.widgets.status_bar import StatusBar
 
 
-class Host(App[None]):
-    """An app with nothing but the Train screen."""
-
-    def __init__(self, workspace: Workspace) -> None:
-        super().__init__()
-        self.workspace = workspace
-        self.watcher = RunWatcher(workspace, alarm=lambda _alarm: None)
-
-    def on_mount(self) -> None:
-        self.push_screen(TrainScreen(self.workspace))
-        self.run_worker(self.watcher.watch())
-
-
 async def until(pilot: Any, true: Any, what: str) -> None:
-    for _turn in range(400):
-        if true():
-            return
-        await pilot.pause(0.02)
-    raise AssertionError(f"never came: {what}")
+    await Shown(pilot.app, pilot).until(true, what)
 
 
 @pytest.fixture
@@ -76,9 +59,9 @@ def ended(folder: Path) -> None:
 
 
 @asynccontextmanager
-async def opened(workspace: Workspace, size: tuple[int, int] = (120, 36)) -> AsyncIterator[tuple[Host, Any]]:
+async def opened(workspace: Workspace, size: tuple[int, int] = (120, 36)) -> AsyncIterator[tuple[ScreenApp, Any]]:
     """The form, opened by its key."""
-    app = Host(workspace)
+    app = ScreenApp(workspace, TrainScreen)
     async with app.run_test(size=size) as pilot:
         await until(pilot, lambda: app.watcher.scanned, "the runs")
         await pilot.press("n")
@@ -87,7 +70,7 @@ async def opened(workspace: Workspace, size: tuple[int, int] = (120, 36)) -> Asy
         yield app, pilot
 
 
-def at(app: Host) -> str:
+def at(app: ScreenApp) -> str:
     """The option that the keyboard is in."""
     parent = app.focused.parent if app.focused else None
     return parent.spec.name if isinstance(parent, OptionRow) else ""
@@ -178,7 +161,7 @@ async def test_the_form_has_the_line_of_every_screen(workspace: Workspace) -> No
 
 async def test_a_run_that_was_just_started_is_the_one_that_is_shown(workspace: Workspace) -> None:
     ended(workspace.runs / "old")
-    app = Host(workspace)
+    app = ScreenApp(workspace, TrainScreen)
     async with app.run_test(size=(120, 36)) as pilot:
         screen = app.screen
         assert isinstance(screen, TrainScreen)
@@ -193,19 +176,8 @@ async def test_a_run_that_was_just_started_is_the_one_that_is_shown(workspace: W
         await until(pilot, lambda: screen.current and screen.current.name == "old", "the old run")
 
 
-class DataHost(App[None]):
-    """An app with nothing but the Data screen."""
-
-    def __init__(self, workspace: Workspace) -> None:
-        super().__init__()
-        self.workspace = workspace
-
-    def on_mount(self) -> None:
-        self.push_screen(DataScreen(self.workspace))
-
-
 async def test_a_set_is_trained_on_from_its_list_whichever_preset_is_chosen(workspace: Workspace) -> None:
-    app = DataHost(workspace)
+    app = ScreenApp(workspace, DataScreen)
     async with app.run_test(size=(120, 36)) as pilot:
         data = app.screen
         assert isinstance(data, DataScreen)
@@ -223,7 +195,7 @@ async def test_a_set_is_trained_on_from_its_list_whichever_preset_is_chosen(work
 
 async def test_what_is_finished_does_not_go_on_in_vain(workspace: Workspace) -> None:
     ended(workspace.runs / "old")
-    app = Host(workspace)
+    app = ScreenApp(workspace, TrainScreen)
     async with app.run_test(size=(120, 36)) as pilot:
         screen = app.screen
         assert isinstance(screen, TrainScreen)

@@ -8,16 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from textual.app import App
 from textual.widgets import Input, OptionList, Static
-from textual.worker import WorkerFailed
 
-from core.errors import FinetuiError
 from core.workspace import Workspace, load_state
 from hostile import FILE_NAMES
+from screen_app import ScreenApp, Shown
 from scripted_runs import BEGAN, ScriptedRun
 from tui import run_watcher
-from tui.run_watcher import RunWatcher
 from tui.screens import train as train_module
 from tui.screens.metrics import MetricsDialog
 from tui.screens.train import TrainScreen
@@ -32,38 +29,12 @@ from tui.widgets.status_bar import StatusBar
 HOSTILE = "\x1b]0;owned\x07[bold]x[/bold]\x1b[2J"
 
 
-class Host(App[None]):
-    """An app with nothing but the screen under test."""
-
-    def __init__(self, workspace: Workspace) -> None:
-        super().__init__()
-        self.workspace = workspace
-        self.watcher = RunWatcher(workspace, alarm=lambda _alarm: None)
-
-    def on_mount(self) -> None:
-        self.push_screen(TrainScreen(self.workspace))
-        self.run_worker(self.watcher.watch())
-
-    def _handle_exception(self, error: Exception) -> None:
-        cause = error.error if isinstance(error, WorkerFailed) else error
-        if isinstance(cause, FinetuiError):
-            self.notify(cause.hint, title=cause.message, markup=False)
-        else:
-            super()._handle_exception(error)
-
-
-class Train:
-    """The screen under test, in the words of its user."""
+class Train(Shown):
+    """The screen under test; `chat` is the app that it stands in."""
 
     def __init__(self, app: Any, pilot: Any, chat: Any = None) -> None:
-        self.app, self.pilot, self.chat = app, pilot, chat
-
-    async def until(self, true: Callable[[], object], what: str) -> None:
-        for _turn in range(400):
-            if true():
-                return
-            await self.pilot.pause(0.02)
-        raise AssertionError(f"never came: {what}; toasts: {self.toasts}")
+        super().__init__(app, pilot)
+        self.chat = chat
 
     async def listed(self) -> None:
         """Wait for the runs."""
@@ -72,10 +43,6 @@ class Train:
         await self.until(lambda: watcher.scanned and not watcher._wanted, "the runs")
         await self.until(lambda: len(self.rows()) == len(watcher.runs), "the list")
         await self.pilot.pause()
-
-    @property
-    def screen(self) -> Any:
-        return self.app.screen
 
     def rows(self) -> list[str]:
         listed = self.screen.query_one("#train-runs", OptionList)
@@ -93,14 +60,6 @@ class Train:
         drawn = [curve.text for curve in self.screen.query(Curve)]
         return {text.replace("▸", " ").split()[0]: text for text in drawn if text.strip()}
 
-    @property
-    def toasts(self) -> list[str]:
-        return [f"{toast.title} {toast.message}".strip() for toast in self.app._notifications]
-
-    async def press(self, *keys: str) -> None:
-        await self.pilot.press(*keys)
-        await self.pilot.pause()
-
 
 @pytest.fixture(autouse=True)
 def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -117,7 +76,7 @@ def train(chat_workspace: Workspace) -> Callable[..., Any]:
 
     @asynccontextmanager
     async def start(size: tuple[int, int] = (120, 36)) -> AsyncIterator[Train]:
-        app = Host(chat_workspace)
+        app = ScreenApp(chat_workspace, TrainScreen)
         async with app.run_test(size=size) as pilot:
             shown = Train(app, pilot)
             await shown.listed()
