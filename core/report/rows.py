@@ -68,6 +68,8 @@ class OpenReport:
     review: ReviewBook
     live: bool = False
     """Rows still come; `refreshed` takes them in."""
+    measured: bool = False
+    """Whether its numbers are those of a report; else only what is right was counted."""
     notes: tuple[str, ...] = ()
     """What is to be known of the file itself."""
     follower: JournalFollower | None = None
@@ -161,7 +163,7 @@ def scored(
     """
     scores = measure(opened.predictions, metrics, measuring or _as_it_was(opened.report), on_progress)
     columns = {EXACT: _exact(opened.predictions), **scores.rows}
-    return replace(opened, report=with_scores(opened.report, scores), scores=columns, _columns={})
+    return replace(opened, report=with_scores(opened.report, scores), scores=columns, measured=True, _columns={})
 
 
 def _as_it_was(report: Report) -> Measuring:
@@ -186,7 +188,8 @@ def _finished(files: PartFiles) -> OpenReport:
     scores = read_scores(files.folder, len(read.predictions))
     notes = () if scores else (_("scores.json does not belong to these rows; score them anew: finetui score"),)
     scores.setdefault(EXACT, _exact(read.predictions))
-    return OpenReport(files.predictions, report, read.predictions, scores, ReviewBook(files.review), notes=notes)
+    book, measured = ReviewBook(files.review), bool(report.values)
+    return OpenReport(files.predictions, report, read.predictions, scores, book, measured=measured, notes=notes)
 
 
 def _unfinished(files: PartFiles) -> OpenReport:

@@ -216,6 +216,16 @@ def test_resume_keeps_the_options_that_answers_depend_on(
     assert "error: --resume: there is no evaluation in" in nothing.err
 
 
+def test_a_failed_one_and_one_with_blanks_in_its_name_say_how_they_go_on(
+    finetui: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FAKE_END", "fail")
+    failed = evaluate(finetui, "--output_dir", "out/my set")
+    assert failed.code == 1
+    assert failed.err.splitlines()[-1] == "go on where it was: finetui runs resume 'out/my set'"
+    assert finetui("runs", "resume", "out/my set").code == 0
+
+
 # --- lists ------------------------------------------------------------------------------------------------------
 
 

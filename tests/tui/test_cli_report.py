@@ -84,6 +84,13 @@ def test_a_report_tells_its_numbers_its_errors_and_its_worst_rows(report: Report
     assert sum(line.startswith("#") for line in rows) == 2
 
 
+def test_a_report_of_one_metric_stays_one(report: Report, tmp_path: Path) -> None:
+    rows = predictions(LABELS, TUNED)
+    write_part(tmp_path / "runs" / "one", rows, subject=Subject("one", "demo"), metrics=("bleu-4",))
+    (record,) = report("one", "--json").records
+    assert list(record["metrics"]) == ["bleu-4"]
+
+
 def test_rows_are_filtered_and_sorted(report: Report) -> None:
     (record,) = report("both/base", "--json", "--filter", "wrong -empty", "--sort", "-row").records
     assert [row["row"] for row in record["rows"]] == [3, 1]

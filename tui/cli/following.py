@@ -5,6 +5,7 @@ On a terminal a bar stands below the lines; elsewhere each point of the curves i
 
 from __future__ import annotations
 
+import shlex
 import sys
 import time
 from collections.abc import Iterator
@@ -12,7 +13,7 @@ from contextlib import contextmanager
 from typing import Any, Protocol
 
 from core.errors import RunError
-from core.i18n import _
+from core.i18n import _, plural
 from core.records import to_record
 from core.runs.catalog import run_name
 from core.runs.events import Answered, Event, RunFailed, RunFinished, Step
@@ -64,8 +65,13 @@ def follow(run: RunDirectory, workspace: Workspace, *, as_json: bool = False) ->
 
 def ways_on(run: RunDirectory, workspace: Workspace) -> str:
     """How to see and to stop a run, as commands."""
-    name = inert_line(run_name(run, workspace))
-    return _("see it: finetui runs follow {name}   stop it: finetui runs stop {name}").format(name=name)
+    told = _("see it: finetui runs follow {name}   stop it: finetui runs stop {name}")
+    return told.format(name=_typed(run, workspace))
+
+
+def _typed(run: RunDirectory, workspace: Workspace) -> str:
+    """A run's name as one types it in a shell."""
+    return inert_line(shlex.quote(run_name(run, workspace)))
 
 
 def _watch(history: History, shown: _Shown) -> None:
@@ -92,25 +98,27 @@ def _say_end(history: History, workspace: Workspace) -> None:
     elif history.finished is not None and history.finished.metrics:
         print(metrics_blocks(history.finished.metrics))
     folder = inert_line(str(history.run.path))
+    step = history.finished.step if history.finished else _last_step(history)
     told = _("{state} at step {step}; everything is in {folder}")
     if evaluates:
-        told = _("{state} after {step} answers; everything is in {folder}")
-    step = history.finished.step if history.finished else _last_step(history)
+        told = _("{state} after {answers}; everything is in {folder}")
     if history.failed is not None:
         if log := failure_text(history.failed):
             note("\n".join(log.splitlines()[-_LOG_LINES:]))
         print_error(RunError(history.failed.error, history.failed.hint))
     if history.state == "lost":
-        print_error(RunError(_("the run was lost: its supervisor is gone and said no last word"), resume_hint(history)))
-    print(told.format(state=state_word(history.state), step=step, folder=folder), flush=True)
+        what = _("the run was lost: its supervisor is gone and said no last word")
+        print_error(RunError(what, resume_hint(history, workspace)))
+    answers = plural("{count} answer", "{count} answers", step)
+    print(told.format(state=state_word(history.state), step=step, answers=answers, folder=folder), flush=True)
     if evaluates and history.state == "finished":
-        name = inert_line(run_name(history.run, workspace))
+        name = _typed(history.run, workspace)
         told = _("the answers: finetui report {name}   against another: finetui compare {name} OTHER")
         if len(read_launch(history.run).subjects) > 1:
             told = _("the answers: finetui report {name}   against one another: finetui compare {name}")
         note(told.format(name=name))
-    elif evaluates and history.state == "stopped":
-        note(resume_hint(history))
+    elif evaluates and history.state in ("stopped", "failed") and (hint := resume_hint(history, workspace)):
+        note(hint)
 
 
 def _last_step(history: History) -> int:
@@ -119,13 +127,14 @@ def _last_step(history: History) -> int:
     return history.step.step if history.step else 0
 
 
-def resume_hint(history: History) -> str:
+def resume_hint(history: History, workspace: Workspace) -> str:
     """How to go on with a run that ended too early; empty where nothing was saved."""
+    name = _typed(history.run, workspace)
     if history.answered is not None:
-        return _("go on where it was: finetui runs resume {name}").format(name=inert_line(history.run.name))
+        return _("go on where it was: finetui runs resume {name}").format(name=name)
     if not history.run.saved_checkpoints():
         return ""
-    return _("go on from its last checkpoint: finetui runs resume {name}").format(name=inert_line(history.run.name))
+    return _("go on from its last checkpoint: finetui runs resume {name}").format(name=name)
 
 
 # --- displays ---------------------------------------------------------------------------------------------------

@@ -94,7 +94,7 @@ def _typed(paths: Sequence[Path], workspace: Workspace) -> list[str]:
 def _opened(path: Path, metrics: Sequence[str]) -> OpenReport:
     """The report; measured now where other metrics are wanted, or where it is a file that has none."""
     opened = open_report(path)
-    if not metrics and (opened.live or len(opened.report.values) > 1):
+    if not metrics and (opened.live or opened.measured):
         return opened
     chosen = find_metrics(metrics) if metrics else None
     progress = Progress()
