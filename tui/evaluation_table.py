@@ -107,6 +107,8 @@ def _listed(summary: ReportSummary, watched: Watched | None) -> Listed:
     # Before its first answer a part knows names alone; a served one has no other.
     if watched is not None and not report.subject.model and not is_served(watched.summary.model):
         report = replace(report, subject=replace(report.subject, model=watched.summary.model))
+    if state in ("queued", "running"):  # gone on with: the numbers of the answers before are behind
+        report = replace(report, values={}, artefacts=())
     row = Listed(summary, report, state, watched)
     answered = watched.history.answered if watched is not None and watched.history is not None else None
     if answered is None or summary.part is None or not row.running:
@@ -229,7 +231,9 @@ def _row(
     row: Listed, metrics: Sequence[str], best: set[tuple[Path, str]], *, intervals: bool, marked: Sequence[Path]
 ) -> TableRow:
     data = row.report.data
-    rows = f"{row.done}/{data.rows}" if row.running and data.rows else str(data.rows or "")
+    planned = data.rows * row.report.repeats
+    done = row.done if row.running else row.report.answered or planned
+    rows = f"{done}/{planned}" if planned and (row.running or done < planned) else str(data.rows or "")
     quiet = "" if row.scored or row.running else "muted"
     cells = [
         Cell(inert_line(row.model), quiet or "name"),

@@ -15,7 +15,7 @@ from core.report.report import Subject
 from core.workspace import Workspace, load_state
 from evaluate_app import LABELS, LORA, opened_screen, three_reports
 from folders import make_model
-from scripted_reports import ScriptedEvaluation, evaluation, predictions
+from scripted_reports import ScriptedEvaluation, evaluation, predictions, write_part
 from scripted_runs import ScriptedRun
 from tui.run_watcher import runs_text
 from tui.screens.evaluate import EvaluateScreen
@@ -198,6 +198,21 @@ async def test_a_served_model_has_its_name_before_there_is_a_report(evaluate: An
     async with evaluate() as screen:
         await screen.until(lambda: any("1/4" in row for row in screen.rows()), "how far it is")
         assert screen.rows()[0][:3] == ["echo @ h:1", "–", "exam"]
+
+
+async def test_one_that_ended_early_says_of_how_many_its_numbers_are(evaluate: Any, workspace: Workspace) -> None:
+    folder = workspace.runs / "eval-part"
+    part = PlannedPart("demo · exam", ".", "demo", "exam", 4)
+    run = ScriptedEvaluation(folder, [part])
+    write_part(folder, predictions(LABELS, LABELS), complete=False)
+    path = folder / "report.json"
+    path.write_text(path.read_text().replace('"answered": 4', '"answered": 3'))
+    async with evaluate() as screen:
+        assert screen.rows()[0][3:5] == ["3/4", "100.00"]
+    run.start()
+    run.answering(part, 3, exact_match=50.0)  # gone on with: the numbers from before are behind
+    async with evaluate() as screen:
+        await screen.until(lambda: screen.rows()[0][3:5] == ["3/4", "50.00"], "the numbers so far")
 
 
 async def test_an_evaluation_that_has_not_begun_is_there_and_can_be_stopped(

@@ -150,7 +150,8 @@ async def test_the_worst_come_first_under_the_numbers_and_their_intervals(start:
         head = str(review.screen.query_one(HeadLines).content).split("\n")
         assert head[0].startswith(f"tuned · {SET}   6 answers · 1 failed · 1 empty · 1 cut · float32")
         assert head[1].startswith("exact match 20.0 [0.0, 60.0]   BLEU-4 41.0 [10.0, 80.0]")
-        assert head[2] == "! 2 labels are short  +3, i shows all"
+        leak = "2 of the questions stand in the data that the adapter was trained on"  # before all that says less
+        assert head[2] == f"! {leak}  +3, i shows all"
         assert "BLEU-4" in review.line(0)
         assert review.line(1).split()[:3] == ["6", "!", "–"]
         assert review.line(2).split()[:3] == ["4", "∅", "0.0"]

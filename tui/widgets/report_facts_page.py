@@ -13,7 +13,7 @@ from core.report.report import EvaluatedSet, Report, Subject
 from core.report.rows import OpenReport
 from core.untrusted import inert_line
 from tui.widgets.content_layout import wrapped
-from tui.widgets.report_head import head_facts
+from tui.widgets.report_head import head_facts, known_artefacts
 from tui.widgets.report_numbers import artefacts_content, numbers_content
 
 _KEY = 24
@@ -22,10 +22,10 @@ _KEY = 24
 def facts_content(opened: OpenReport, width: int) -> Content:
     """The facts page for so many cells."""
     report = opened.report
-    told = head_facts(opened)
+    told, artefacts = head_facts(opened), known_artefacts(opened)
     sections = [
         (_("Numbers, with their 95 % intervals"), [numbers_content(report.values, width)]),
-        (_("To be known"), [artefacts_content(report.artefacts, told, width)] if told or report.artefacts else []),
+        (_("To be known"), [artefacts_content(artefacts, told, width)] if told or artefacts else []),
         (_("Who answered"), _pairs(_subject(report.subject), width)),
         (_("What was asked"), _pairs(_data(report.data), width)),
         (_("How it went"), _pairs(_course(report, opened), width)),

@@ -7,6 +7,7 @@ from textual.content import Content
 from textual.widgets import Static
 
 from core.i18n import _, plural
+from core.metrics.metric import Artefact
 from core.report.rows import EXACT, OpenReport
 from core.untrusted import inert_line
 from tui.widgets.report_columns import VERDICT_MARKS
@@ -60,12 +61,12 @@ class HeadLines(Static):
 def head_content(opened: OpenReport, who: Content, width: int, *, unfolded: bool, most: int) -> Content:
     """The lines for so many cells, numbers in at most `most` of them."""
     report = opened.report
-    told = head_facts(opened)
+    told, artefacts = head_facts(opened), known_artefacts(opened)
     lines = [who]
     if unfolded:
-        lines += [artefacts_content(report.artefacts, told, width), numbers_content(report.values, width)]
+        lines += [artefacts_content(artefacts, told, width), numbers_content(report.values, width)]
     else:
-        lines += [*numbers_lines(report.values, width, most), artefacts_line(report.artefacts, told, width)]
+        lines += [*numbers_lines(report.values, width, most), artefacts_line(artefacts, told, width)]
     return Content("\n").join(line for line in lines if line.plain)
 
 
@@ -105,12 +106,19 @@ def state_facts(opened: OpenReport, *, goes_on: bool) -> list[str]:
     return facts
 
 
+def known_artefacts(opened: OpenReport) -> tuple[Artefact, ...]:
+    """Why the numbers do not mean what one would think; that they measure memory comes before all else."""
+    seen = opened.report.data.seen_in_training
+    if not seen:
+        return tuple(opened.report.artefacts)
+    told = plural("{count} of the questions stands", "{count} of the questions stand", seen)
+    leak = _("{seen} in the data that the adapter was trained on").format(seen=told)
+    return Artefact("", leak), *opened.report.artefacts
+
+
 def head_facts(opened: OpenReport) -> list[str]:
-    """What stands beside the artefacts: how the report came about, and what leaks."""
-    report, data, told = opened.report, opened.report.data, []
-    if data.seen_in_training:
-        seen = plural("{count} of the questions stands", "{count} of the questions stand", data.seen_in_training)
-        told.append(_("{seen} in the data that the adapter was trained on").format(seen=seen))
+    """What stands beside the artefacts: how the report came about."""
+    report, told = opened.report, []
     if not opened.live and not opened.report.config and set(report.values) <= {EXACT}:
         measures = _("exact match alone is known of these answers; more is measured by: finetui score {file}")
         told.append(measures.format(file=inert_line(str(opened.path))))
