@@ -6,8 +6,9 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from core.i18n import _, plural
 from core.metrics.metric import Value
-from core.metrics.shown import described, number_text
+from core.metrics.shown import described, number_text, signed_text
 from core.report.compare import Change, Comparison
+from core.report.comparison_words import CHANGES, change_word
 from core.report.paired import Against, Delta, McNemar
 from core.report.prediction import Prediction
 from core.report.questions import question_text
@@ -17,12 +18,6 @@ from tui.evaluation_table import heading
 from tui.widgets.report_columns import shared_ends
 from tui.widgets.table_rows import Cell, Column, MadeRows, Table, TableRow
 
-CHANGES: Mapping[Change, str] = {
-    "improved": _("improved"),
-    "regressed": _("regressed"),
-    "changed": _("changed"),
-    "same": _("same"),
-}
 _MARKS: Mapping[Change, tuple[str, str]] = {
     "improved": ("+", "good"),
     "regressed": ("-", "bad"),
@@ -68,7 +63,7 @@ def _numbers(compared: Comparison, name: str, values: Sequence[Value]) -> Iterat
         delta = against.deltas[name]
         yield _value(delta.value, name, best=best == against.number)
         style = "" if delta.better is None else "good" if delta.better else "bad"
-        yield Cell(signed(delta.delta, name), style)
+        yield Cell(signed_text(delta.delta, name), style)
         yield Cell(meaning(delta), style or "muted")
         yield Cell(delta_interval(delta), "muted")
         yield Cell(str(delta.improved) if delta.improved else "", "muted")
@@ -79,17 +74,11 @@ def _value(value: float, name: str, *, best: bool) -> Cell:
     return Cell(("*" if best else "") + number_text(value, name), "best" if best else "")
 
 
-def signed(value: float, name: str) -> str:
-    """`+3.20`, `-0.5`, `0.00`."""
-    text = number_text(value, name)
-    return f"+{text}" if value > 0 else text
-
-
 def delta_interval(delta: Delta) -> str:
     """`[+1.00, +8.00]`; nothing where none was drawn."""
     if delta.low is None or delta.high is None:
         return ""
-    return f"[{signed(delta.low, delta.metric)}, {signed(delta.high, delta.metric)}]"
+    return f"[{signed_text(delta.low, delta.metric)}, {signed_text(delta.high, delta.metric)}]"
 
 
 def meaning(delta: Delta) -> str:
@@ -225,7 +214,7 @@ class RowSearch:
 
 def summary_text(compared: Comparison, number: int, changes: Sequence[Change]) -> str:
     """`76 improved, 2 regressed, 10 changed, 12 same`."""
-    told = [f"{count} {CHANGES[change]}" for change, count in counts(changes).items() if count]
+    told = [f"{count} {change_word(change)}" for change, count in counts(changes).items() if count]
     rows = plural("{count} row", "{count} rows", len(changes))
     name, base = inert_line(compared.names[number]), inert_line(compared.names[0])
     return _("{name} against {base}, {rows}: {told}").format(name=name, base=base, rows=rows, told=", ".join(told))

@@ -37,3 +37,9 @@ def interval_text(value: Value, name: str) -> str:
     if value.low is None or value.high is None:
         return ""
     return f"{number_text(value.low, name)} – {number_text(value.high, name)}"
+
+
+def signed_text(value: float, name: str) -> str:
+    """`+3.20`, `-0.5`, `0.00`: a difference with its sign."""
+    text = number_text(value, name)
+    return f"+{text}" if value > 0 else text

@@ -17,7 +17,7 @@ from core.i18n import _
 from core.metrics.catalog import METRICS, find_metrics, metric
 from core.metrics.intervals import Summed, mean_of, summed
 from core.metrics.metric import Better, Measuring, Sums, Value
-from core.metrics.shown import described, number_text
+from core.metrics.shown import described, number_text, signed_text
 from core.report.alignment import Aligned, aligned
 from core.report.export import markdown_cell, markdown_table
 from core.report.fairness import differences
@@ -227,14 +227,10 @@ def _change(step: float, same: bool) -> Change:
 
 def _delta_text(delta: Delta) -> str:
     """`+12.00 (+4.00 – +20.00)`."""
-
-    def signed(value: float) -> str:
-        text = number_text(value, delta.metric)
-        return text if value < 0 else f"+{text}"
-
     if delta.low is None or delta.high is None:
-        return signed(delta.delta)
-    return f"{signed(delta.delta)} ({signed(delta.low)} – {signed(delta.high)})"
+        return signed_text(delta.delta, delta.metric)
+    told, low, high = (signed_text(value, delta.metric) for value in (delta.delta, delta.low, delta.high))
+    return f"{told} ({low} – {high})"
 
 
 def _best(values: Sequence[Value], better: Better) -> int | None:

@@ -7,21 +7,18 @@ from collections.abc import Callable, Mapping, Sequence
 from core.errors import UsageError, did_you_mean
 from core.i18n import _, plural
 from core.jsonl import Json, dump_line
-from core.metrics.shown import number_text
+from core.metrics.shown import number_text, signed_text
 from core.report.compare import Change, Comparison
+from core.report.comparison_words import change_word, mcnemar_text, signed_interval
 from core.report.export import csv_text, markdown_cell, markdown_table
 from core.report.figures import heading
 from core.report.html import document
 from core.report.page.comparing import (
-    change_word,
     changed_rows,
     chosen_rows,
     differences,
     fairness,
-    mcnemar_text,
     side_by_side,
-    signed,
-    signed_interval,
 )
 from core.report.page.facts import when
 from core.report.page.markup import tag
@@ -95,7 +92,7 @@ def _metric_cells(compared: Comparison, name: str) -> list[str]:
     for against in compared.against:
         delta = against.deltas[name]
         interval = signed_interval(delta)
-        cells.append(signed(delta.delta, name) + (f" ({interval})" if interval else ""))
+        cells.append(signed_text(delta.delta, name) + (f" ({interval})" if interval else ""))
     return [*cells, str(compared.values[name][0].n)]
 
 

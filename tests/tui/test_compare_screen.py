@@ -11,6 +11,7 @@ import pytest
 from textual.app import App
 from textual.widgets import Input, Static
 
+from core.metrics.shown import signed_text
 from core.report.compare import compare
 from core.report.paired import Delta, McNemar
 from core.report.report import Subject
@@ -18,7 +19,7 @@ from core.report.rows import open_report
 from core.workspace import Workspace
 from screen_app import Shown
 from scripted_reports import predictions, write_part
-from tui.comparison_tables import delta_interval, meaning, numbers_table, signed
+from tui.comparison_tables import delta_interval, meaning, numbers_table
 from tui.screens.compare import CompareScreen
 from tui.screens.report_dialogs import ExportDialog
 from tui.widgets.comparison_sheet import ComparisonSheet, sheet_content
@@ -93,7 +94,7 @@ def test_what_a_difference_means(delta: Delta, word: str, interval: str) -> None
 
 
 def test_signs_stand_before_numbers() -> None:
-    assert [signed(value, "bleu-4") for value in (1.5, 0.0, -2)] == ["+1.50", "0.00", "-2.00"]
+    assert [signed_text(value, "bleu-4") for value in (1.5, 0.0, -2)] == ["+1.50", "0.00", "-2.00"]
 
 
 def test_a_metric_that_one_report_alone_has_is_no_column(tmp_path: Path, folders: list[Path]) -> None:

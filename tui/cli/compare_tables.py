@@ -8,8 +8,9 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from core.i18n import _, plural
-from core.metrics.shown import number_text
+from core.metrics.shown import number_text, signed_text
 from core.report.compare import Change, Comparison
+from core.report.comparison_words import CHANGES, change_word, mcnemar_text, signed_interval
 from core.report.paired import Against, Delta
 from core.untrusted import inert, inert_line
 from tui.cli.model_tables import table
@@ -17,7 +18,6 @@ from tui.cli.model_tables import table
 Row = tuple[str, ...]
 
 _TEXT_SHOWN = 1_000
-_CHANGES: tuple[Change, ...] = ("improved", "regressed", "changed", "same")
 
 
 def comparison_lines(compared: Comparison, by: str) -> Iterator[str]:
@@ -31,7 +31,7 @@ def comparison_lines(compared: Comparison, by: str) -> Iterator[str]:
         if not of_two:  # three and more beside one another are wider than terminals
             yield from table(_delta_rows(compared, against))
         counts = Counter(compared.changes(against.number, by))
-        told = ", ".join(f"{counts[change]} {change_word(change)}" for change in _CHANGES)
+        told = ", ".join(f"{counts[change]} {change_word(change)}" for change in CHANGES)
         yield inert_line(f"{compared.names[against.number]}: {told} ({by})")
         if against.mcnemar is not None:
             yield "  " + _mcnemar_line(compared, against.number)
@@ -67,38 +67,11 @@ def _delta_titles(compared: Comparison, against: Against) -> Row:
 
 def _delta_cells(delta: Delta) -> Row:
     words = {True: _("better"), False: _("worse"), None: ""}
-    interval = ""
-    if delta.low is not None and delta.high is not None:
-        interval = f"{_signed(delta.low, delta.metric)} – {_signed(delta.high, delta.metric)}"
-    return _signed(delta.delta, delta.metric).rjust(8), interval, words[delta.better]
-
-
-def _signed(value: float, name: str) -> str:
-    text = number_text(value, name)
-    return text if value < 0 else f"+{text}"
+    return signed_text(delta.delta, delta.metric).rjust(8), signed_interval(delta), words[delta.better]
 
 
 def _mcnemar_line(compared: Comparison, number: int) -> str:
-    test = compared.against[number - 1].mcnemar
-    assert test is not None
-    text = _("right in {baseline} alone: {fewer}; in {other} alone: {more}; p = {p} (McNemar, exact)")
-    names = compared.names
-    return inert_line(
-        text.format(
-            baseline=names[0], fewer=test.only_baseline, other=names[number], more=test.only_other, p=f"{test.p:.3g}"
-        )
-    )
-
-
-def change_word(change: Change) -> str:
-    """What became of a row, as people read it."""
-    words: dict[Change, str] = {
-        "improved": _("improved"),
-        "regressed": _("regressed"),
-        "changed": _("changed"),
-        "same": _("same"),
-    }
-    return words[change]
+    return inert_line(mcnemar_text(compared, compared.against[number - 1]))
 
 
 def row_lines(compared: Comparison, position: int, change: Change) -> Iterator[str]:

@@ -23,11 +23,12 @@ from core.errors import FinetuiError
 from core.i18n import _, plural
 from core.report.compare import Change, Comparison, compare
 from core.report.compare_export import export_comparison
+from core.report.comparison_words import CHANGES, change_word
 from core.report.rows import EXACT, open_report
 from core.untrusted import inert, inert_line
 from core.workspace import Workspace
 from tui.actions import bindings
-from tui.comparison_tables import CHANGES, RowSearch, counts, mcnemar_text, numbers_table, rows_table, summary_text
+from tui.comparison_tables import RowSearch, counts, mcnemar_text, numbers_table, rows_table, summary_text
 from tui.evaluation_table import heading
 from tui.screens.choose import ChooseWord
 from tui.screens.report_dialogs import ExportDialog
@@ -195,7 +196,7 @@ class CompareScreen(Screen[None]):
 
     def _tell_counts(self) -> None:
         kinds: list[tuple[Change | None, str, int]] = [(None, _("all"), len(self._changes))]
-        kinds += [(change, CHANGES[change], count) for change, count in counts(self._changes).items()]
+        kinds += [(change, change_word(change), count) for change, count in counts(self._changes).items()]
         parts = [
             Content.styled(f"{name} {count}", "bold underline $text" if kind == self._kind else "")
             for kind, name, count in kinds

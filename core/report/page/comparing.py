@@ -6,8 +6,9 @@ from collections import Counter
 from collections.abc import Sequence
 
 from core.i18n import _, plural
-from core.metrics.shown import interval_text, number_text
-from core.report.compare import Change, Comparison
+from core.metrics.shown import interval_text, number_text, signed_text
+from core.report.compare import Comparison
+from core.report.comparison_words import CHANGES, change_word, mcnemar_text, signed_interval
 from core.report.difference import difference
 from core.report.figures import heading, is_percent
 from core.report.page.answers import cut, piece, side
@@ -18,18 +19,6 @@ from core.report.questions import question_text
 
 _ROWS, _MOST_ROWS = 30, 500
 _MOST_TEXT = 3_000
-_CHANGES: tuple[Change, ...] = ("improved", "regressed", "changed", "same")
-
-
-def change_word(change: Change) -> str:
-    """What became of a row, as people read it."""
-    words: dict[Change, str] = {
-        "improved": _("improved"),
-        "regressed": _("regressed"),
-        "changed": _("changed"),
-        "same": _("same"),
-    }
-    return words[change]
 
 
 def fairness(compared: Comparison) -> Html:
@@ -66,7 +55,7 @@ def _against(compared: Comparison, against: Against, by: str) -> Html:
     most = max((abs(end) for delta in against.deltas.values() for end in _ends(delta)), default=1.0)
     rows = [_delta_row(delta, most) for delta in against.deltas.values()]
     counts = Counter(compared.changes(against.number, by))
-    told = ", ".join(f"{counts[change]} {change_word(change)}" for change in _CHANGES)
+    told = ", ".join(f"{counts[change]} {change_word(change)}" for change in CHANGES)
     tested = mcnemar_text(compared, against)
     return section(
         _("{name} against {baseline}").format(name=name, baseline=baseline),
@@ -87,7 +76,7 @@ def _delta_row(delta: Delta, most: float) -> list[Child]:
     line = delta_whisker(delta.delta, delta.low, delta.high, most) if is_percent(name) else None
     return [
         heading(name),
-        tag("strong", signed(delta.delta, name)),
+        tag("strong", signed_text(delta.delta, name)),
         line,
         signed_interval(delta),
         certainty(delta),
@@ -105,30 +94,6 @@ def certainty(delta: Delta) -> Html | str:
     if delta.better is None:
         return tag("span", _("differs"), class_="tag")
     return tag("span", _("better"), class_="tag right") if delta.better else tag("span", _("worse"), class_="tag wrong")
-
-
-def signed(value: float, name: str) -> str:
-    """A difference with its sign."""
-    text = number_text(value, name)
-    return text if value < 0 else f"+{text}"
-
-
-def signed_interval(delta: Delta) -> str:
-    """`+2.00 – +9.00`; empty where there is none."""
-    if delta.low is None or delta.high is None:
-        return ""
-    return f"{signed(delta.low, delta.metric)} – {signed(delta.high, delta.metric)}"
-
-
-def mcnemar_text(compared: Comparison, against: Against) -> str:
-    """McNemar's test in words; empty where there is none."""
-    test = against.mcnemar
-    if test is None:
-        return ""
-    text = _("right in {baseline} alone: {fewer}; in {other} alone: {more}; p = {p} (McNemar, exact)")
-    other = compared.names[against.number]
-    told = {"baseline": compared.names[0], "fewer": test.only_baseline, "other": other, "more": test.only_other}
-    return text.format(**told, p=f"{test.p:.3g}")
 
 
 # --- rows -----------------------------------------------------------------------------------------------------------
