@@ -29,6 +29,7 @@ from core.workspace import Workspace
 
 _DEPTH = 4
 _KEPT = 4096
+_FILES = (".jsonl", ".json", ".csv", ".tsv", ".txt")
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,13 +103,23 @@ def find_reports(name: str, workspace: Workspace) -> list[Path]:
         raise ReportError(
             what, _("evaluate it with: finetui eval --adapter_name_or_path {name}").format(name=inert_line(name))
         )
-    known = [item.name for item in listed]
+    raise _no_report(name, typed, [item.name for item in listed])
+
+
+def _no_report(name: str, typed: Path, known: list[str]) -> ReportError:
+    if typed.is_dir():
+        what = _("{name} is a folder without answers").format(name=inert_line(name))
+        return ReportError(what, did_you_mean(name, known) or _("finetui report lists what has answers"))
+    if typed.suffix.lower() in _FILES:
+        there = [str(path) for path in typed.parent.iterdir() if path.is_file()] if typed.parent.is_dir() else []
+        hint = did_you_mean(str(typed), there) or _("look at its name and folder")
+        return ReportError(_("there is no file {name}").format(name=inert_line(name)), inert_line(hint))
     hint = did_you_mean(name, known) or (
         _("there are: {names}").format(names=inert_line(", ".join(known[-10:])))
         if known
         else _("make one with: finetui eval")
     )
-    raise ReportError(_("no report {name}").format(name=inert_line(name)), hint)
+    return ReportError(_("no report {name}").format(name=inert_line(name)), hint)
 
 
 def is_evaluation(run: RunDirectory) -> bool:

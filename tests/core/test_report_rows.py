@@ -226,6 +226,11 @@ def test_names_mean_runs_parts_folders_and_files(workspace: Workspace) -> None:
     with pytest.raises(ReportError, match="no report boht") as caught:
         find_reports("boht/lora", workspace)
     assert caught.value.hint == "did you mean 'both/lora'?"
+    with pytest.raises(ReportError, match=r"there is no file .*generated_predictons\.jsonl") as caught:
+        find_reports(str(foreign / "generated_predictons.jsonl"), workspace)
+    assert caught.value.hint == f"did you mean '{foreign / 'generated_predictions.jsonl'}'?"
+    with pytest.raises(ReportError, match="is a folder without answers"):
+        find_reports(str(workspace.root), workspace)
     with pytest.raises(ReportError, match="lora is a training") as caught:
         find_reports("lora", workspace)
     assert "finetui eval --adapter_name_or_path lora" in caught.value.hint
