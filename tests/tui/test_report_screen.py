@@ -1,124 +1,28 @@
-"""A report in the app: rows are filtered, sorted, judged, grouped, exported, asked again, put into a data set."""
+"""A report in the app: its rows are shown, filtered, sorted, judged and grouped, at every size."""
 
 from __future__ import annotations
 
-import csv
 import dataclasses
-import io
-import json
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pytest
-from report_folders import LABELS, QUESTIONS, SET, make_report, many_rows, rows, scores
-from textual.app import App
-from textual.widgets import Input, OptionList, Static, TextArea
+from report_app import Host, Review, Start, opened_report
+from report_folders import SET, make_report, many_rows, rows, scores
+from textual.widgets import Input
 
-from core.chat.message import Message as Said
 from core.report.files import append_prediction
 from core.report.layout import PartFiles, PlannedPart
 from core.report.report import EvaluatedSet, Report, Subject
 from core.report.review import ReviewBook
 from core.report.store import write_parts, write_report
-from core.workspace import Workspace, load_state
+from core.workspace import Workspace
 from hostile import SHORT, dangers
 from scripted_runs import ScriptedRun
-from tui.messages import ComparisonChosen
 from tui.screens.report import ReportScreen
-from tui.screens.report_dialogs import AddRow, ExportDialog
-from tui.widgets.dialogs import AskText, Confirm
+from tui.widgets.dialogs import AskText
 from tui.widgets.report_head import HeadLines
 from tui.widgets.report_row import RowSheet
-from tui.widgets.report_rows import ReportRows
-
-Start = Callable[..., Any]
-
-
-class Host(App[None]):
-    """An app with nothing but the screen under test."""
-
-    def __init__(self, workspace: Workspace, folder: Path) -> None:
-        super().__init__()
-        self.workspace, self.folder = workspace, folder
-        self.chosen: list[ComparisonChosen] = []
-
-    def on_mount(self) -> None:
-        self.push_screen(ReportScreen(self.workspace, self.folder))
-
-    def on_comparison_chosen(self, event: ComparisonChosen) -> None:
-        self.chosen.append(event)
-
-
-class Review:
-    """The screen under test, in the words of its user."""
-
-    def __init__(self, app: Any, pilot: Any) -> None:
-        self.app, self.pilot = app, pilot
-
-    @property
-    def screen(self) -> ReportScreen:
-        return next(screen for screen in self.app.screen_stack if isinstance(screen, ReportScreen))
-
-    async def until(self, true: Callable[[], object], what: str) -> None:
-        for _turn in range(400):
-            if true():
-                return
-            await self.pilot.pause(0.02)
-        raise AssertionError(f"never came: {what}; toasts: {self.toasts}")
-
-    async def press(self, *keys: str) -> None:
-        await self.pilot.press(*keys)
-        await self.pilot.pause()
-
-    async def filter(self, text: str) -> None:
-        """Type a filter, and go back to the rows."""
-        await self.press("slash")
-        self.screen.query_one("#report-filter", Input).value = text
-        await self.press("enter")
-
-    @property
-    def answers(self) -> ReportRows:
-        return self.screen.query_one(ReportRows)
-
-    @property
-    def shown(self) -> list[int]:
-        """The rows as they are listed, by their numbers in the data from 1."""
-        opened = self.screen.opened
-        assert opened is not None
-        return [opened.predictions[index].row + 1 for index in self.screen.order]
-
-    @property
-    def row(self) -> int:
-        """The row under the cursor."""
-        row = self.screen.row
-        assert row is not None
-        return row.row + 1
-
-    def line(self, number: int) -> str:
-        """A line of the list, from 0: the heading."""
-        return self.answers.render_line(number).text
-
-    def text(self, selector: str) -> str:
-        widget: Any = self.screen.query_one(selector)
-        return str(widget.content)
-
-    @property
-    def sheet(self) -> str:
-        return self.text("RowSheet Static")
-
-    def options(self, page: str) -> list[str]:
-        listed = self.screen.query_one(f"#{page} OptionList", OptionList)
-        return [str(listed.get_option_at_index(index).prompt) for index in range(listed.option_count)]
-
-    @property
-    def toasts(self) -> list[str]:
-        return [f"{toast.title} {toast.message}".strip() for toast in self.app._notifications]
-
-    @property
-    def top(self) -> Any:
-        return self.app.screen
 
 
 @pytest.fixture
@@ -128,17 +32,8 @@ def folder(chat_workspace: Workspace) -> Path:
 
 @pytest.fixture
 def start(chat_workspace: Workspace, folder: Path) -> Start:
-    @asynccontextmanager
-    async def started(size: tuple[int, int] = (120, 36), target: Path | None = None) -> AsyncIterator[Review]:
-        app = Host(chat_workspace, target or folder)
-        async with app.run_test(size=size) as pilot:
-            review = Review(app, pilot)
-            await pilot.pause()
-            await review.until(lambda: review.screen.opened and review.screen.asked, "the report")
-            await pilot.pause()
-            yield review
-
-    return started
+    """`async with start() as review`: the report on the screen."""
+    return partial(opened_report, chat_workspace, folder)
 
 
 # --- what is shown ---
@@ -334,92 +229,6 @@ async def test_what_was_answered_for_what(start: Start) -> None:
         assert review.shown == [4, 5]
 
 
-# --- elsewhere ---
-
-
-async def test_a_row_is_asked_again_by_base_and_adapter(start: Start) -> None:
-    async with start() as review:
-        await review.press("o")
-        await review.until(lambda: review.app.chosen, "the comparison")
-        (event,) = review.app.chosen
-        assert event.speakers == [("demo", None), ("demo", "tuned")]
-        assert [(said.role, said.content) for said in event.asked] == [("user", f"请回答：{QUESTIONS[5]}")]
-
-
-async def test_a_file_of_answers_alone_is_reviewed_too(start: Start, tmp_path: Path) -> None:
-    target = tmp_path / "answers.jsonl"
-    pairs = [("是", "是"), ("否", "是"), ("否", "否"), ("是", "是")]
-    target.write_text("".join(json.dumps({"predict": one, "labels": other}) + "\n" for one, other in pairs))
-    async with start(target=target) as review:
-        assert review.shown == [2, 1, 3, 4]
-        await review.press("i")
-        told = str(review.screen.query_one(HeadLines).content).replace("\n", " ")
-        assert f"finetui score {target}" in told
-        await review.press("4")
-        assert "否 ×1" in review.options("confusion")[0]
-        await review.press("1")
-        await review.press("b", "o", "a")
-        assert review.toasts == ["This report does not have the questions."] * 2
-    assert "bad" in (tmp_path / "answers.review.jsonl").read_text()
-
-
-async def test_a_row_becomes_a_row_of_a_data_set(start: Start, chat_workspace: Workspace) -> None:
-    async with start() as review:
-        await review.press("a")
-        await review.until(lambda: isinstance(review.top, AddRow), "the question")
-        assert "reviewed is a new set" in str(review.top.query_one("#add-told", Static).content)
-        await review.press("enter")
-        path = chat_workspace.data / "reviewed.jsonl"
-        await review.until(path.exists, "the row")
-        (row,) = [json.loads(line) for line in path.read_text().splitlines()]
-        assert [message["content"] for message in row["messages"]] == [f"请回答：{QUESTIONS[5]}", LABELS[5]]
-        await review.press("end", "up", "up", "a")  # the model's answer, changed, into a set that is there
-        await review.until(lambda: isinstance(review.top, AddRow), "the question")
-        review.top.query_one("#add-set", Input).value = SET
-        review.top.query_one(OptionList).highlighted = 1
-        await review.pilot.pause()
-        assert review.top.query_one(TextArea).text == "开通费用_2"
-        review.top.query_one(TextArea).text = "开通费用_3"
-        await review.press("ctrl+s")
-        path = chat_workspace.data / f"{SET}.jsonl"
-        await review.until(lambda: len(path.read_text().splitlines()) == 7, "the row")
-        assert json.loads(path.read_text().splitlines()[-1]) == {
-            "instruction": f"请回答：{QUESTIONS[1]}",
-            "input": "",
-            "output": "开通费用_3",
-        }
-        assert load_state(chat_workspace)["report"]["dataset"] == SET
-
-
-async def test_what_is_shown_is_exported(start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    async with start() as review:
-        await review.filter("bleu>30")
-        await review.press("e")
-        assert isinstance(review.top, ExportDialog)
-        assert review.top.query_one(Input).value == f"tuned-{SET}.csv"
-        await review.press("enter")
-        path = tmp_path / f"tuned-{SET}.csv"
-        await review.until(path.exists, "the table")
-        table = list(csv.DictReader(io.StringIO(path.read_text(encoding="utf-8-sig"))))
-        assert [(row["row"], row["predict"], row["bleu-4"]) for row in table] == [
-            ("2", "开通费用_2", "40.0"),
-            ("3", "open the site and pay there", "60.0"),
-            ("1", "取消方式_1", "100.0"),
-        ]
-        assert any(str(path) in toast for toast in review.toasts)
-        await review.press("e", "down")
-        assert review.top.query_one(Input).value == f"tuned-{SET}.jsonl"
-        await review.press("down", "down", "enter")
-        page = tmp_path / f"tuned-{SET}.html"
-        await review.until(page.exists, "the page")
-        assert "费用" in page.read_text()
-        await review.press("e")
-        assert review.top.query_one(Input).value == f"tuned-{SET}.html"  # the last form is proposed
-        await review.press("enter")
-        await review.until(lambda: isinstance(review.top, Confirm), "whether to write over it")
-
-
 # --- small screens, strange texts, many rows, live rows ---
 
 
@@ -519,19 +328,3 @@ async def test_a_folder_without_answers_says_so(chat_workspace: Workspace, tmp_p
         await review.until(lambda: "holds no answers" in review.text("#report-none"), "the reason")
         await review.press("g", "n", "o", "a", "e", "slash", "s", "2", "escape")
         assert not any(isinstance(screen, ReportScreen) for screen in app.screen_stack)
-
-
-async def test_the_chat_goes_on_from_what_was_asked(start_chat: Callable[..., Any]) -> None:
-    asked = [Said("system", "规则"), Said("user", "一"), Said("assistant", "二"), Said("user", "三？")]
-    async with start_chat(answers=[["好"], ["行"]]) as chat:
-        chat.screen.input.text = "a draft"
-        chat.app.post_message(ComparisonChosen([("demo", None), ("demo", "tuned")], asked))
-        await chat.until(lambda: chat.screen.input.text == "三？" and len(chat.screen.views) == 2, "the question")
-        await chat.until(lambda: chat.texts(1) == ["一", "二"], "what was said before it")
-        assert chat.texts(0) == ["一", "二"]
-        assert chat.screen.conversation.system == "规则"
-        assert not chat.screen.single_turn
-        await chat.until(lambda: "a draft" in chat.screen.input.sent, "the draft among what can be recalled")
-        await chat.pilot.press("up")
-        await chat.pilot.pause()
-        assert chat.screen.input.text == "a draft"  # nothing that was typed is lost
