@@ -107,7 +107,10 @@ def test_ids_and_labels_are_those_of_the_data_and_a_row_that_fails_is_one_row(wo
     assert rows[5].predict == ""
     assert (report.answered, report.failed, report.complete) == (5, 1, True)
     assert report.values["exact_match"].n == 5
-    assert "1 row has no answer, and counts for nothing in the numbers" in report.notes
+    told = [*report.notes, *(artefact.message for artefact in report.artefacts)]
+    assert [text for text in told if "no answer" in text] == [
+        f"1 of {report.data.rows} rows have no answer because of an error, and count nowhere"
+    ]
     assert json.loads(found.files().scores.read_text())["exact_match"][5] is None
 
 

@@ -88,10 +88,6 @@ def _facts(sheet: Sheet, leak: Leak, judged: bool) -> list[str]:
         told.append(_("ended early: losses or rewards are missing"))
     if not sheet.is_whole:
         told.append(_("ended early: {done} of {rows} answers").format(done=len(sheet.answers), rows=rows))
-    failed = sum(bool(answer.error) for answer in sheet.answers.values())
-    if failed:
-        many = plural("{count} row has no answer", "{count} rows have no answer", failed)
-        told.append(_("{many}, and counts for nothing in the numbers").format(many=many))
     if part.tests.left_out:
         told.append(plural("{count} bad row was left out", "{count} bad rows were left out", part.tests.left_out))
     return told
