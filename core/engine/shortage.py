@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import errno
+from collections.abc import Callable
+from typing import TypeVar
+
+T = TypeVar("T")
 
 _NO_MEMORY = ("out of memory", "not enough memory", "can't allocate memory")
 
@@ -15,6 +19,16 @@ def is_out_of_memory(error: BaseException) -> bool:
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
         return True
     return isinstance(error, RuntimeError) and any(sign in str(error).lower() for sign in _NO_MEMORY)
+
+
+def if_memory_suffices(work: Callable[[], T]) -> T | None:
+    """What comes of some work, or None if memory was short for it; by then what the attempt held is free."""
+    try:
+        return work()
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
+        return None
 
 
 def is_disk_full(error: BaseException) -> bool:

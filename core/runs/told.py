@@ -27,7 +27,7 @@ def answered_line(event: Answered, rows_per_second: float) -> str:
     shown = "".join(f", {name}: {value:.4g}" for name, value in event.metrics.items())
     failed = f", failed: {event.failed}" if event.failed else ""
     speed = f"speed: {rows_per_second:.2f} rows/s, ETA: {clock(event.remaining)}"
-    if not event.remaining and event.done < event.total:  # none is complete yet
+    if not event.remaining and event.part_done < event.part_total:  # none is complete yet
         speed = f"{event.tokens} tokens so far"
     return f"{event.part} {event.part_done}/{event.part_total} ( {percent:.2f}% ){failed}{shown}, {speed}"
 

@@ -84,6 +84,25 @@ def test_an_adapter_with_a_value_head_scores_answers_and_too_long_ones_have_no_s
     assert len(rows[2].predict.encode()) > 30
     assert rows[2].reward is None
     assert found.report().values["reward"].n == 2
+    assert "1 answer was too long for the reward model, and has no reward" in found.report().notes
+
+
+def test_an_answer_that_memory_is_too_small_for_has_no_score(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_classifier(workspace.models / "large", 1)
+    score, asked = RewardModel._score, list[int]()
+
+    def limited(self: RewardModel, ids: Any) -> float:
+        asked.append(len(ids))
+        if len(asked) == 1:
+            raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
+        return score(self, ids)
+
+    monkeypatch.setattr(RewardModel, "_score", limited)
+    found = evaluate_here(workspace, "short", dataset=("few",), reward_model="large", max_samples=2)
+    assert [row.reward is None for row in found.rows()] == [True, False]
+    assert found.report().complete
 
 
 def test_what_is_no_reward_model_is_refused_with_a_reason(workspace: Workspace) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from core.config.evaluation import MetricOptions, PredictionOptions
@@ -19,6 +18,7 @@ from core.metrics.metric import Measuring
 from core.report.measured import measure
 from core.report.report import EvaluatedSet, Report
 from core.report.store import write_report
+from core.runs.installed import versions_of
 
 _PACKAGES = ("finetui", "torch", "transformers", "peft", "jieba", "nltk", "rouge-chinese", "sacrebleu")
 
@@ -72,10 +72,21 @@ def report_on(
         repeats=part.times,
         config=_plain(settings.values()),
         runtimes=rates(part, answers, seconds, answerer.loading_seconds),
-        notes=tuple(filter(None, (*_facts(sheet, leak, judged), *tests.notes, *notes, *answerer.notes))),
+        notes=tuple(
+            filter(
+                None,
+                (
+                    *_facts(sheet, leak, judged),
+                    *_unrewarded(sheet, settings, judged),
+                    *tests.notes,
+                    *notes,
+                    *answerer.notes,
+                ),
+            )
+        ),
         complete=sheet.is_whole and judged,
         time=time.time(),
-        packages=dict(_versions()),
+        packages=versions_of(_PACKAGES),
     )
     return write_report(part.files, report, answers, scores)
 
@@ -93,15 +104,16 @@ def _facts(sheet: Sheet, leak: Leak, judged: bool) -> list[str]:
     return told
 
 
+def _unrewarded(sheet: Sheet, settings: Settings, judged: bool) -> list[str]:
+    """Answers that the reward model was asked about and has no score for."""
+    if settings[MetricOptions].reward_model is None or not judged:
+        return []
+    count = sum(answer.reward is None and not answer.error for answer in sheet.answers.values())
+    told = "{count} answer was too long for the reward model, and has no reward"
+    return [plural(told, "{count} answers were too long for the reward model, and have no reward", count)][
+        : bool(count)
+    ]
+
+
 def _plain(values: Mapping[str, Any]) -> dict[str, object]:
     return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
-
-
-def _versions() -> list[tuple[str, str]]:
-    found = []
-    for package in _PACKAGES:
-        try:
-            found.append((package, version(package)))
-        except PackageNotFoundError:  # a checkout that was never installed
-            continue
-    return found

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from core.config.evaluation import EvaluatedModelOptions
 from core.engine.evaluating.test_set import TestRow
 from core.engine.load import choose_device, choose_dtype, load_network, read_config, refuse_risks
 from core.engine.manner import Manner, manner_of_adapter, manner_of_model
+from core.engine.shortage import if_memory_suffices
 from core.engine.tokenizer import load_tokenizer
 from core.errors import ModelError
 from core.i18n import _
@@ -50,14 +52,18 @@ class RewardModel:
     warnings: tuple[str, ...] = ()
 
     def scores(self, conversations: Sequence[Sequence[Message]]) -> Iterator[float | None]:
-        """The score of each conversation that ends in an answer; None for one that is longer than the context."""
+        """The score of each conversation that ends in an answer; None for one that is longer than the context, or than
+        memory allows."""
         for messages in conversations:
             rendering = self.manner.template.rendering(self.manner.messages(messages), add_generation_prompt=False)
             if not 0 < len(rendering.ids) <= self.context_length:
                 yield None
                 continue
-            with torch.inference_mode():
-                yield self.value(torch.tensor([rendering.ids], device=self.device)).float().item()
+            yield if_memory_suffices(partial(self._score, rendering.ids))
+
+    @torch.inference_mode()
+    def _score(self, ids: Sequence[int]) -> float:
+        return self.value(torch.tensor([list(ids)], device=self.device)).float().item()
 
 
 def rewarded(model: RewardModel, answers: Sequence[Prediction], rows: Sequence[TestRow]) -> Iterator[Prediction]:

@@ -11,7 +11,6 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -23,10 +22,8 @@ from core.engine.fused import FusedModel, Step
 from core.engine.predicting.question import Likelihood, Target
 from core.engine.predicting.room import step_tokens
 from core.engine.segment import Segment
-from core.engine.shortage import is_out_of_memory
+from core.engine.shortage import if_memory_suffices
 from core.engine.span import Span
-
-T = TypeVar("T")
 
 _LOGITS_AT_ONCE = 1 << 24
 """64 MiB of them."""
@@ -122,21 +119,11 @@ def _read(
             if is_stopped():
                 return
             whole = partial(chat.base.stock.read_whole, text.ids[: text.end], text.end - text.begin, adapter)
-            logits = _fitting(whole)
+            logits = if_memory_suffices(whole)
             yield None if logits is None else _Rows(logits, lambda given: given, vocabulary)
         return
     for hidden in _read_together(fused, texts, adapter, step_tokens(chat), is_stopped):
         yield None if hidden is None else _Rows(hidden, fused.logits, vocabulary)
-
-
-def _fitting(read: Callable[[], T]) -> T | None:
-    """What is read, or None if memory was short; by then what the attempt held is free."""
-    try:
-        return read()
-    except (RuntimeError, MemoryError) as error:
-        if not is_out_of_memory(error):
-            raise
-        return None
 
 
 def _read_together(
@@ -148,12 +135,12 @@ def _read_together(
     shared = _shared(texts)
     while len(row.tokens) < len(shared) and most and not is_stopped():
         segment = Segment(row, shared[len(row.tokens) :][:most], adapter, wants_logits=False)
-        if _fitting(partial(model.forward, [segment])) is None:
+        if if_memory_suffices(partial(model.forward, [segment])) is None:
             most //= 2
     waiting = deque(texts)
     while waiting and not is_stopped():
         together = _taken(waiting, len(shared), most)
-        found = _fitting(partial(_one_step, model, row, together, adapter)) if most else None
+        found = if_memory_suffices(partial(_one_step, model, row, together, adapter)) if most else None
         if found is not None:
             yield from found
         elif len(together) > 1:
