@@ -6,10 +6,10 @@ import contextlib
 import platform
 import subprocess
 from collections.abc import Iterable, Mapping
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from core.data.examples import file_hash
+from core.runs.installed import versions_of
 from core.runs.launch_file import DataFile
 
 _PACKAGES = (
@@ -24,11 +24,7 @@ _MOST_HASHED = 8 << 30
 
 def packages() -> dict[str, str]:
     """Versions of what the training stands on, by name; those that are not installed are left out."""
-    found = {"python": platform.python_version()}
-    for name in _PACKAGES:
-        with contextlib.suppress(PackageNotFoundError):
-            found[name] = version(name)
-    return found
+    return {"python": platform.python_version(), **versions_of(_PACKAGES)}
 
 
 def commits(folders: Mapping[str, Path]) -> dict[str, str]:

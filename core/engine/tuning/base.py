@@ -7,7 +7,6 @@ be rounded away, unless `pure_bf16` wants it otherwise. 4 and 8 bits come from b
 from __future__ import annotations
 
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import torch
@@ -24,6 +23,7 @@ from core.engine.template import Template
 from core.engine.tokenizer import Tokenizer, load_tokenizer
 from core.engine.tuning.stored import stored_format, trains_as_stored
 from core.models.notes import AdapterNotes, base_hashes, text_sha256
+from core.runs.installed import versions_of
 from core.serve.protocol import Load
 
 _PACKAGES = ("finetui", "torch", "transformers", "peft")
@@ -141,15 +141,5 @@ def describe_base(base: TrainingBase, data: DataOptions) -> AdapterNotes:
         enable_thinking=data.enable_thinking,
         quantization_bit=base.quantization_bit,
         datasets=data.dataset,
-        versions=dict(_versions()),
+        versions=versions_of(_PACKAGES),
     )
-
-
-def _versions() -> list[tuple[str, str]]:
-    found = []
-    for package in _PACKAGES:
-        try:
-            found.append((package, version(package)))
-        except PackageNotFoundError:  # a checkout that was never installed
-            continue
-    return found
