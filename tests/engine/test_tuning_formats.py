@@ -146,7 +146,7 @@ def test_quantisation_without_bitsandbytes_or_under_merged_adapters(
     def missing(name: str) -> str:
         raise PackageNotFoundError(name)
 
-    monkeypatch.setattr("core.engine.tuning.base.version", missing)
+    monkeypatch.setattr("core.engine.quantized.version", missing)
     with pytest.raises(ModelError, match="quantization_bit 4 needs bitsandbytes") as caught:
         tunable(model_folder("llama"), quantization_bit=4)
     assert "pip install 'finetui[quant]'" in caught.value.hint
