@@ -133,7 +133,7 @@ async def test_what_is_asked_right_after_a_stop_can_be_stopped_too(start_chat: S
 
 async def test_stopping_a_comparison_also_stops_who_is_still_loading(start_chat: StartChat, tmp_path: Any) -> None:
     record = tmp_path / "requests.jsonl"
-    async with start_chat(answers=["word " * 300], pace=0.01, phase_seconds=0.2, record=str(record)) as chat:
+    async with start_chat(answers=["word " * 300], pace=0.01, phase_seconds=0.6, record=str(record)) as chat:
         await chat.ready()
         await chat.type("/compare demo other")
         await chat.until(lambda: len(chat.screen.views) == 2, "two columns")
@@ -257,7 +257,7 @@ async def test_a_key_that_opens_help_closes_it(start_chat: StartChat) -> None:
 
 
 async def test_an_answer_goes_on_behind_the_models_screen(start_chat: StartChat) -> None:
-    async with start_chat(answers=["word " * 60], pace=0.01) as chat:
+    async with start_chat(answers=["word " * 200], pace=0.01) as chat:
         await chat.type("count")
         await chat.until(lambda: chat.screen.exchange, "the question")
         await chat.pilot.press("f6")
@@ -265,7 +265,7 @@ async def test_an_answer_goes_on_behind_the_models_screen(start_chat: StartChat)
         await chat.until(lambda: chat.screen.exchange is None, "the answer")
         await chat.pilot.press("f2")
         await chat.until(lambda: chat.app.screen is chat.screen, "the chat")
-        assert chat.texts()[-1].count("word") == 60
+        assert chat.texts()[-1].count("word") == 200
 
 
 async def test_the_palette_offers_what_can_be_done_here(start_chat: StartChat) -> None:
