@@ -4,8 +4,9 @@
 
 The adapter of the pictures is the one of `tests/pty/train_adapter.py`; the runs are two trainings that are laid over
 one another (`finetui train --preset quick_lora --val_size 12 --eval_steps 4`, once with another rank). The evaluation
-is of both of them and their base (`finetui eval --adapter RUN,RUN --include_base --dataset self_introduction`). Needs
-rsvg-convert (Debian's librsvg2-bin) and a font with Chinese characters (fonts-noto-cjk).
+is of a training on telecom_train_400, at two of its steps, and their base (`finetui eval RUN RUN@50 --include_base
+--dataset telecom_test_100`). Needs rsvg-convert (Debian's librsvg2-bin) and a font with Chinese characters
+(fonts-noto-cjk).
 """
 
 from __future__ import annotations
@@ -129,16 +130,16 @@ async def training(scene: Scene, pilot: Pilot[None]) -> None:
 
 
 async def evaluation(scene: Scene, pilot: Pilot[None]) -> None:
-    """The Evaluate screen, a report with its worst rows, and the comparison of the best two, row by row."""
+    """The Evaluate screen, a report with its worst rows, and the comparison of all three, row by row."""
     await scene.keys(pilot, "escape", "f4")
     await asyncio.sleep(2)
     scene.picture("evaluate")
     await scene.keys(pilot, "enter")
     await asyncio.sleep(2)
     scene.picture("report")
-    await scene.keys(pilot, "escape", "space", "space", "c")
+    await scene.keys(pilot, "escape", "space", "space", "space", "c")
     await asyncio.sleep(3)
-    await scene.keys(pilot, "2", "c")
+    await scene.keys(pilot, "2", "i")
     scene.picture("comparison")
 
 

@@ -16,7 +16,7 @@ from core.untrusted import inert
 from tui.widgets.content_layout import beside, column_width, wrapped
 
 REMOVED = "bold strike $text-error"
-ADDED = "bold underline $text-success"
+ADDED = "bold underline $text-warning"
 _SPACE, _NEWLINE = "·", "⏎"
 
 
@@ -67,6 +67,6 @@ def legend() -> Content:
         (_("struck out"), "strike $text-error"),
         (_(": the answer lacks it"), "$muted"),
         "  ",
-        (_("underlined"), "underline $text-success"),
+        (_("underlined"), "underline $text-warning"),
         (_(": the reference does not have it"), "$muted"),
     )

@@ -69,7 +69,7 @@ figure { margin: 0; } figcaption { font-size: 13px; margin-bottom: 6px; }
 .side div + div { white-space: pre-wrap; }
 del { background: var(--bad-soft); color: inherit; text-decoration: underline wavy var(--bad) 1px;
   text-underline-offset: 4px; border-radius: 3px; }
-ins { background: var(--good-soft); color: inherit; text-decoration: underline var(--good) 2px;
+ins { background: var(--warn-soft); color: inherit; text-decoration: underline var(--warn) 2px;
   text-underline-offset: 4px; border-radius: 3px; }
 .none { color: var(--muted); font-style: italic; }
 details { margin-top: 8px; } summary { cursor: pointer; color: var(--muted); font-size: 13px; }
