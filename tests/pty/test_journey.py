@@ -28,7 +28,8 @@ def newest(workspace: Path) -> Conversation:
 
 def answers(workspace: Path, column: int = 0) -> list[Turn]:
     """The finished answers of the newest conversation's active line."""
-    turns = newest(workspace).line(column) if (workspace / "sessions").is_dir() else ()
+    has_begun = (workspace / "sessions").is_dir() and SessionStore(workspace / "sessions").list()
+    turns = newest(workspace).line(column) if has_begun else ()
     return [turn for turn in turns if turn.role == "assistant"]
 
 
