@@ -19,9 +19,11 @@ from core.i18n import _
 from core.models.adapters import belongs, checkpoint_folders, resolve_adapter, typed_folders
 from core.models.catalog import list_models, resolve_model
 from core.models.info import AdapterInfo, ModelInfo, is_model_folder, read_model
+from core.models.notes import PREFIX_FILE, base_hashes, sha256_of
 from core.untrusted import inert_line
 from core.workspace import Workspace
 
+_WEIGHTS = ("adapter_model.safetensors", PREFIX_FILE)
 _STEP = re.compile(r"(?:step|checkpoint)-(\d+)", re.ASCII)
 
 
@@ -39,6 +41,12 @@ class Candidate:
     def path(self) -> Path:
         """The folder of what makes it itself."""
         return self.adapter.path if self.adapter is not None else self.model.path
+
+    def sha256(self) -> str:
+        """Of an adapter's weights, or of a model's configuration: what another training in the folder changes."""
+        if self.adapter is not None:
+            return sha256_of(self.path / name for name in _WEIGHTS)
+        return base_hashes(self.path)[0]
 
 
 def resolve_candidate(name: str, workspace: Workspace) -> AdapterInfo | ModelInfo:

@@ -60,3 +60,5 @@ class PlannedPart:
     """Answers that there will be, repeats counted."""
     asked: str = ""
     """SHA-256 of the rows as they are asked: answers to others are not mixed with these."""
+    weights: str = ""
+    """SHA-256 of who answers, an adapter's weights or a model's configuration: answers of others are not either."""

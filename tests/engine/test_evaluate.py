@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import errno
 import json
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from evaluation_runs import Evaluated, add_set, die, evaluate_and_die, evaluate_here
+from safetensors.torch import load_file, save_file
 
 from core.engine.control import Control, Wanted
 from core.engine.evaluating import conduct, progress, weights
@@ -305,6 +307,17 @@ def test_answers_to_rows_that_were_changed_meanwhile_are_not_mixed(workspace: Wo
     for changed in ({"instruction": "R", "output": "c"}, {"instruction": "another", "output": "b"}):
         add_set(workspace, "changing", [{"instruction": "Q", "output": "a"}, changed])
         assert evaluate_here(workspace, "changing", resume=True).failed().error == told
+
+
+def test_answers_of_weights_that_were_changed_meanwhile_are_not_mixed(workspace: Workspace) -> None:
+    adapter = workspace.runs / "renewed"
+    shutil.copytree(workspace.runs / "peft", adapter)
+    evaluate_and_die(workspace, "renewing", lambda: dies_after(2), adapter_name_or_path=("renewed",))
+    weights_file = adapter / "adapter_model.safetensors"
+    save_file({name: tensor + 1 for name, tensor in load_file(weights_file).items()}, weights_file)
+    failed = evaluate_here(workspace, "renewing", resume=True).failed()
+    assert failed.error == "renewed · colours: the answers so far are by other weights than lie there now"
+    assert "--overwrite_output_dir" in failed.hint
 
 
 def test_a_part_that_is_whole_stands_for_no_other_rows(workspace: Workspace) -> None:

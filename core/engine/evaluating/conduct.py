@@ -76,10 +76,11 @@ class Conduct:
         """Let everybody answer everything.
 
         Raises:
-            FinetuiError: somebody cannot be loaded, or cannot answer at all; or the data was changed meanwhile.
+            FinetuiError: somebody cannot be loaded, or cannot answer at all; or data or weights were changed meanwhile.
         """
         repeats = self._settings[PredictionOptions].repeats
-        plan = plan_parts(self._run, [one.name for one in contenders], tests, repeats)
+        subjects = {one.name: one.candidate.sha256() if one.candidate else "" for one in contenders}
+        plan = plan_parts(self._run, subjects, tests, repeats)
         parts = [part for of_one in plan.values() for part in of_one]
         refuse_changed(self._run, parts)
         write_parts(self._run.path, [part.planned for part in parts])

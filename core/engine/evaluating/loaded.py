@@ -29,12 +29,11 @@ from core.engine.training.memory import held_memory
 from core.errors import FinetuiError
 from core.i18n import _, plural
 from core.models.candidates import Candidate
-from core.models.notes import PREFIX_FILE, base_hashes, read_notes, sha256_of
+from core.models.notes import read_notes
 from core.report.prediction import Prediction
 from core.report.report import Subject
 
 _OPENING = "<think>\n"
-_WEIGHTS = ("adapter_model.safetensors", PREFIX_FILE)
 
 
 @dataclass
@@ -69,9 +68,7 @@ class LoadedAnswerer:
             if bits is None
             else _("{bits} bits, computed in {dtype}").format(bits=bits, dtype=base.dtype),
             device=str(base.device),
-            weights_sha256=sha256_of(adapter.path / name for name in _WEIGHTS)
-            if adapter is not None
-            else base_hashes(base.folder)[0],
+            weights_sha256=candidate.sha256(),
         )
 
     @property

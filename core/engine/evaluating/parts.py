@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from core.engine.evaluating.test_set import TestRow, TestSet
@@ -43,30 +43,40 @@ class Part:
 
 
 def plan_parts(
-    run: RunDirectory, subjects: Sequence[str], tests: Sequence[TestSet], repeats: int
+    run: RunDirectory, subjects: Mapping[str, str], tests: Sequence[TestSet], repeats: int
 ) -> dict[str, list[Part]]:
-    """The parts of an evaluation by the name of who answers, in the order in which they are gone through."""
-    folders, asked = _folders(subjects, tests), {one.name: one.asked() for one in tests}
+    """The parts of an evaluation by the name of who answers, in the order in which they are gone through.
+
+    Args:
+        subjects: who answers, by name; the hash of each one's weights, empty where nobody knows them.
+    """
+    folders, asked = _folders(list(subjects), tests), {one.name: one.asked() for one in tests}
     parts: dict[str, list[Part]] = {}
-    for subject in subjects:
+    for subject, weights in subjects.items():
         for one in tests:
             folder = folders[subject, one.name]
             times = 1 if one.is_choices else repeats
             name, rows = f"{subject} · {one.name}", len(one.rows) * times
-            planned = PlannedPart(name, folder, subject, one.name, rows, asked[one.name])
+            planned = PlannedPart(name, folder, subject, one.name, rows, asked[one.name], weights)
             files = PartFiles(run.path / folder)
             parts.setdefault(subject, []).append(Part(planned, files, one, repeats))
     return parts
 
 
 def refuse_changed(run: RunDirectory, parts: Sequence[Part]) -> None:
-    """Raises ReportError where a part has answers of an earlier segment, to other rows than it asks now."""
-    before = {part.folder: part.asked for part in read_parts(run.path)}
+    """Raises ReportError where a part has answers of an earlier segment, to other rows or by other weights."""
+    before = {part.folder: part for part in read_parts(run.path)}
     for part in parts:
-        asked = before.get(part.planned.folder, "")
-        if asked not in ("", part.planned.asked) and (part.files.journal.exists() or part.files.report.exists()):
+        then, now = before.get(part.planned.folder), part.planned
+        if then is None or not (part.files.journal.exists() or part.files.report.exists()):
+            continue
+        if then.asked not in ("", now.asked):
             what = _("{name}: the answers so far are to other rows than the test set has now")
             hint = _("the file was changed meanwhile; evaluate anew: --overwrite_output_dir")
+            raise ReportError(what.format(name=part.name), hint)
+        if then.weights not in ("", now.weights):
+            what = _("{name}: the answers so far are by other weights than lie there now")
+            hint = _("it was trained anew meanwhile; evaluate anew: --overwrite_output_dir")
             raise ReportError(what.format(name=part.name), hint)
 
 
