@@ -21,8 +21,9 @@ class FinetuningOptions(Section):
     title: ClassVar[str] = "Method"
     elsewhere: ClassVar[Mapping[str, str]] = METHODS
 
-    stage: Literal["sft"] = "sft"
-    """sft: supervised, on questions and answers."""
+    stage: Literal["sft", "rm", "dpo", "ppo"] = "sft"
+    """sft: supervised, on questions and answers. rm: a reward model, on pairs of answers of which one is better. dpo: on
+    such pairs, without a reward model. ppo: on questions, with answers of its own that a reward model scores."""
 
     do_train: bool = True
     """Train; this is what the verb does."""

@@ -127,24 +127,26 @@ GENERATING = {
     "skip_special_tokens": "special tokens never stand in an answer; leave it out",
 }
 
-_STAGE = "it belongs to another stage than sft, the one that there is; leave it out"
+_STAGE = "it belongs to a loss that finetui does not have; leave it out"
+_BESIDE = "the model beside it is named by one word, its own adapters are found with it; leave it out"
 _PREDICTS = "answering test sets is an evaluation: finetui eval, or train with do_predict in the place of do_train"
 _EVALUATES = (
     "eval_dataset or val_size tells the loss on rows kept apart while it trains, finetui eval --reference_loss that of "
     "any set; leave it out"
 )
 _GREEDY = "a training answers its probe prompts alone, always with the likeliest tokens; leave it out"
+_DRAWN = "probes are answered with the likeliest tokens, and ppo draws from all of them by temperature; leave it out"
 _QUANT_BIT = "use --quantization_bit 4 or 8"
 _VARIANT = "finetui has LoRA with rsLoRA, DoRA and LoRA+; leave it out"
 
 METHODS = {
-    **_all(_STAGE, "reward_model*", "ref_model*", "pref_*", "dpo_*", "kto_*", "simpo_*", "ppo_*", "ld_alpha"),
-    **_all(_STAGE, "reward_*"),
+    **_all(_STAGE, "kto_*", "ld_alpha", "pref_bco_weight"),
+    **_all(_BESIDE, "reward_model_*", "ref_model_*"),
     "do_eval": _EVALUATES,
     **_all(_PREDICTS, "do_predict", "predict_with_generate", "generation_config", "generation_max_length"),
     **_all(_PREDICTS, "generation_num_beams"),
-    **_all(_GREEDY, "do_sample", "temperature", "top_p", "top_k", "num_beams", "max_new_tokens", "max_length"),
-    **_all(_GREEDY, "repetition_penalty", "length_penalty", "skip_special_tokens"),
+    **_all(_DRAWN, "do_sample", "top_p", "top_k", "num_beams", "max_length"),
+    **_all(_DRAWN, "repetition_penalty", "length_penalty", "skip_special_tokens"),
     **_all(_QUANT_BIT, "load_in_8bit", "load_in_4bit", "quantization_method", "quantization_type", "hqq_*", "bnb_*"),
     "double_quantization": "4 bits are always double quantised; leave it out",
     **_all(_VARIANT, "pissa_*", "use_oft", "oft_*", "module_dropout", "lora_bias", "use_llama_pro"),

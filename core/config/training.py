@@ -11,12 +11,16 @@ from core.config.finetuning import FinetuningOptions
 from core.config.model import BaseModelOptions
 from core.config.optimization import OptimizationOptions
 from core.config.output import LaunchOptions, OutputOptions
+from core.config.ppo import PPOOptions
+from core.config.preference import PreferenceOptions
 from core.errors import Problem
 from core.i18n import _
 
 TRAINING: tuple[type[Section], ...] = (
     BaseModelOptions,
     FinetuningOptions,
+    PreferenceOptions,
+    PPOOptions,
     DataOptions,
     OptimizationOptions,
     OutputOptions,

@@ -18,7 +18,17 @@ from core.records import registry
 SCHEMA = 1
 
 Stage: TypeAlias = Literal[
-    "importing", "data", "loading", "trying", "training", "evaluating", "answering", "scoring", "saving", "ending"
+    "importing",
+    "data",
+    "loading",
+    "reference",
+    "trying",
+    "training",
+    "evaluating",
+    "answering",
+    "scoring",
+    "saving",
+    "ending",
 ]
 Reason: TypeAlias = Literal["completed", "stopped", "early_stopping"]
 
@@ -94,6 +104,22 @@ class ModelReady:
 
 
 @dataclass(frozen=True, slots=True)
+class ModelsBeside:
+    """The models that a stage holds beside the one it trains: who they are, for good."""
+
+    time: float
+    reference: str = ""
+    """In words: `telecom-lora (adapter) on smollm2-135m-instruct`."""
+    reference_sha256: str = ""
+    """Of its weights that are not the base's; empty where it is the base itself."""
+    is_start: bool = False
+    """Whether the reference is the trained model as it was before the first update."""
+    reward: str = ""
+    reward_kind: str = ""
+    """`lora`, `full`, `function` or `api`."""
+
+
+@dataclass(frozen=True, slots=True)
 class Step:
     """A point of the training's curves: means over the updates since the last point."""
 
@@ -116,7 +142,7 @@ class Step:
     memory: int = 0
     """Resident memory of a process; device memory on an accelerator."""
     metrics: Mapping[str, float] = field(default_factory=dict)
-    """Whatever a stage adds: reward, kl, accuracy."""
+    """Whatever a stage adds: reward, kl, accuracy. See `core.runs.quantities`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +168,8 @@ class Sample:
     step: int
     prompt: str
     answer: str
+    reward: float | None = None
+    """What the reward model gives for it, where there is one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,6 +269,7 @@ Event: TypeAlias = (
     | StageChanged
     | DataReady
     | ModelReady
+    | ModelsBeside
     | Step
     | Evaluation
     | Sample
@@ -258,6 +287,7 @@ EVENTS = registry(
     StageChanged,
     DataReady,
     ModelReady,
+    ModelsBeside,
     Step,
     Evaluation,
     Sample,
