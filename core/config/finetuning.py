@@ -23,7 +23,7 @@ class FinetuningOptions(Section):
 
     stage: Literal["sft", "rm", "dpo", "ppo"] = "sft"
     """sft: supervised, on questions and answers. rm: a reward model, on pairs of answers with the better one named.
-    dpo: on such pairs, without a reward model. ppo: on questions, with answers of its own that a reward model scores."""
+    dpo: on such pairs, without a reward model. ppo: on questions, whose answers a reward model scores."""
 
     do_train: bool = True
     """Train; this is what the verb does."""
