@@ -64,6 +64,8 @@ class Section(BaseModel):
     """Options of such a group that other tools have and finetui does not: the reasons (`core.config.foreign`)."""
     anyway: ClassVar[tuple[str, ...]] = ()
     """Of those, the ones that could change nothing here, whatever their value: they are taken."""
+    instead: ClassVar[Mapping[str, Mapping[str, str]]] = {}
+    """Values of choices that other tools have and finetui does not, by option: what to give in their place."""
 
     def conflicts(self) -> Iterator[Problem]:
         """What is wrong between fields that are each right; `Problem.where` is the field's name."""

@@ -9,6 +9,7 @@ from pydantic import Field
 
 from core.config.fields import Also, Section, Shown, SplitAt
 from core.config.foreign import METHODS
+from core.config.foreign_stages import METHODS_INSTEAD, STAGES
 from core.errors import Problem
 from core.i18n import _
 
@@ -20,6 +21,7 @@ class FinetuningOptions(Section):
 
     title: ClassVar[str] = "Method"
     elsewhere: ClassVar[Mapping[str, str]] = METHODS
+    instead: ClassVar[Mapping[str, Mapping[str, str]]] = {"stage": STAGES, "finetuning_type": METHODS_INSTEAD}
 
     stage: Literal["sft", "rm", "dpo", "ppo"] = "sft"
     """sft: supervised, on questions and answers. rm: a reward model, on pairs of answers with the better one named.

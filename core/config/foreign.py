@@ -62,6 +62,15 @@ _SO_ANYWAY: Mapping[str, tuple[str, ...]] = {
     "model_revision": ("main",),
     "quantization_method": ("bnb", "bitsandbytes"),
     "quantization_type": ("nf4",),
+    **dict.fromkeys(("kto_chosen_weight", "kto_rejected_weight", "repetition_penalty", "top_p"), ("1", "1.0")),
+    "top_k": ("0", "-1"),
+    "pref_bco_weight": ("0", "0.0"),
+    "ld_alpha": ("1", "1.0"),
+    "score_clip": ("0", "0.0"),
+    **dict.fromkeys(("reference_free", "sync_ref_model", "normalize_reward", "use_score_clipping"), _OFF),
+    "precompute_ref_log_probs": _EITHER,
+    "kl_estimator": ("k1",),
+    "kl_penalty": ("kl",),
 }
 
 
@@ -127,8 +136,7 @@ GENERATING = {
     "skip_special_tokens": "special tokens never stand in an answer; leave it out",
 }
 
-_STAGE = "it belongs to a loss that finetui does not have; leave it out"
-_BESIDE = "the model beside it is named by one word, its own adapters are found with it; leave it out"
+_KTO = "there is no KTO: pairs of a better and a worse answer train by --stage dpo; leave it out"
 _PREDICTS = "answering test sets is an evaluation: finetui eval, or train with do_predict in the place of do_train"
 _EVALUATES = (
     "eval_dataset or val_size tells the loss on rows kept apart while it trains, finetui eval --reference_loss that of "
@@ -140,8 +148,7 @@ _QUANT_BIT = "use --quantization_bit 4 or 8"
 _VARIANT = "finetui has LoRA with rsLoRA, DoRA and LoRA+; leave it out"
 
 METHODS = {
-    **_all(_STAGE, "kto_*", "ld_alpha", "pref_bco_weight"),
-    **_all(_BESIDE, "reward_model_*", "ref_model_*"),
+    "kto_*": _KTO,
     "do_eval": _EVALUATES,
     **_all(_PREDICTS, "do_predict", "predict_with_generate", "generation_config", "generation_max_length"),
     **_all(_PREDICTS, "generation_num_beams"),

@@ -56,6 +56,9 @@ _OF_TRAININGS = (
     *("max_grad_norm", "label_smoothing_factor", "gradient_checkpointing", "plot_loss", "early_stopping_*"),
     *("load_best_model_at_end", "metric_for_best_model", "greater_is_better", "eval_strategy", "evaluation_strategy"),
     *("eval_steps", "probe_*", "torch_compile", "neftune_noise_alpha", "loss*"),
+    *("pref_*", "dpo_*", "simpo_*", "kto_*", "ppo_*", "ref_model", "ref_model_*", "kl_*", "init_kl_coef"),
+    *("adap_kl_ctrl", "target_kl", "horizon", "use_score_*", "whiten_rewards", "gamma", "lam", "cliprange*", "vf_coef"),
+    "missing_eos_penalty",
 )
 EVALUATING = {
     **{key: _NO_PART for key in (*METHODS, *ROWS, *MOVING, *WRITING) if key not in (*_OWN, *_OWN_TOO)},
@@ -67,6 +70,7 @@ EVALUATING = {
     **_all(MOVING["tf32"], "bf16_full_eval", "fp16_full_eval", "tf32"),
     **_all(MOVING["use_cpu"], "use_cpu", "no_cuda", "use_mps_device"),
     **_all(WRITING["push_to_hub*"], "push_to_hub*", "hub_*"),
+    "reward_model_*": "it is read from the reward model's own files; leave it out",
     "compute_accuracy": "exact_match is the share of right answers; leave it out",
 }
 WRITTEN_ANYWAY = ("ddp_timeout", "logging_dir", "logging_strategy", "logging_first_step", "log_level*", "disable_tqdm")

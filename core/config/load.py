@@ -164,7 +164,7 @@ def _filled(kind: type[S], chosen: Mapping[str, Entry], problems: list[Problem])
     try:
         section = kind.model_validate({name: _value(entry, specs[name]) for name, entry in entries.items()})
     except ValidationError as error:
-        problems.extend(_problems(error, specs, entries))
+        problems.extend(_problems(error, specs, entries, kind.instead))
         return None
     problems.extend(
         Problem(entries[found.where].where if found.where in entries else found.where, found.what, found.hint)
@@ -192,7 +192,10 @@ def _items(text: str, separator: str) -> list[str]:
 
 
 def _problems(
-    error: ValidationError, specs: Mapping[str, FieldSpec], entries: Mapping[str, Entry]
+    error: ValidationError,
+    specs: Mapping[str, FieldSpec],
+    entries: Mapping[str, Entry],
+    instead: Mapping[str, Mapping[str, str]],
 ) -> dict[Problem, None]:
     """One problem for each field, whatever number of rules its value breaks; a dict because it keeps the order."""
     found: dict[Problem, None] = {}
@@ -203,7 +206,9 @@ def _problems(
             found[Problem(f"--{name}", _("is missing"), _("expected {what}").format(what=spec.expects))] = None
             continue
         what = _("expected {what}, not {value}").format(what=spec.expects, value=_quoted(entry))
-        hint = did_you_mean(str(entry.raw), spec.choices) if spec.kind == "choice" else ""
+        hint = _(told) if (told := instead.get(name, {}).get(str(entry.raw).lower())) else ""
+        if spec.kind == "choice" and not hint:
+            hint = did_you_mean(str(entry.raw), spec.choices)
         found[Problem(entry.where, what, hint)] = None
     return found
 

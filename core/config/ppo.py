@@ -5,12 +5,13 @@ Names are those of LLaMA-Factory; what it has no name for is called as TRL 0.4 d
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
 from core.config.fields import Also, Section, Shown
+from core.config.foreign_stages import PLAYING, REWARD_KINDS
 from core.errors import Problem
 from core.i18n import _
 
@@ -19,6 +20,8 @@ class PPOOptions(Section):
     """How answers are drawn, scored, and learnt from (stage ppo)."""
 
     title: ClassVar[str] = "PPO"
+    elsewhere: ClassVar[Mapping[str, str]] = PLAYING
+    instead: ClassVar[Mapping[str, Mapping[str, str]]] = {"reward_model_type": REWARD_KINDS}
 
     reward_model: Annotated[str | None, Field(min_length=1), Shown("MODEL")] = None
     """What scores answers: a run of stage rm, a classification model with one label, a Python function (`FILE.py:NAME`)

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
 from core.config.fields import Section, Shown
+from core.config.foreign_stages import LOSSES, PREFERRING
 
 
 class PreferenceOptions(Section):
     """How pairs of answers are learnt from, and what a trained model is held against."""
 
     title: ClassVar[str] = "Preferences"
+    elsewhere: ClassVar[Mapping[str, str]] = PREFERRING
+    instead: ClassVar[Mapping[str, Mapping[str, str]]] = {"pref_loss": LOSSES}
 
     pref_loss: Literal["sigmoid", "hinge", "ipo", "orpo", "simpo"] = "sigmoid"
     """dpo: sigmoid (DPO), hinge (SLiC) and ipo measure against a reference; orpo and simpo need none."""

@@ -122,9 +122,15 @@ def test_the_reason_fits_the_verb() -> None:
 
     assert told(CHAT, "--plot_loss") == "there is nothing to plot in a chat; leave it out"
     assert told(CHAT, "--num_beams", "4").startswith("there is no beam search")
-    assert told(TRAINING, "--num_beams", "4").startswith("a training answers its probe prompts alone")
-    assert told(TRAINING, "--reward_model", "x").startswith("it belongs to another stage than sft")
-    assert told(TRAINING, "--pref_loss", "sigmoid").startswith("it belongs to another stage than sft")
+    assert told(TRAINING, "--num_beams", "4").startswith("probes are answered with the likeliest tokens, and ppo draws")
+    assert told(TRAINING, "--reward_model_adapters", "x").startswith(
+        "name the run or adapter itself with --reward_model"
+    )
+    assert told(TRAINING, "--ref_model_adapters", "x").startswith("name the adapter itself with --ref_model")
+    assert told(TRAINING, "--kto_chosen_weight", "2").startswith("there is no KTO")
+    assert told(TRAINING, "--mini_batch_size", "2").startswith("use --per_device_train_batch_size")
+    assert told(PREDICTION, "--ppo_target", "6") == "nothing is trained here; leave it out"
+    assert told(PREDICTION, "--reward_model_type", "lora").startswith("it is read from the reward model's own files")
     for key in ("--do_predict", "--predict_with_generate"):
         assert told(TRAINING, key).startswith("answering test sets is an evaluation: finetui eval")
     assert told(TRAINING, "--do_eval").startswith("eval_dataset or val_size tells the loss")
@@ -156,3 +162,35 @@ def test_an_exact_name_goes_before_its_family() -> None:
     assert reason_against("bnb_one", tables) == "this one"
     assert reason_against("bnb_two", tables) == "the family"
     assert reason_against("other", tables) == ""
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "hint"),
+    [
+        ("stage", "orpo", "give stage dpo, with pref_loss orpo"),
+        ("stage", "ORPO", "give stage dpo, with pref_loss orpo"),
+        ("stage", "simpo", "give stage dpo, with pref_loss simpo"),
+        ("stage", "reward", "give stage rm"),
+        ("stage", "kto", "there is no KTO: pairs of a better and a worse answer train by dpo"),
+        ("stage", "ppo2", "did you mean 'ppo'?"),
+        ("pref_loss", "kto_pair", "there is no KTO: take sigmoid"),
+        ("reward_model_type", "oft", "there is no OFT: take a reward model trained by LoRA, or a whole one"),
+        ("finetuning_type", "oft", "there is no OFT: take lora"),
+    ],
+)
+def test_a_value_of_another_tool_is_answered_with_what_there_is_instead(option: str, value: str, hint: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load(TRAINING, values={option: value})
+    (problem,) = caught.value.problems
+    assert problem.what.startswith("expected one of ")
+    assert problem.hint == hint
+
+
+def test_what_every_stage_takes_by_the_names_of_other_tools(tmp_path: Path) -> None:
+    file = tmp_path / "ppo.yaml"
+    file.write_text("stage: ppo\nreward_model: rm\ntop_k: 0\ntop_p: 1.0\ninit_kl_coef: 0.1\nkto_chosen_weight: 1.0\n")
+    values = load(TRAINING, file=file).values()
+    assert (values["stage"], values["reward_model"], values["ppo_kl_coef"]) == ("ppo", "rm", 0.1)
+    file.write_text("stage: ppo\nreward_model: rm\ntop_p: 0.9\n")
+    with pytest.raises(ConfigError, match="ppo draws from all of them by temperature"):
+        load(TRAINING, file=file)
