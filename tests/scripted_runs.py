@@ -15,6 +15,7 @@ from core.runs.events import (
     Evaluation,
     Event,
     ModelReady,
+    ModelsBeside,
     Queued,
     RunFailed,
     RunFinished,
@@ -35,17 +36,24 @@ _NOBODY = 2**22 + 1
 class ScriptedRun:
     """Writes what a run would; it is alive as long as the test is, until it ends."""
 
-    def __init__(self, folder: Path, *, total: int = 100, model: str = "demo", launched: float = BEGAN) -> None:
+    def __init__(
+        self, folder: Path, *, total: int = 100, model: str = "demo", launched: float = BEGAN, stage: str = "sft"
+    ) -> None:
         folder.mkdir(parents=True)
         self.run = RunDirectory(folder)
         self.total = total
         self.now = launched
-        self.run.config.write_text(f"model_name_or_path: {model}\ndataset: [intro]\nlora_rank: 4\n")
-        write_launch(
-            self.run,
-            Launch(("finetui", "train"), time=launched, model=model, method="lora", datasets=("intro",)),
+        self.configure(model_name_or_path=model, dataset="intro", lora_rank=4, stage=stage)
+        launch = Launch(
+            ("finetui", "train"), time=launched, model=model, method="lora", stage=stage, datasets=("intro",)
         )
+        write_launch(self.run, launch)
         os.utime(self.run.launch, (launched, launched))
+
+    def configure(self, **options: object) -> None:
+        """Put options into its config.yaml, beside those that are there."""
+        with self.run.config.open("a") as file:
+            file.writelines(f"{name}: {value}\n" for name, value in options.items())
 
     def tell(self, *events: Event) -> None:
         append_lines(self.run.events, *map(to_record, events))
@@ -67,7 +75,15 @@ class ScriptedRun:
             StageChanged(self.now, "training"),
         )
 
-    def step(self, step: int, loss: float, *, grad_norm: float = 1.0, memory: int = 900_000_000) -> None:
+    def beside(
+        self, reference: str = "telecom (adapter) on demo", reward: str = "telecom-rm", kind: str = "lora"
+    ) -> None:
+        """What it is held against, and what scores it."""
+        self.tell(ModelsBeside(self.now, reference, "ab" * 32, True, reward, kind))
+
+    def step(
+        self, step: int, loss: float, *, grad_norm: float = 1.0, memory: int = 900_000_000, **metrics: float
+    ) -> None:
         self.now += 1.0
         self.tell(
             Step(
@@ -85,6 +101,7 @@ class ScriptedRun:
                 elapsed=float(step),
                 remaining=float(self.total - step),
                 memory=memory,
+                metrics=metrics,
             )
         )
 
@@ -93,11 +110,46 @@ class ScriptedRun:
         for step in range(first, last + 1, every):
             self.step(step, 2.0 / (1 + step / 20))
 
+    def ppo_steps(self, first: int, last: int, *, every: int = 10) -> None:
+        """Points of a policy that learns: its reward rises, and it moves away from its reference."""
+        for step in range(first, last + 1, every):
+            share = step / self.total
+            self.step(
+                step,
+                0.4 - 0.2 * share,
+                reward=-1 + 2.5 * share,
+                kl=4 * share,
+                entropy=2 - share,
+                answer_tokens=40 - 10 * share,
+                reward_spread=0.5,
+                reward_normalised=0.25,
+                kl_coef=0.2,
+                policy_loss=-0.02,
+                value_loss=0.3,
+                clip_fraction=0.04,
+                approx_kl=0.01,
+                explained_variance=0.6,
+                eos_rate=0.9,
+                repeated_rate=0.05,
+                rollout_seconds=2.5,
+                score_seconds=0.5,
+                update_seconds=3.0,
+            )
+
+    def pair_steps(self, first: int, last: int, *, every: int = 10) -> None:
+        """Points of a model that learns which of two answers is the better one."""
+        for step in range(first, last + 1, every):
+            share = step / self.total
+            loss = 0.7 - 0.5 * share
+            self.step(
+                step, loss, accuracy=0.5 + share / 2, margin=2 * share, chosen_reward=share, rejected_reward=-share
+            )
+
     def evaluate(self, step: int, loss: float, *, best: bool = False) -> None:
         self.tell(Evaluation(self.now, step, step / 50, {"loss": loss, "perplexity": 2.0}, 40, 1.0, best=best))
 
-    def answer(self, step: int, prompt: str, answer: str) -> None:
-        self.tell(Sample(self.now, step, prompt, answer))
+    def answer(self, step: int, prompt: str, answer: str, reward: float | None = None) -> None:
+        self.tell(Sample(self.now, step, prompt, answer, reward))
 
     def save(self, step: int, *, best: bool = False) -> Path:
         """A checkpoint, with an adapter that only looks like one."""

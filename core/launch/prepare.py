@@ -114,6 +114,7 @@ def launch_of(prepared: Prepared) -> Launch:
         workspace=str(prepared.workspace.root),
         model=prepared.model.name,
         method=values["finetuning_type"],
+        stage=values["stage"],
         datasets=values["dataset"],
         seed=values["seed"],
         data=data_files(named),

@@ -18,6 +18,7 @@ from core.runs.events import (
     Evaluation,
     Event,
     ModelReady,
+    ModelsBeside,
     PartScored,
     Queued,
     RunFailed,
@@ -56,6 +57,8 @@ class History:
         self.stage: StageChanged | None = None
         self.data: DataReady | None = None
         self.model: ModelReady | None = None
+        self.beside: ModelsBeside | None = None
+        """What the trained model is held against, and what scores it."""
         self.step: Step | None = None
         self.answered: Answered | None = None
         """How far an evaluation is."""
@@ -68,11 +71,15 @@ class History:
         self.checkpoints: list[CheckpointSaved] = []
         """Those that are still there, in the order of their steps."""
         self.warnings: list[Warned] = []
+        self.alarms: list[tuple[int, Warned]] = []
+        """Of the warnings, those that came while it trained, each with the step of the last point before it."""
         self.finished: RunFinished | None = None
         self.failed: RunFailed | None = None
         self.curves: dict[str, Curve] = {}
         """By the names that LLaMA-Factory's files use: loss, grad_norm, learning_rate, eval_loss, eval_NAME_loss, …"""
         self.last: Event | None = None
+        self._trains = False
+        """Whether this segment is past its preparations."""
 
     @property
     def behind(self) -> bool:
@@ -122,10 +129,13 @@ class History:
                 self.queued = event
             case StageChanged():
                 self.queued, self.stage = None, event
+                self._trains = self._trains or event.stage == "training"
             case DataReady():
                 self.data = event
             case ModelReady():
                 self.model = event
+            case ModelsBeside():
+                self.beside = event
             case Step():
                 self.step = event
                 self._put(event.step, _step_values(event))
@@ -142,7 +152,7 @@ class History:
             case CheckpointRemoved():
                 self.checkpoints = [saved for saved in self.checkpoints if saved.path != event.path]
             case Warned():
-                self.warnings = [*self.warnings, event][-_MOST_WARNINGS:]
+                self._warned(event)
             case RunFinished():
                 self.finished, self.queued = event, None
             case RunFailed():
@@ -155,6 +165,7 @@ class History:
             self._forget()
             self.began = event.time
         self.started, self.finished, self.failed, self.stage = event, None, None, None
+        self._trains = False
         if event.segment > 1:
             self._rewind(step_of(event.resumed_from))
 
@@ -163,11 +174,18 @@ class History:
         for curve in self.curves.values():
             curve.cut(step)
         self.samples = [sample for sample in self.samples if sample.step <= step]
+        self.alarms = [(at, warned) for at, warned in self.alarms if at <= step]
         self.evaluations = {name: told for name, told in self.evaluations.items() if told.step <= step}
         if self.best is not None and self.best.step > step:
             self.best = None
         if self.step is not None and self.step.step > step:
             self.step = dataclasses.replace(self.step, step=step, loss=self.curves["loss"].last)
+
+    def _warned(self, event: Warned) -> None:
+        """What is told before it trains is about how it was started, what comes later about how it goes."""
+        self.warnings = [*self.warnings, event][-_MOST_WARNINGS:]
+        if self._trains:
+            self.alarms = [*self.alarms, (self.step.step if self.step else 0, event)][-_MOST_WARNINGS:]
 
     def _saved(self, event: CheckpointSaved) -> None:
         """A checkpoint that is the best takes the word from the one that was; the end's weights may be the best's."""

@@ -61,6 +61,8 @@ class Launch:
     workspace: str = ""
     model: str = ""
     method: str = ""
+    stage: str = ""
+    """Of a training: sft, rm, dpo, ppo; empty in those of before there were others than sft."""
     subjects: tuple[str, ...] = ()
     """Who answers in an evaluation, by name."""
     datasets: tuple[str, ...] = ()

@@ -63,3 +63,8 @@ QUANTITIES: Mapping[TrainingStage, tuple[Quantity, ...]] = {
         Quantity("update_seconds", "learning", "Seconds to learn from them."),
     ),
 }
+
+
+def stage_named(name: str) -> TrainingStage:
+    """The stage of a name; sft for one that is not known, which is a run of others or of a newer finetui."""
+    return next((stage for stage in QUANTITIES if stage == name), "sft")

@@ -8,6 +8,7 @@ from typing import TypeVar
 from core.runs.events import Answered, DataReady, Evaluation, Event, RunFailed, RunFinished, Step
 from core.runs.foreign import is_foreign_run, read_foreign
 from core.runs.launch_file import read_launch
+from core.runs.quantities import TrainingStage, stage_named
 from core.runs.rundir import RunDirectory
 from core.runs.state import RunState, state_of, tail
 
@@ -23,6 +24,8 @@ class RunSummary:
     kind: str = "train"
     model: str = ""
     method: str = ""
+    stage: TrainingStage = "sft"
+    """Of a training."""
     subjects: tuple[str, ...] = ()
     """Who answers in an evaluation."""
     dataset: str = ""
@@ -63,6 +66,7 @@ def summarise(run: RunDirectory) -> RunSummary:
         kind=launch.kind,
         model=launch.model,
         method=launch.method,
+        stage=stage_named(launch.stage),
         subjects=launch.subjects,
         dataset=",".join(launch.datasets),
         launched=launch.time or (events[0].time if events else 0.0),

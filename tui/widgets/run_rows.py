@@ -41,6 +41,7 @@ STAGES = {
     "importing": _("starting the engine"),
     "data": _("reading the data"),
     "loading": _("loading the model"),
+    "reference": _("asking the reference"),
     "trying": _("trying the longest batch"),
     "training": _("training"),
     "evaluating": _("evaluating"),
