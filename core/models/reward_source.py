@@ -1,0 +1,174 @@
+"""What a `reward_model` names: trained weights, a Python function, or a server. Found out by files and headers alone.
+
+A name's form tells functions and addresses; for everything else the folder does. Nothing is loaded or run here, so a
+launch can refuse what is no reward model long before a policy is in memory.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, TypeAlias
+
+from core.config.address import SCHEMES, address_problem
+from core.errors import ModelError, did_you_mean
+from core.i18n import _
+from core.models.candidates import base_of, resolve_candidate
+from core.models.info import AdapterInfo, ModelInfo, read_json, typed_path
+from core.models.safetensors_header import read_header
+from core.untrusted import inert_line
+from core.workspace import Workspace
+
+RewardKind: TypeAlias = Literal["lora", "full", "function", "api"]
+
+VALUE_HEAD = "value_head.safetensors"
+HEAD_WEIGHT = "v_head.summary.weight"
+_FUNCTION = re.compile(r"(?P<file>.+\.py)(?::(?P<name>[^:/\\]*))?", re.DOTALL)
+_ADAPTERS = ("lora", "dora")
+
+
+@dataclass(frozen=True, slots=True)
+class RewardSource:
+    """Where scores come from."""
+
+    kind: RewardKind
+    name: str
+    """A folder, `FILE.py:NAME` or an address, which means the same from any folder."""
+    adapter: AdapterInfo | None = None
+    model: ModelInfo | None = None
+    """What an adapter stands on, or the whole model."""
+
+
+def find_reward_source(name: str, kind: RewardKind | Literal["auto"], workspace: Workspace) -> RewardSource:
+    """What a name means, and that it can give scores.
+
+    Args:
+        kind: what it is said to be; auto believes its looks.
+
+    Raises:
+        ModelNotFound: there is none of that name.
+        ModelError: it gives no scores, or is of another kind than it is said to be.
+    """
+    if kind == "api" or (kind == "auto" and name.startswith(SCHEMES)):
+        return _server(name)
+    if kind == "function" or (kind == "auto" and _FUNCTION.fullmatch(name)):
+        return _function(name)
+    found = resolve_candidate(name, workspace)
+    source = _adapter(found, workspace) if isinstance(found, AdapterInfo) else _whole(found)
+    if kind not in ("auto", source.kind):
+        is_one = _("an adapter") if source.kind == "lora" else _("a whole model")
+        what = _("{name} is {what}, not {kind}").format(name=inert_line(name), what=is_one, kind=kind)
+        raise ModelError(what, _("leave reward_model_type out: it is read from the folder"))
+    return source
+
+
+# --- functions and servers ---------------------------------------------------------------------------------------
+
+
+def _server(address: str) -> RewardSource:
+    if problem := address_problem(address):
+        what = _("the address {address} {problem}").format(address=inert_line(address), problem=problem)
+        raise ModelError(what, _("give one as http://HOST:PORT/PATH"))
+    return RewardSource("api", address)
+
+
+def _function(name: str) -> RewardSource:
+    found = _FUNCTION.fullmatch(name)
+    if found is None:
+        what = _("{name} names no Python function").format(name=inert_line(name))
+        raise ModelError(what, _("give it as FILE.py:NAME"))
+    path = typed_path(found["file"]).absolute()
+    names = _names_in(path)
+    if not found["name"]:
+        what = _("which function of {path}?").format(path=inert_line(str(path)))
+        raise ModelError(what, _("name it behind a colon: FILE.py:NAME"))
+    if found["name"] not in names:
+        what = _("{path} defines no {name}").format(path=inert_line(str(path)), name=inert_line(found["name"]))
+        raise ModelError(what, did_you_mean(found["name"], sorted(names)))
+    return RewardSource("function", f"{path}:{found['name']}")
+
+
+def _names_in(path: Path) -> set[str]:
+    """What a module binds at its top, without running it."""
+    try:
+        tree = ast.parse(path.read_bytes(), str(path))
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise ModelError(
+            _("{path} cannot be read: {reason}").format(path=inert_line(str(path)), reason=reason)
+        ) from error
+    except (SyntaxError, ValueError, RecursionError) as error:
+        place = f"{path}:{error.lineno}" if isinstance(error, SyntaxError) and error.lineno else str(path)
+        reason = error.msg if isinstance(error, SyntaxError) else str(error)
+        raise ModelError(_("{place}: no Python: {reason}").format(place=inert_line(place), reason=reason)) from error
+    names: set[str] = set()
+    for node in tree.body:
+        match node:
+            case ast.FunctionDef(name=name) | ast.ClassDef(name=name):
+                names.add(name)
+            case ast.Assign(targets=targets):
+                names |= {target.id for target in targets if isinstance(target, ast.Name)}
+            case ast.Import(names=bound) | ast.ImportFrom(names=bound):
+                names |= {one.asname or one.name.partition(".")[0] for one in bound}
+    return names
+
+
+# --- weights -----------------------------------------------------------------------------------------------------
+
+
+def _adapter(found: AdapterInfo, workspace: Workspace) -> RewardSource:
+    if found.method not in _ADAPTERS:
+        what = _("{name}: a reward model is an adapter of LoRA's kind, not {method}")
+        raise ModelError(what.format(name=inert_line(found.name), method=found.method))
+    base = base_of(found, workspace)
+    _refuse_headless(found.name, found.path, _width(base.path))
+    return RewardSource("lora", str(found.path.absolute()), found, base)
+
+
+def _whole(found: ModelInfo) -> RewardSource:
+    if found.problems:
+        raise ModelError(_("{name}: {problem}").format(name=inert_line(found.name), problem=found.problems[0]))
+    config = read_json(found.path / "config.json")
+    if any("SequenceClassification" in str(kind) for kind in config.get("architectures") or ()):
+        _refuse_classes(found, config)
+    else:
+        _refuse_headless(found.name, found.path, _width(found.path))
+    return RewardSource("full", str(found.path.absolute()), None, found)
+
+
+def _refuse_classes(found: ModelInfo, config: Mapping[str, Any]) -> None:
+    labels = len(config["id2label"]) if isinstance(config.get("id2label"), dict) else config.get("num_labels", 2)
+    if labels != 1:
+        what = _("{name} tells {labels} classes apart; a reward model has one label")
+        told = what.format(name=inert_line(found.name), labels=inert_line(str(labels)))
+        raise ModelError(told, _("take a model that was made to score answers"))
+
+
+def _refuse_headless(name: str, folder: Path, width: int | None) -> None:
+    path, shown = folder / VALUE_HEAD, inert_line(name)
+    if not path.is_file():
+        if any(folder.glob("value_head.*")):
+            what = _("{name}: its value head is a pickle, which can run any code when it is read").format(name=shown)
+            raise ModelError(what, _("save it as {file}").format(file=VALUE_HEAD))
+        what = _("{name} is no reward model: it has no value head").format(name=shown)
+        hint = _("take a run of stage rm, or a classification model with one label; finetui train --stage rm makes one")
+        raise ModelError(what, hint)
+    weight = read_header(path).get(HEAD_WEIGHT)
+    if weight is None:
+        told = _("{path} is no value head").format(path=inert_line(str(path)))
+        raise ModelError(told, _("{weight} is expected in it").format(weight=HEAD_WEIGHT))
+    if len(weight.shape) != 2 or weight.shape[0] != 1 or width not in (None, weight.shape[1]):
+        told = _("{path}: the value head is for {there} numbers, the model has {here}")
+        shape = weight.shape[-1] if weight.shape else 0
+        raise ModelError(told.format(path=inert_line(str(path)), there=shape, here=width))
+
+
+def _width(folder: Path) -> int | None:
+    """Of a hidden state; None where the configuration has another word for it."""
+    config = read_json(folder / "config.json")
+    text = config.get("text_config")
+    width = (text if isinstance(text, dict) else config).get("hidden_size")
+    return width if type(width) is int else None
