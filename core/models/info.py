@@ -197,6 +197,14 @@ def _architecture(config: Mapping[str, Any]) -> str:
     return inert_line(first) if isinstance(first, str) else ""
 
 
+def context_length_of(folder: Path) -> int:
+    """The most tokens that a model was made for; 0 where its config does not say."""
+    try:
+        return _context_length(read_json(folder / "config.json"))
+    except ModelError:
+        return 0
+
+
 def _context_length(config: Mapping[str, Any]) -> int:
     sources = (_text_config(config), config)
     lengths = (source.get(name) for source in sources for name in _CONTEXT_FIELDS)

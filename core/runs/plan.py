@@ -13,7 +13,11 @@ from typing import Literal, TypeAlias
 from core.errors import Problem
 from core.records import registry
 
-LeftOutReason: TypeAlias = Literal["too_long", "no_room", "untrained", "unanswered", "refused", "unreadable"]
+LeftOutReason: TypeAlias = Literal[
+    "too_long", "no_room", "untrained", "unanswered", "same_answers", "refused", "unreadable"
+]
+RowKind: TypeAlias = Literal["answers", "pairs", "prompts"]
+"""answers: a conversation that is learnt from. pairs: two of them, with the better one named. prompts: a question."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,11 +34,13 @@ class LeftOutRow:
 class TokenReport:
     """What became of the rows on their way to tokens. Tokens are counted after cuts."""
 
+    kind: RowKind = "answers"
     rows: int = 0
-    """That are trained on."""
+    """That are trained on; a pair is one, and its tokens are those of both answers."""
     tokens: int = 0
     trained_tokens: int = 0
     longest: int = 0
+    """Of the longest row, or of the longer half of a pair."""
     cut_rows: int = 0
     cut_turns: int = 0
     """Rows that lost their oldest exchanges; a row may be counted here, among questions and among answers."""

@@ -33,6 +33,9 @@ class Batch:
     """A micro-batch: rows that go through the model at once. None of them sees another."""
 
     rows: Sequence[EncodedRow]
+    families: tuple[tuple[int, ...], ...] | None = None
+    """Rows that may begin alike, by their numbers, each in one family: what they share is computed once for a family.
+    None: all rows are one family."""
 
     @property
     def tokens(self) -> int:
@@ -43,14 +46,19 @@ class Batch:
         return sum(row.targets for row in self.rows)
 
     @property
-    def common_prefix(self) -> int:
-        """How many leading tokens all rows have in common, none of them with loss; each row has at least one more."""
-        shared = min(_untrained(row) for row in self.rows)
-        first = self.rows[0].ids
-        for row in self.rows[1:]:
-            differs = np.flatnonzero(first[:shared] != row.ids[:shared])
-            shared = int(differs[0]) if len(differs) else shared
-        return max(0, min(shared, min(len(row.ids) for row in self.rows) - 1))
+    def kin(self) -> tuple[tuple[int, ...], ...]:
+        """The families, also where none are named."""
+        return (tuple(range(len(self.rows))),) if self.families is None else self.families
+
+
+def common_prefix(rows: Sequence[EncodedRow]) -> int:
+    """How many leading tokens rows have in common, none of them with loss; each row has at least one more."""
+    shared = min(_untrained(row) for row in rows)
+    first = rows[0].ids
+    for row in rows[1:]:
+        differs = np.flatnonzero(first[:shared] != row.ids[:shared])
+        shared = int(differs[0]) if len(differs) else shared
+    return max(0, min(shared, min(len(row.ids) for row in rows) - 1))
 
 
 def _untrained(row: EncodedRow) -> int:

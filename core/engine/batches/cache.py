@@ -81,9 +81,7 @@ def _processes(recipe: Recipe, count: int) -> int:
 
 def _in_memory(recipe: Recipe, on_progress: Told) -> EncodedSet:
     count = len(recipe.examples)
-    made = tokenise(
-        recipe.examples, recipe.chosen_template, recipe.data, on_row=lambda done: on_progress(done / max(count, 1))
-    )
+    made = tokenise(recipe, on_row=lambda done: on_progress(done / max(count, 1)))
     return _with_bad_rows(made, recipe)
 
 
@@ -151,13 +149,7 @@ def _fill(folder: Path, recipe: Recipe, processes: int, on_progress: Told) -> No
     count = len(recipe.examples)
     if processes == 1:
         with (folder / IDS).open("wb") as ids:
-            made = tokenise(
-                recipe.examples,
-                recipe.chosen_template,
-                recipe.data,
-                ids=ids,
-                on_row=lambda done: on_progress(done / count),
-            )
+            made = tokenise(recipe, ids=ids, on_row=lambda done: on_progress(done / count))
         write_set(folder, _with_bad_rows(made, recipe))
         return
     parts = encode_parts(recipe, count, processes, folder, on_progress)

@@ -9,7 +9,8 @@ In this order, each only as far as it has to be:
    learns to stop. Reasoning in front of an answer is cut before the answer itself.
 
 A question is not cut below half of the room because of a long answer, nor an answer because of a long question. A row
-in which the system prompt and the markers alone leave no room cannot be cut.
+in which the system prompt and the markers alone leave no room cannot be cut. A prompt without an answer is cut by the
+same rules.
 """
 
 from __future__ import annotations
@@ -25,6 +26,9 @@ from core.engine.tokenizer import Tokenizer
 
 _ATTEMPTS = 8
 """A cut text may take a token more than was counted, where its halves meet."""
+
+Lengths = Callable[[Sequence[Message]], tuple[int, int]]
+"""The tokens of messages before their last answer, and the others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +78,17 @@ def ids_of(template: Template, rendering: Rendering) -> tuple[int, ...]:
     return rendering.ids[: rendering.tokens_of(rendering.answers[-1]).stop] + template.closing_ids
 
 
+def answered_ids(template: Template, rendering: Rendering) -> tuple[int, ...]:
+    """Everything up to the last answer and what ends it, and nothing behind: as far as a model that answers gets.
+
+    The last one of them is where a reward is read, in training, in evaluations and while PPO plays.
+
+    Args:
+        rendering: with its answers (`loss_mask`).
+    """
+    return rendering.ids[: rendering.tokens_of(rendering.answers[-1]).stop] + template.closing_ids
+
+
 def cut_to(
     limits: Limits, template: Template, messages: Sequence[Message], enable_thinking: bool | None
 ) -> tuple[list[Message], Cut] | None:
@@ -85,6 +100,24 @@ def cut_to(
         )
         return length_of(template, rendering)
 
+    return _cut(limits, template.tokenizer, messages, lengths, texts=2)
+
+
+def cut_prompt_to(
+    most: int, template: Template, messages: Sequence[Message], enable_thinking: bool | None
+) -> tuple[list[Message], Cut] | None:
+    """The same for a prompt, whose last message is a question: it is to have `most` tokens."""
+
+    def lengths(kept: Sequence[Message]) -> tuple[int, int]:
+        return len(template.rendering(kept, enable_thinking=enable_thinking).ids), 0
+
+    return _cut(Limits(most), template.tokenizer, messages, lengths, texts=1)
+
+
+def _cut(
+    limits: Limits, tokenizer: Tokenizer, messages: Sequence[Message], lengths: Lengths, texts: int
+) -> tuple[list[Message], Cut] | None:
+    """Args: texts: how many of the last messages may be shortened: the question, and the answer behind it."""
     whole = sum(lengths(messages))
     recent = _without_old_turns(limits, list(messages), lengths)
     source, target = lengths(recent)
@@ -92,16 +125,16 @@ def cut_to(
     if limits.admit(source, target):
         return recent, Cut(turns)
     room = limits.shares(source, target)
-    counts = [len(template.tokenizer.encode(message.content)) for message in recent[-2:]]
-    keep = [count - now + most for count, now, most in zip(counts, (source, target), room, strict=True)]
+    counts = [len(tokenizer.encode(message.content)) for message in recent[-texts:]]
+    keep = [count - now + most for count, now, most in zip(counts, (source, target), room, strict=False)]
     for _attempt in range(_ATTEMPTS):
-        kept = _with_shorter_texts(template.tokenizer, recent, counts, keep)
+        kept = _with_shorter_texts(tokenizer, recent, counts, keep)
         if kept is None:
             return None
         now = lengths(kept)
         if limits.admit(*now):
             return kept, Cut(turns, source - now[0], target - now[1])
-        keep = [left - max(0, length - most) for left, length, most in zip(keep, now, room, strict=True)]
+        keep = [left - max(0, length - most) for left, length, most in zip(keep, now, room, strict=False)]
     return None
 
 
@@ -109,21 +142,18 @@ def _with_shorter_texts(
     tokenizer: Tokenizer, messages: list[Message], counts: Sequence[int], keep: Sequence[int]
 ) -> list[Message] | None:
     """Question and answer at the end with `keep` of their `counts` tokens; None where one of them would vanish."""
-    *before, question, answer = messages
-    if keep[0] < counts[0]:
-        if keep[0] < 1 or question.role != "user":
+    before, texts = messages[: -len(counts)], messages[-len(counts) :]
+    for index, (message, count, most) in enumerate(zip(texts, counts, keep, strict=True)):
+        if most >= count:
+            continue
+        if most < 1 or message.role != ("user", "assistant")[index]:
             return None
-        question = dataclasses.replace(question, content=without_middle(tokenizer, question.content, keep[0]))
-    if keep[1] < counts[1]:
-        if keep[1] < 1:
-            return None
-        answer = dataclasses.replace(answer, content=_shorter_answer(tokenizer, answer.content, keep[1]))
-    return [*before, question, answer]
+        shorten = (without_middle, _shorter_answer)[index]
+        texts[index] = dataclasses.replace(message, content=shorten(tokenizer, message.content, most))
+    return [*before, *texts]
 
 
-def _without_old_turns(
-    limits: Limits, messages: list[Message], lengths: Callable[[Sequence[Message]], tuple[int, int]]
-) -> list[Message]:
+def _without_old_turns(limits: Limits, messages: list[Message], lengths: Lengths) -> list[Message]:
     """As many of the newest exchanges as fit, the last one always."""
     first = 1 if messages[0].role == "system" else 0
     starts = [index for index in range(first, len(messages)) if messages[index].role == "user"] or [first]

@@ -32,6 +32,11 @@ class Encoded:
     rendering: Rendering
     cut: Cut | None = None
 
+    @property
+    def rows(self) -> tuple[EncodedRow, ...]:
+        """As they are stored."""
+        return (self.row,)
+
 
 @dataclass(frozen=True, slots=True)
 class LeftOut:

@@ -114,9 +114,7 @@ def main() -> None:
 
     try:
         with (folder / IDS).open("wb") as ids:
-            made = tokenise(
-                recipe.examples, recipe.chosen_template, recipe.data, range(first, end), ids=ids, on_row=_tell
-            )
+            made = tokenise(recipe, range(first, end), ids=ids, on_row=_tell)
         write_set(folder, made)
     except FinetuiError as error:
         print(error.message.replace("\n", " "), error.hint, sep="\t", file=sys.stderr)

@@ -1,4 +1,7 @@
-"""What rows of tokens are made of, as another process can be told: it opens the same examples and the same template."""
+"""What rows of tokens are made of, as another process can be told: it opens the same examples and the same template.
+
+What a row is goes by the stage: an answer to learn, a pair of answers, or a question (`RowKind`).
+"""
 
 from __future__ import annotations
 
@@ -9,17 +12,33 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
+from core.chat.message import Message
 from core.config.data import DataOptions
+from core.config.finetuning import FinetuningOptions
 from core.config.load import Settings
 from core.config.model import BaseModelOptions
 from core.config.optimization import OptimizationOptions
-from core.data.examples import ExampleSet, open_examples
+from core.config.ppo import PPOOptions
+from core.data.example import Comparison, Example
+from core.data.examples import ComparisonSet, ExampleSet, open_comparisons, open_examples
+from core.engine.batches.encode import Encoded, LeftOut, encode
+from core.engine.batches.encode_pair import EncodedPair, encode_pair
+from core.engine.batches.encode_prompt import EncodedPrompt, encode_prompt
 from core.engine.manner import manner_of_model
 from core.engine.template import Template
 from core.engine.tokenizer import load_tokenizer
+from core.models.info import context_length_of
+from core.runs.plan import RowKind
 from core.workspace import Workspace
+
+KINDS: dict[str, RowKind] = {"sft": "answers", "rm": "pairs", "dpo": "pairs", "ppo": "prompts"}
+"""What the stages' rows are."""
+_USUAL_ANSWER = 128
+"""Tokens, where no option names the longest answer."""
+
+Encodings: TypeAlias = Encoded | EncodedPair | EncodedPrompt
 
 _FORMAT = 2
 """Of what is kept; another one makes all that is kept strange."""
@@ -50,24 +69,49 @@ class Recipe:
     trust_remote_code: bool = False
     seed: int = 42
     """Of sampling and interleaving."""
+    kind: RowKind = "answers"
+    longest_prompt: int = 0
+    """The most tokens of a prompt; 0 for rows that bring their answers."""
 
     @functools.cached_property
-    def examples(self) -> ExampleSet:
+    def examples(self) -> ExampleSet | ComparisonSet:
         """The examples. Bad rows raise when they are asked for: `tokenise` needs no pass of its own to skip them.
 
         Only where rows are counted out or drawn, bad ones have to be known before: they do not count.
         """
-        as_they_are = self.data.model_copy(update={"on_bad_rows": "stop"})
-        opened = open_examples(self.names, as_they_are, Workspace(self.workspace), seed=self.seed)
+        opened = self._open(self.data.model_copy(update={"on_bad_rows": "stop"}))
         if self.data.on_bad_rows == "stop" or not self._chooses(opened):
             return opened
-        return open_examples(self.names, self.data, Workspace(self.workspace), seed=self.seed)
+        return self._open(self.data)
 
-    def _chooses(self, opened: ExampleSet) -> bool:
+    def _open(self, options: DataOptions) -> ExampleSet | ComparisonSet:
+        opens = open_comparisons if self.kind == "pairs" else open_examples
+        return opens(self.names, options, Workspace(self.workspace), seed=self.seed)
+
+    def encoded(self, number: int) -> Encodings | LeftOut:
+        """An example as tokens.
+
+        Raises:
+            RowProblem: it cannot be read.
+        """
+        match self.examples[number]:
+            case Comparison() as comparison:
+                return encode_pair(self.chosen_template, comparison, self.data)
+            case Example() as example if self.kind == "prompts":
+                return encode_prompt(self.chosen_template, example.messages[:-1], self.data, self.longest_prompt)
+            case example:
+                return encode(self.chosen_template, example, self.data)
+
+    def question(self, number: int) -> tuple[Message, ...]:
+        """An example's messages before its last answer, as they stand in the data."""
+        example = self.examples[number]
+        return example.messages if isinstance(example, Comparison) else example.messages[:-1]
+
+    def _chooses(self, opened: ExampleSet | ComparisonSet) -> bool:
         """Whether it depends on a row's number among the others if it is used."""
         return bool(self.data.max_samples) or self._draws(opened)
 
-    def _draws(self, opened: ExampleSet) -> bool:
+    def _draws(self, opened: ExampleSet | ComparisonSet) -> bool:
         is_mixed = self.data.mix_strategy != "concat"
         return is_mixed or any(part.entry.num_samples is not None for part in opened.parts)
 
@@ -88,6 +132,8 @@ class Recipe:
         felt = {name: value for name, value in self.data.model_dump(mode="json").items() if name not in _NOT_FELT}
         parts: list[Any] = [
             _FORMAT,
+            self.kind,
+            self.longest_prompt,
             self.names,
             felt,
             [[str(source.path), source.sha256] for source in self.examples.sources],
@@ -113,7 +159,7 @@ def recipe_for(settings: Settings, names: Sequence[str], model: Path, workspace:
     Args:
         model: the base model's folder.
     """
-    base = settings[BaseModelOptions]
+    base, kind = settings[BaseModelOptions], KINDS[settings[FinetuningOptions].stage]
     return Recipe(
         workspace.root,
         tuple(names),
@@ -122,7 +168,22 @@ def recipe_for(settings: Settings, names: Sequence[str], model: Path, workspace:
         base.template,
         base.trust_remote_code,
         settings[OptimizationOptions].seed,
+        kind,
+        longest_prompt(settings, model) if kind == "prompts" else 0,
     )
+
+
+def longest_prompt(settings: Settings, model: Path) -> int:
+    """The most tokens of a prompt, so that the longest answer stands behind it within cutoff_len and the context."""
+    data = settings[DataOptions]
+    context = context_length_of(model) or data.cutoff_len
+    room = min(data.cutoff_len, context) - longest_answer(settings)
+    return max(1, min(room, data.max_source_length or room))
+
+
+def longest_answer(settings: Settings) -> int:
+    """The most tokens of an answer that PPO draws."""
+    return settings[PPOOptions].max_new_tokens or settings[DataOptions].max_target_length or _USUAL_ANSWER
 
 
 def recipe_of(record: dict[str, Any]) -> Recipe:
@@ -135,4 +196,6 @@ def recipe_of(record: dict[str, Any]) -> Recipe:
         record["template"],
         record["trust_remote_code"],
         record["seed"],
+        record["kind"],
+        record["longest_prompt"],
     )

@@ -8,8 +8,10 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from core.data.problems import DataProblem
-from core.engine.batches.encode import Encoded, LeftOut
-from core.runs.plan import LeftOutRow, TokenReport
+from core.engine.batches.cut import Cut
+from core.engine.batches.encode import LeftOut
+from core.engine.batches.recipe import Encodings
+from core.runs.plan import LeftOutRow, RowKind, TokenReport
 
 _FIRST = 100
 """How many places of rows are told, for each reason: long rows that may go do not hide those that stop a run."""
@@ -32,35 +34,31 @@ _SUMMED = (
 class Tally:
     """Counts so far."""
 
+    kind: RowKind = "answers"
     sums: Counter[str] = field(default_factory=Counter)
     reasons: Counter[str] = field(default_factory=Counter)
     longest: int = 0
     first_cut: list[str] = field(default_factory=list)
     first_left_out: list[LeftOutRow] = field(default_factory=list)
 
-    def add(self, result: Encoded | LeftOut, place: Callable[[], str]) -> None:
+    def add(self, result: Encodings | LeftOut, place: Callable[[], str]) -> None:
         if isinstance(result, LeftOut):
             self.sums["left_out"] += 1
             self.reasons[result.reason] += 1
             if self.reasons[result.reason] <= _FIRST:
                 self.first_left_out.append(LeftOutRow(place(), result.reason, result.detail))
             return
-        length = len(result.row.ids)
+        lengths = [len(row.ids) for row in result.rows]
         self.sums["rows"] += 1
-        self.sums["tokens"] += length
-        self.sums["trained_tokens"] += result.row.targets
-        self.longest = max(self.longest, length)
+        self.sums["tokens"] += sum(lengths)
+        self.sums["trained_tokens"] += sum(row.targets for row in result.rows)
+        self.longest = max(self.longest, *lengths)
         if result.cut is not None:
-            self._add_cut(result, place)
+            self._add_cut(result.cut, place)
 
-    def _add_cut(self, result: Encoded, place: Callable[[], str]) -> None:
-        lost = (
-            {"turn": result.cut.turns, "question": result.cut.question, "answer": result.cut.answer}
-            if result.cut
-            else {}
-        )
+    def _add_cut(self, cut: Cut, place: Callable[[], str]) -> None:
         self.sums["cut_rows"] += 1
-        for kind, tokens in lost.items():
+        for kind, tokens in {"turn": cut.turns, "question": cut.question, "answer": cut.answer}.items():
             self.sums[f"cut_{kind}s"] += tokens > 0
             self.sums[f"lost_{kind}_tokens"] += tokens
         if len(self.first_cut) < _FIRST:
@@ -68,6 +66,7 @@ class Tally:
 
     def report(self) -> TokenReport:
         return TokenReport(
+            kind=self.kind,
             **{name: self.sums[name] for name in _SUMMED},
             longest=self.longest,
             first_cut=tuple(self.first_cut),

@@ -5,42 +5,27 @@ from __future__ import annotations
 import functools
 from array import array
 from collections.abc import Callable, Sequence
-from typing import BinaryIO, Protocol
+from typing import BinaryIO
 
 import numpy as np
 
-from core.config.data import DataOptions
-from core.data.example import Example
 from core.data.problems import RowProblem
-from core.engine.batches.encode import Encoded, LeftOut, encode
+from core.engine.batches.encode import LeftOut
 from core.engine.batches.encoded_set import EncodedSet
+from core.engine.batches.recipe import Encodings, Recipe
 from core.engine.batches.tally import Tally
-from core.engine.template import Template
 
 _TOLD_EVERY = 500
 
 
-class Examples(Protocol):
-    """Examples by their numbers."""
-
-    def __len__(self) -> int: ...
-
-    def __getitem__(self, number: int, /) -> Example: ...
-
-    def place(self, number: int, /) -> object:
-        """As `file:line`."""
-
-
 def tokenise(
-    examples: Examples,
-    template: Template,
-    options: DataOptions,
+    recipe: Recipe,
     numbers: Sequence[int] | None = None,
     *,
     ids: BinaryIO | None = None,
     on_row: Callable[[int], None] = lambda done: None,
 ) -> EncodedSet:
-    """Encode examples.
+    """Encode the examples of a recipe. Rows of one example are neighbours.
 
     Args:
         numbers: which of them; all.
@@ -48,13 +33,12 @@ def tokenise(
         on_row: told how many are done, every now and then and at the end.
     """
     memory, lengths, targets, made_of = array("i"), array("i"), array("i"), array("i")
-    tally = Tally()
-    chosen = range(len(examples)) if numbers is None else numbers
+    tally = Tally(recipe.kind)
+    chosen = range(len(recipe.examples)) if numbers is None else numbers
     for done, number in enumerate(chosen, start=1):
-        result = _encoded(examples, number, template, options)
-        tally.add(result, functools.partial(_place, examples, number))
-        if not isinstance(result, LeftOut):
-            row = result.row
+        result = _encoded(recipe, number)
+        tally.add(result, functools.partial(_place, recipe, number))
+        for row in () if isinstance(result, LeftOut) else result.rows:
             stored = np.where(row.trained, ~row.ids, row.ids).tobytes()
             if ids is None:
                 memory.frombytes(stored)
@@ -75,13 +59,12 @@ def tokenise(
     )
 
 
-def _encoded(examples: Examples, number: int, template: Template, options: DataOptions) -> Encoded | LeftOut:
+def _encoded(recipe: Recipe, number: int) -> Encodings | LeftOut:
     try:
-        example = examples[number]
+        return recipe.encoded(number)
     except RowProblem as error:  # told with all the others, see `verdict`
         return LeftOut("unreadable", f"{error.fault.what}: {error.fault.hint}".rstrip(": "))
-    return encode(template, example, options)
 
 
-def _place(examples: Examples, number: int) -> str:
-    return str(examples.place(number))
+def _place(recipe: Recipe, number: int) -> str:
+    return str(recipe.examples.place(number))

@@ -24,6 +24,8 @@ def sentence(row: LeftOutRow) -> str:
             return _("no token bears loss")
         case "unanswered":
             return _("does not end with an answer")
+        case "same_answers":
+            return _("the better and the worse answer are the same, cut as they are")
         case "refused" | "unreadable":
             return inert_line(row.detail)
 

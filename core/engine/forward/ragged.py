@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from core.engine.batches.batch import Batch, EncodedRow
+from core.engine.batches.batch import Batch, EncodedRow, common_prefix
 
 _LEAST_FILL = 0.8
 """A row shorter than this share of its group's longest opens a group of its own: attention's padding costs more."""
@@ -103,7 +103,7 @@ def lay_out(batch: Batch, *, share: bool, device: torch.device) -> Ragged:
         share: whether leading tokens that all rows have in common stand there once.
         device: of the tensors.
     """
-    shared = batch.common_prefix if share and len(batch.rows) > 1 else 0
+    shared = common_prefix(batch.rows) if share and len(batch.rows) > 1 and len(batch.kin) == 1 else 0
     rows = sorted(batch.rows, key=lambda row: -len(row.ids))
     lengths = [len(row.ids) - shared for row in rows]
     starts = shared + np.concatenate(([0], np.cumsum(lengths)[:-1])).astype(np.int64)

@@ -14,11 +14,10 @@ from core.chat.message import Message
 from core.config.data import DataOptions
 from core.config.load import Settings
 from core.config.output import OutputOptions
-from core.engine.batches.batch import EncodedRow
 from core.engine.batches.cache import token_set
-from core.engine.batches.encoded_set import EncodedSet
 from core.engine.batches.order import data_seed, split_rows
 from core.engine.batches.recipe import Recipe, recipe_for
+from core.engine.batches.rows import StageRows, rows_of
 from core.engine.batches.verdict import refuse_mistakes
 from core.engine.template import Template, prepared
 from core.engine.training.evaluate import EvaluationSet
@@ -32,29 +31,12 @@ _LONGEST_PROBE = 512
 _LOOKED_AT_FOR_PROBES = 50
 
 
-class RowsOf:
-    """Some rows of a set, with numbers of their own."""
-
-    def __init__(self, whole: EncodedSet, numbers: NDArray[np.int32] | None = None) -> None:
-        self._whole = whole
-        self._numbers = np.arange(len(whole), dtype=np.int32) if numbers is None else numbers
-        self.lengths: NDArray[np.int32] = whole.lengths[self._numbers]
-        self.targets: NDArray[np.int32] = whole.targets[self._numbers]
-        self.examples: NDArray[np.int32] = whole.examples[self._numbers]
-        """The numbers of the examples they were made of."""
-
-    def __len__(self) -> int:
-        return len(self._numbers)
-
-    def row(self, index: int) -> EncodedRow:
-        return self._whole.row(int(self._numbers[index]))
-
-
 @dataclass(frozen=True)
 class Data:
     """The data of a run."""
 
-    rows: RowsOf
+    rows: StageRows
+    """Answers, pairs or prompts, as the stage needs them."""
     report: TokenReport
     evaluation_sets: tuple[EvaluationSet, ...]
     template: Template
@@ -82,11 +64,11 @@ def open_data(
     recipe = recipe_for(settings, options.dataset, model, workspace)
     whole = token_set(recipe, on_progress)
     refuse_mistakes(whole.report, options)
-    rows, sets = RowsOf(whole), tuple[EvaluationSet, ...]()
+    rows, sets = rows_of(recipe, whole), tuple[EvaluationSet, ...]()
     reports: list[tuple[str, TokenReport]] = []
     if options.val_size:
-        kept, out = split_rows(len(whole), options.val_size, data_seed(settings))
-        rows, sets = RowsOf(whole, kept), (EvaluationSet("", RowsOf(whole, out)),)
+        kept, out = split_rows(len(rows), options.val_size, data_seed(settings))
+        rows, sets = rows_of(recipe, whole, kept), (EvaluationSet("", rows_of(recipe, whole, out)),)
     elif options.eval_dataset:
         made = [_evaluation_set(recipe_for(settings, (name,), model, workspace)) for name in options.eval_dataset]
         sets = tuple(one for one, _report in made)
@@ -102,7 +84,7 @@ def _evaluation_set(recipe: Recipe) -> tuple[EvaluationSet, TokenReport]:
     refuse_mistakes(whole.report, recipe.data)
     if len(whole) == 0:
         raise DataError(_("{name} has no row to evaluate").format(name=recipe.names[0]))
-    return EvaluationSet(Path(recipe.names[0]).stem, RowsOf(whole)), whole.report
+    return EvaluationSet(Path(recipe.names[0]).stem, rows_of(recipe, whole)), whole.report
 
 
 # --- probes -----------------------------------------------------------------------------------------------------
@@ -117,7 +99,7 @@ def probes_of(
         return tuple(ask([Message("user", text)]) for text in output.probe_prompt)
     found: dict[str, Probe] = {}
     for number in examples[:_LOOKED_AT_FOR_PROBES].tolist():
-        messages = recipe.examples[number].messages[:-1]
+        messages = recipe.question(number)
         if messages and messages[-1].content not in found:
             probe = ask(messages)
             if len(probe.ids) <= _LONGEST_PROBE:
