@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -34,8 +35,16 @@ def read_pairs(path: Path, shown: str) -> list[Pair]:
     Raises:
         ConfigError: it cannot be read, or is no flat mapping; all of its mistakes.
     """
-    text = _read_text(path, shown)
-    found = _json_items(text, shown) if path.suffix == ".json" else _yaml_items(text, shown)
+    text = read_text(path, shown)
+    return flat_pairs(_json_items(text, shown) if path.suffix == ".json" else yaml_items(text, shown), shown)
+
+
+def flat_pairs(found: Iterable[tuple[str, Any, int]], shown: str) -> list[Pair]:
+    """Options of the items of a mapping.
+
+    Raises:
+        ConfigError: some stand twice, or are groups.
+    """
     pairs: list[Pair] = []
     problems: list[Problem] = []
     lines: dict[str, int] = {}
@@ -53,7 +62,10 @@ def read_pairs(path: Path, shown: str) -> list[Pair]:
     return pairs
 
 
-def _read_text(path: Path, shown: str) -> str:
+def read_text(path: Path, shown: str) -> str:
+    """Raises:
+    ConfigError: it cannot be read, or is no UTF-8.
+    """
     try:
         return path.expanduser().read_text(encoding="utf-8-sig")
     except OSError as error:
@@ -63,7 +75,12 @@ def _read_text(path: Path, shown: str) -> str:
         raise ConfigError([Problem(shown, _("is no UTF-8 text"), _("save it as UTF-8"))]) from error
 
 
-def _yaml_items(text: str, shown: str) -> list[tuple[str, Any, int]]:
+def yaml_items(text: str, shown: str) -> list[tuple[str, Any, int]]:
+    """(key, node, line) of a mapping in YAML; a node of a group goes through `node_items`.
+
+    Raises:
+        ConfigError: it is no YAML, or no mapping.
+    """
     import yaml  # 30 ms, only where there is a file to read
 
     try:
@@ -77,7 +94,12 @@ def _yaml_items(text: str, shown: str) -> list[tuple[str, Any, int]]:
         return []
     if not isinstance(root, yaml.MappingNode):
         raise ConfigError([_no_mapping(shown)])
-    return [(str(key.value), value, key.start_mark.line + 1) for key, value in root.value]
+    return node_items(root)
+
+
+def node_items(node: Any) -> list[tuple[str, Any, int]]:
+    """(key, node, line) of a node that is a mapping."""
+    return [(str(key.value), value, key.start_mark.line + 1) for key, value in node.value]
 
 
 def _json_items(text: str, shown: str) -> list[tuple[str, Any, int]]:

@@ -77,10 +77,23 @@ def load(
     problems = list(line.problems)
     named = {entry.key: entry for entry in typed if entry.key in SourceOptions.model_fields}
     below = [entry for read in _sources(named, file, _verb(sections)) for entry in _collected(read, problems)]
-    chosen = _chosen([*below, *typed], by_name(specs), sections, problems)
-    filled = {kind: _filled(kind, chosen, problems) for kind in sections}
-    if problems:
-        raise ConfigError(problems)
+    return fill(sections, [*below, *typed], problems)
+
+
+def fill(sections: Sequence[type[Section]], entries: Sequence[Entry], problems: Sequence[Problem] = ()) -> Settings:
+    """Fill sections in with values that were read already, the weakest first.
+
+    Args:
+        problems: what was found wrong with the sources; told before the others.
+
+    Raises:
+        ConfigError: all problems.
+    """
+    specs, found = describe(*sections), list(problems)
+    chosen = _chosen(entries, by_name(specs), sections, found)
+    filled = {kind: _filled(kind, chosen, found) for kind in sections}
+    if found:
+        raise ConfigError(found)
     origins = {
         spec.name: Origin(chosen[spec.name].source, chosen[spec.name].where) if spec.name in chosen else Origin()
         for spec in specs
