@@ -1,4 +1,4 @@
-"""Rows of tokens by numbers of their own, as a stage learns from them: answers here, pairs and prompts in their modules.
+"""Rows of tokens by numbers of their own, as a stage learns from them: answers here, the others in their modules.
 
 The numbers that options and orders speak of are those of examples that became tokens: a pair is one of them, although
 its two answers are stored as two rows.
