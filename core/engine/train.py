@@ -20,11 +20,11 @@ from core.config.output import OutputOptions
 from core.config.training import TRAINING
 from core.engine.control import Control, StoppedEarly
 from core.engine.failure import tell_failure
+from core.engine.stages import make_loop
 from core.engine.training.checkpoint import find_checkpoint, read_state
 from core.engine.training.finish import finish
 from core.engine.training.heap import keep_freed_memory
 from core.engine.training.journal import Journal
-from core.engine.training.loop import Loop
 from core.engine.training.setup import Start, assemble, decide, model_ready
 from core.i18n import _
 from core.runs.events import RunFinished
@@ -77,9 +77,9 @@ def _go(start: Start) -> None:
         journal.files.begin(None, 0)
     work = assemble(start, decided)
     keep_freed_memory()
-    loop = Loop(work)
+    loop = make_loop(work)
     journal.tell(model_ready(work, loop.forward, decided.folder.name))
-    finish(work, loop.shelf, loop.run())
+    finish(loop, loop.run())
     work.processes.leave()
 
 

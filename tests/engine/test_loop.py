@@ -119,7 +119,7 @@ def test_on_an_accelerator_the_longest_batch_is_tried_first(
 
     def with_a_trial(loop: Loop) -> None:
         begin(loop)
-        room = loop._room_to_move()
+        room = loop.descent.room_to_move()
         assert room is not None
         assert room.nbytes == 8 * sum(one.numel() for one in loop.work.tunable.trained.values())  # Adam's two moments
         loop._try_longest()

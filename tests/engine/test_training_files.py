@@ -118,13 +118,13 @@ def test_smoothing_is_llama_factorys() -> None:
 
 def test_pictures_are_written_of_what_there_is(tmp_path: Path) -> None:
     history = [{"step": 1, "loss": 3.0}, {"step": 2, "loss": 2.0}, {"step": 2, "train_loss": 2.5}]
-    assert write_plots(tmp_path, history) == [tmp_path / "training_loss.png"]
+    assert write_plots(tmp_path, "sft", history) == [tmp_path / "training_loss.png"]
     history.append({"step": 2, "eval_loss": 2.5})
     named = tmp_path / "a $name_"
     named.mkdir()
-    assert [path.name for path in write_plots(named, history)] == ["training_loss.png", "training_eval_loss.png"]
+    assert [path.name for path in write_plots(named, "sft", history)] == ["training_loss.png", "training_eval_loss.png"]
     assert (named / "training_loss.png").read_bytes().startswith(b"\x89PNG")
-    assert write_plots(tmp_path, []) == []
+    assert write_plots(tmp_path, "sft", []) == []
 
 
 def test_a_run_leaves_the_originals_files(tmp_path: Path) -> None:

@@ -32,6 +32,21 @@ class Measured:
 class Objective(Protocol):
     """A stage's loss."""
 
+    @property
+    def point_names(self) -> tuple[str, ...]:
+        """What is counted at every update."""
+
+    @property
+    def evaluation_names(self) -> tuple[str, ...]:
+        """What is counted in evaluations."""
+
+    @property
+    def ends_at_zero(self) -> bool:
+        """Whether a loss of exactly 0 means that nothing is left to learn."""
+
+    def begin(self, forward: Forward) -> None:
+        """Find out what has to be known before the first update; the weights are those that the training began with."""
+
     def measure(self, forward: Forward, rows: Rows, numbers: Sequence[int]) -> Measured:
         """The loss of rows, by their numbers; with a graph while the forward trains, without one in an evaluation."""
 
@@ -41,3 +56,6 @@ class Objective(Protocol):
         Args:
             loss: the mean over the units; so is what was counted.
         """
+
+    def end(self, forward: Forward) -> None:
+        """Write what is left besides the model; every process calls it."""

@@ -6,7 +6,7 @@ hidden folder that nobody takes for a checkpoint, and the next run removes it. I
 
     trainer/state.json           counters, settings that were decided, which data it was
     trainer/weights.safetensors  what is trained, exactly
-    trainer/optimizer.pt         optimiser, schedule, loss scale
+    trainer/optimizer.pt         optimiser, schedule, loss scale, what a stage remembers besides
     trainer/random.pt            the random generators of every process
 
 Nothing in it is read by running code from it.
@@ -48,7 +48,7 @@ class TrainerTensors:
     """The tensors that a resume needs besides the weights."""
 
     optimizer: dict[str, Any]
-    """States of `optimizer`, `schedule` and `scaler`."""
+    """States of `optimizer`, `schedule`, `scaler`, and of what a `stage` remembers besides."""
     random: list[Any]
     """By process."""
 
@@ -213,3 +213,11 @@ def age(folder: Path) -> tuple[float, str]:
     """Sorts checkpoints by when they were written: after a resume from an earlier one, steps are in no such order."""
     state = folder / "trainer" / "state.json"
     return ((state if state.is_file() else folder).stat().st_mtime, folder.name)
+
+
+def what_is_kept(run: RunDirectory) -> str:
+    """Which checkpoints a run has, as a phrase."""
+    saved = run.saved_checkpoints()
+    if not saved:
+        return _("no checkpoint is saved yet")
+    return _("the last checkpoint is {name}").format(name=saved[-1].name)

@@ -1,4 +1,4 @@
-"""What rows outside the training say: loss, perplexity, and how often the likeliest token is the right one.
+"""What rows outside the training say: the loss, and whatever else the objective counts.
 
 Rows are shared among the processes; the longest stand together, so that little is padded. When memory is short a batch
 is halved: the sums are the same.
@@ -6,23 +6,24 @@ is halved: the sums are the same.
 
 from __future__ import annotations
 
-import math
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from core.engine.batches.batch import Batch, EncodedRow
+from core.engine.batches.batch import EncodedRow
 from core.engine.forward.choose import Forward
 from core.engine.shortage import is_out_of_memory
 from core.engine.training.memory import free_unused
 from core.engine.training.processes import Processes
 from core.runs.events import Evaluation
+
+T = TypeVar("T")
 
 
 class Rows(Protocol):
@@ -68,66 +69,105 @@ class Evaluated:
         return {**apart, **self.metrics}
 
 
+class Measures(Protocol):
+    """What an evaluation asks of an objective; see `core.engine.objectives`."""
+
+    @property
+    def evaluation_names(self) -> tuple[str, ...]: ...
+
+    def measure(self, forward: Forward, rows: Rows, numbers: Sequence[int]) -> Sums: ...
+
+    def metrics(self, loss: float, counted: Mapping[str, float]) -> dict[str, float]: ...
+
+
+class Sums(Protocol):
+    """What some rows say."""
+
+    @property
+    def sum(self) -> Tensor: ...
+
+    @property
+    def units(self) -> int: ...
+
+    @property
+    def counted(self) -> Mapping[str, float | Tensor]: ...
+
+
 def evaluate(
-    forward: Forward, sets: Sequence[EvaluationSet], processes: Processes, *, batch_rows: int, step: int, epoch: float
+    forward: Forward,
+    objective: Measures,
+    sets: Sequence[EvaluationSet],
+    processes: Processes,
+    *,
+    batch_rows: int,
+    step: int,
+    epoch: float,
 ) -> Evaluated:
     """Evaluate all sets with the weights as they are."""
     forward.train(False)
     try:
-        results, total, batches = [], torch.zeros(3, dtype=torch.float64), 0
+        results, batches = [], 0
+        total = torch.zeros(2 + len(objective.evaluation_names), dtype=torch.float64)
         began = time.perf_counter()
         for one in sets:
             started = time.perf_counter()
-            sums, count = _sums(forward, one.rows, processes, batch_rows)
+            sums, count = _sums(forward, objective, one.rows, processes, batch_rows)
             seconds = time.perf_counter() - started
-            results.append(Evaluation(time.time(), step, epoch, _metrics(sums), len(one.rows), seconds, one.name))
+            metrics = _metrics(objective, sums)
+            results.append(Evaluation(time.time(), step, epoch, metrics, len(one.rows), seconds, one.name))
             total += sums
             batches += count
         seconds = time.perf_counter() - began
     finally:
         forward.train(True)
     rows = sum(result.rows for result in results)
-    return Evaluated(tuple(results), _metrics(total), rows, batches, seconds, epoch)
+    return Evaluated(tuple(results), _metrics(objective, total), rows, batches, seconds, epoch)
 
 
-def _sums(forward: Forward, rows: Rows, processes: Processes, batch_rows: int) -> tuple[Tensor, int]:
-    """Summed loss, targets and right guesses of all processes; and in how many batches."""
+def _sums(
+    forward: Forward, objective: Measures, rows: Rows, processes: Processes, batch_rows: int
+) -> tuple[Tensor, int]:
+    """Summed loss, units, and what is counted, of all processes; and in how many batches."""
     longest_first: list[int] = np.argsort(-rows.lengths, kind="stable").tolist()
     mine = longest_first[processes.rank :: processes.world]
-    sums = torch.zeros(3, dtype=torch.float64)
-    parts = list(_parts(mine, batch_rows))
+    sums = torch.zeros(2 + len(objective.evaluation_names), dtype=torch.float64)
+    parts = list(in_parts(mine, batch_rows))
     for part in parts:
-        sums += _loss_of(forward, Batch([rows.row(index) for index in part]), processes)
+        sums += _sums_of(forward, objective, rows, part, processes)
     if processes.world > 1:
         sums = processes.sum(sums.to(processes.device)).cpu()
     return sums, len(parts)
 
 
-def _parts(indices: Sequence[int], size: int) -> Iterator[Sequence[int]]:
+def in_parts(indices: Sequence[int], size: int) -> Iterator[Sequence[int]]:
+    """Consecutive pieces of a size; the last one has what is left."""
     for start in range(0, len(indices), size):
         yield indices[start : start + size]
 
 
-def _loss_of(forward: Forward, batch: Batch, processes: Processes) -> Tensor:
+def _sums_of(forward: Forward, objective: Measures, rows: Rows, numbers: Sequence[int], processes: Processes) -> Tensor:
+    def measured(some: Sequence[int]) -> Tensor:
+        found = objective.measure(forward, rows, some)
+        counted = [float(found.counted[name]) for name in objective.evaluation_names]
+        return torch.tensor([float(found.sum), found.units, *counted], dtype=torch.float64)
+
+    return sum(without_graph(measured, numbers, processes), torch.zeros((), dtype=torch.float64))
+
+
+def without_graph(compute: Callable[[Sequence[int]], T], numbers: Sequence[int], processes: Processes) -> list[T]:
+    """Compute something of rows without a gradient, in as many pieces as memory asks for; their order stays."""
     try:
         with torch.no_grad(), processes.autocast():
-            loss = forward.loss(batch)
-        return torch.tensor([float(loss.sum), loss.targets, loss.correct], dtype=torch.float64)
+            return [compute(numbers)]
     except (RuntimeError, MemoryError) as error:
-        if not is_out_of_memory(error) or len(batch.rows) == 1:
+        if not is_out_of_memory(error) or len(numbers) == 1:
             raise
     free_unused(processes.device)  # outside the handler, which still holds what did not fit
-    half = len(batch.rows) // 2
-    return _loss_of(forward, Batch(batch.rows[:half]), processes) + _loss_of(
-        forward, Batch(batch.rows[half:]), processes
-    )
+    half = len(numbers) // 2
+    return without_graph(compute, numbers[:half], processes) + without_graph(compute, numbers[half:], processes)
 
 
-def _metrics(sums: Tensor) -> dict[str, float]:
-    total, targets, correct = sums.tolist()
-    loss = total / max(targets, 1.0)
-    return {
-        "loss": loss,
-        "perplexity": math.exp(min(loss, 700.0)),  # e^710 is no float any more
-        "accuracy": correct / max(targets, 1.0),
-    }
+def _metrics(objective: Measures, sums: Tensor) -> dict[str, float]:
+    total, units, *counted = sums.tolist()
+    means = [one / max(units, 1.0) for one in (total, *counted)]
+    return objective.metrics(means[0], dict(zip(objective.evaluation_names, means[1:], strict=True)))

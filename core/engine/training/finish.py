@@ -7,23 +7,25 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from core.engine.training.factory_files import evaluation_row, train_metrics
-from core.engine.training.loop import Ending
+from core.engine.training.loop import Ending, Loop
 from core.engine.training.plots import write_plots
-from core.engine.training.shelf import Shelf
 from core.engine.training.work import Work
 from core.i18n import _
 from core.runs.events import RunFinished
 from core.runs.told import metrics_block
 
 
-def finish(work: Work, shelf: Shelf, ending: Ending) -> None:
+def finish(loop: Loop, ending: Ending) -> None:
     """Write all that stays. Every process calls it.
 
     Raises:
         NotWritten: the disk takes no more; the checkpoints stay.
     """
+    work, shelf = loop.work, loop.shelf
     work.journal.stage("saving")
     shelf.save_final(ending.progress, ending.is_best)
+    with _model_is_saved(work):
+        loop.leave_results()
     if not work.processes.is_main:
         return
     work.journal.stage("ending")
@@ -44,7 +46,7 @@ def finish(work: Work, shelf: Shelf, ending: Ending) -> None:
         work.journal.say(metrics_block("eval", evaluation))
     if work.output.plot_loss:
         with _model_is_saved(work):
-            for path in write_plots(work.run.path, files.history):
+            for path in write_plots(work.run.path, work.stage, files.history):
                 work.journal.say(_("picture saved: {path}").format(path=path))
     work.journal.tell(RunFinished(time.time(), ending.reason, progress.step, metrics), durable=True)
 

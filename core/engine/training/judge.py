@@ -10,11 +10,23 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from core.config.finetuning import FinetuningOptions
+from core.config.load import Settings
 from core.config.output import OutputOptions
 from core.errors import UsageError, did_you_mean
 from core.i18n import _
+from core.runs.quantities import TrainingStage
 
-METRICS = ("loss", "perplexity", "accuracy")
+_PAIRS = ("loss", "accuracy", "margin", "chosen_reward", "rejected_reward")
+METRICS: Mapping[TrainingStage, tuple[str, ...]] = {
+    "sft": ("loss", "perplexity", "accuracy"),
+    "rm": _PAIRS,
+    "dpo": (*_PAIRS, "chosen_logp", "rejected_logp"),
+    "ppo": ("reward", "kl", "answer_tokens", "eos_rate"),
+}
+"""What the evaluations of each stage tell; the first one judges where nobody names another."""
+_GREATER = ("accuracy", "margin", "reward", "logp", "rate")
+"""How the names of those end of which more is better."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +61,7 @@ class Judge:
         return self.patience is not None and standing.since >= self.patience
 
 
-def make_judge(options: OutputOptions, datasets: Sequence[str]) -> Judge:
+def make_judge(settings: Settings, datasets: Sequence[str]) -> Judge:
     """The judge that the options describe.
 
     Args:
@@ -58,10 +70,13 @@ def make_judge(options: OutputOptions, datasets: Sequence[str]) -> Judge:
     Raises:
         UsageError: the metric does not exist, or there is nothing to judge by.
     """
+    options, metrics = settings[OutputOptions], METRICS[settings[FinetuningOptions].stage]
     if not datasets:
         _refuse_without_rows(options)
     metric = options.metric_for_best_model.removeprefix("eval_")
-    known = [*METRICS, *(f"{name}_{metric}" for name in datasets if len(datasets) > 1 for metric in METRICS)]
+    if metric == "loss":  # which is what nobody has to name; answers that are drawn have none
+        metric = metrics[0]
+    known = [*metrics, *(f"{name}_{metric}" for name in datasets if len(datasets) > 1 for metric in metrics)]
     if metric not in known:
         raise UsageError(
             _("metric_for_best_model: evaluations have no {name!r}").format(name=options.metric_for_best_model),
@@ -70,7 +85,7 @@ def make_judge(options: OutputOptions, datasets: Sequence[str]) -> Judge:
     greater = options.greater_is_better
     return Judge(
         metric,
-        metric.endswith("accuracy") if greater is None else greater,
+        metric.endswith(_GREATER) if greater is None else greater,
         options.early_stopping_steps,
         options.early_stopping_threshold,
     )

@@ -1,4 +1,4 @@
-"""The pictures of a run's losses, with the numbers of LLaMA-Factory's: the same smoothing, the same file names.
+"""The pictures of a run's losses and rewards, as LLaMA-Factory draws them: the same smoothing, the same file names.
 
 An exponential mean that starts at the first value; the more points there are, the more it smooths (Hiyouga's formula,
 since ChatGLM-Efficient-Tuning).
@@ -11,7 +11,16 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-_PICTURES = {"loss": "training_loss.png", "eval_loss": "training_eval_loss.png"}
+from core.runs.quantities import TrainingStage
+
+_LOSSES = ("loss", "eval_loss")
+_PICTURES: Mapping[TrainingStage, tuple[str, ...]] = {
+    "sft": _LOSSES,
+    "rm": (*_LOSSES, "accuracy", "eval_accuracy", "margin"),
+    "dpo": (*_LOSSES, "rewards/accuracies", "eval_rewards/accuracies", "rewards/margins"),
+    "ppo": (*_LOSSES, "reward", "eval_reward", "kl"),
+}
+"""Keys of the history that are drawn: `rewards/accuracies` into `training_rewards_accuracies.png`."""
 
 
 def smoothed(values: Sequence[float]) -> list[float]:
@@ -26,14 +35,15 @@ def smoothed(values: Sequence[float]) -> list[float]:
     return means
 
 
-def write_plots(folder: Path, log_history: Sequence[Mapping[str, Any]]) -> list[Path]:
-    """Draw every loss that there are points of.
+def write_plots(folder: Path, stage: TrainingStage, log_history: Sequence[Mapping[str, Any]]) -> list[Path]:
+    """Draw whatever a stage shows that there are points of.
 
     Returns:
         The pictures written.
     """
     written = []
-    for key, name in _PICTURES.items():
+    for key in _PICTURES[stage]:
+        name = f"training_{key.replace('/', '_')}.png"
         points = [(row["step"], row[key]) for row in log_history if key in row]
         if points:
             _draw(folder / name, key, points)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from core.engine.training.judge import Standing
@@ -23,6 +24,15 @@ class Window:
     rows: int = 0
     tokens: int = 0
     seconds: float = 0.0
+    metrics: dict[str, float] = field(default_factory=dict)
+    """What a stage tells besides, by name: sums over the updates that had a number for it."""
+    told: dict[str, int] = field(default_factory=dict)
+    """How many updates that were."""
+
+    @property
+    def means(self) -> dict[str, float]:
+        """What a stage tells besides, as means over the updates."""
+        return {name: total / self.told[name] for name, total in self.metrics.items()}
 
 
 @dataclass
@@ -40,7 +50,16 @@ class Progress:
     evaluated_at: int = -1
     """The step of the last evaluation."""
 
-    def count(self, *, loss: float, grad_norm: float, rows: int, tokens: int, seconds: float) -> None:
+    def count(
+        self,
+        *,
+        loss: float,
+        grad_norm: float,
+        rows: int,
+        tokens: int,
+        seconds: float,
+        metrics: Mapping[str, float] | None = None,
+    ) -> None:
         """One more update."""
         self.step += 1
         self.rows += rows
@@ -55,6 +74,10 @@ class Progress:
         if math.isfinite(grad_norm):
             window.grad_norm += grad_norm
             window.norms += 1
+        for name, value in (metrics or {}).items():
+            if math.isfinite(value):
+                window.metrics[name] = window.metrics.get(name, 0.0) + value
+                window.told[name] = window.told.get(name, 0) + 1
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from core.config.load import Settings
 from core.config.model import BaseModelOptions
 from core.config.optimization import OptimizationOptions
 from core.config.output import LaunchOptions, OutputOptions
+from core.config.ppo import PPOOptions
 from core.engine.batches.order import Updates, updates_of
 from core.engine.batches.verdict import notices
 from core.engine.control import Control
@@ -32,7 +33,9 @@ from core.engine.training.progress import Effective, TrainerState
 from core.engine.training.random_state import seed_all
 from core.engine.training.schedule import build_schedule
 from core.engine.training.work import Work
+from core.engine.tuning.headed import freeze_output_head, with_head
 from core.engine.tuning.prepare import TrainingBase, describe_base, load_for_training, prepare
+from core.engine.tuning.snapshot import Snapshot
 from core.engine.tuning.tunable import Tunable
 from core.errors import UsageError
 from core.hardware import free_physical_cores
@@ -49,6 +52,7 @@ _SECONDS_BETWEEN_WORDS = 0.5
 _PRODUCTS_PER_SECOND = 75e9
 """Of one CPU thread in float32."""
 _WORTH_COMPILING_SECONDS = 1800
+_WITH_REFERENCE = ("dpo", "ppo")
 
 
 @dataclass(frozen=True)
@@ -112,7 +116,7 @@ def decide(start: Start) -> Decided:
     _tell_of_rows(journal, data.report)
     for name, report in data.evaluation_reports:
         _tell_of_rows(journal, report, name)
-    judge = make_judge(settings[OutputOptions], [one.name for one in data.evaluation_sets])
+    judge = make_judge(settings, [one.name for one in data.evaluation_sets])
     (checkpointing,) = processes.agree(needs_checkpointing(settings, folder, updates, data.rows.targets, str(device)))
     return Decided(processes, folder, data, updates, total, checkpointing, judge, state)
 
@@ -220,6 +224,8 @@ def assemble(start: Start, decided: Decided) -> Work:
     loaded = str(base.network.dtype).removeprefix("torch.")
     base = replace(base, template=decided.data.template)
     tunable = _tunable(start, base)
+    beginning = Snapshot(tunable) if settings[FinetuningOptions].stage in _WITH_REFERENCE else None
+    tunable = _headed(start, base, tunable)
     for message in (*base.warnings, *tunable.warnings):
         journal.warn(message)
     if tunable.pads and not decided.updates.grouped:
@@ -228,18 +234,19 @@ def assemble(start: Start, decided: Decided) -> Work:
     effective = _effective(start, decided, tunable, loaded)
     return Work(
         run=start.run,
-        optimization=options,
-        output=settings[OutputOptions],
+        settings=settings,
+        workspace=start.workspace,
+        base=base,
         tunable=tunable,
+        beginning=beginning,
         make_forward=_forward_maker(tunable, options, effective),
         effective=effective,
         optimizer=optimizer,
         schedule=build_schedule(optimizer, options, decided.total_steps),
-        rows=decided.data.rows,
+        data=decided.data,
         trained_tokens=int(decided.data.rows.targets.sum()),
         updates=decided.updates,
         total_steps=decided.total_steps,
-        evaluation_sets=decided.data.evaluation_sets,
         judge=decided.judge,
         prober=_prober(settings[OutputOptions], decided.data, base, tunable),
         processes=decided.processes,
@@ -260,6 +267,19 @@ def _tunable(start: Start, base: TrainingBase) -> Tunable:
     seed_all(start.optimization.seed)  # factors and prefixes begin at random
     notes = describe_base(base, start.settings[DataOptions])
     return prepare(base, finetuning, start.optimization, adapters, notes)
+
+
+def _headed(start: Start, base: TrainingBase, tunable: Tunable) -> Tunable:
+    """With a value head, where a stage learns numbers; the head that is gone on from, where there is one."""
+    stage = start.settings[FinetuningOptions].stage
+    if stage not in ("rm", "ppo"):
+        return tunable
+    if stage == "rm":
+        freeze_output_head(tunable)
+    rate = start.settings[PPOOptions].ppo_value_learning_rate if stage == "ppo" else None
+    adapters = start.settings[FinetuningOptions].adapter_name_or_path
+    gone_on = resolve_adapter(adapters[-1], start.workspace).path if adapters else base.folder
+    return with_head(tunable, base, learning_rate=rate, goes_on_from=gone_on)
 
 
 def _effective(start: Start, decided: Decided, tunable: Tunable, dtype: str) -> Effective:

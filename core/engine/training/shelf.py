@@ -19,6 +19,7 @@ from core.engine.training.checkpoint import (
     read_tensors,
     read_weights,
     remove_unfinished,
+    what_is_kept,
     write_trainer,
     write_weights,
     write_whole,
@@ -49,7 +50,7 @@ class Shelf:
             try:
                 size = write_whole(folder, lambda inside: self._write(inside, progress, effective, random))
             except NotWritten as error:
-                work.journal.warn(error.message, f"{error.hint}; {self.what_is_kept()}")
+                work.journal.warn(error.message, f"{error.hint}; {what_is_kept(work.run)}")
             else:
                 path = str(folder.relative_to(work.run.path))
                 seconds = time.perf_counter() - began
@@ -79,6 +80,7 @@ class Shelf:
                 "optimizer": work.optimizer.state_dict(),
                 "schedule": work.schedule.state_dict(),
                 "scaler": scaler.state_dict() if scaler is not None else {},
+                "stage": dict(work.memory.state_dict()) if work.memory is not None else {},
             },
             random,
         )
@@ -120,6 +122,8 @@ class Shelf:
         work.schedule.load_state_dict(tensors.optimizer["schedule"])
         if work.processes.scaler is not None and tensors.optimizer["scaler"]:
             work.processes.scaler.load_state_dict(tensors.optimizer["scaler"])
+        if work.memory is not None:
+            work.memory.load_state_dict(tensors.optimizer.get("stage", {}))
         self._restore_random(tensors)
         if work.journal.writes:
             work.journal.files.begin(folder / "trainer_state.json", state.progress.step)
@@ -159,13 +163,6 @@ class Shelf:
             saved = CheckpointSaved(time.time(), progress.step, ".", size, time.perf_counter() - began, best)
             work.journal.tell(saved, durable=True)
         work.processes.wait()
-
-    def what_is_kept(self) -> str:
-        """Which checkpoints there are, as a phrase."""
-        saved = self._work.run.saved_checkpoints()
-        if not saved:
-            return _("no checkpoint is saved yet")
-        return _("the last checkpoint is {name}").format(name=saved[-1].name)
 
 
 def place_of(work: Work) -> Place:

@@ -9,6 +9,8 @@ from typing import Any, Protocol
 
 from torch import Tensor, nn
 
+from core.models.notes import AdapterNotes
+
 
 @dataclass(frozen=True)
 class ParameterGroup:
@@ -25,6 +27,8 @@ class Tunable(Protocol):
     network: Any
     """transformers' model, adapters injected; what is not trained has requires_grad False."""
     method: str
+    notes: AdapterNotes
+    """What will stand beside the weights."""
     trained: Mapping[str, nn.Parameter]
     """What is trained, by stable names, in a stable order."""
     parameters: int
