@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from core.config.idle_stages import idle_in_stage
 from core.config.training import TRAINING
 from core.errors import Problem
 from core.i18n import _
@@ -28,7 +29,8 @@ def idle_options(values: Mapping[str, Any]) -> Iterator[Problem]:
         values: of all options of a training.
     """
     given = {name for name, default in _defaults().items() if values[name] != default}
-    for where, what, hint in (*_of_method(values), *_of_moving(values), *_of_rows(values), *_of_output(values)):
+    told = (*idle_in_stage(values), *_of_method(values), *_of_moving(values), *_of_rows(values), *_of_output(values))
+    for where, what, hint in told:
         if where in given:
             yield Problem(where, what, hint)
 

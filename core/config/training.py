@@ -13,6 +13,7 @@ from core.config.optimization import OptimizationOptions
 from core.config.output import LaunchOptions, OutputOptions
 from core.config.ppo import PPOOptions
 from core.config.preference import PreferenceOptions
+from core.config.stages import contradictions as contradictions_of_stage
 from core.errors import Problem
 from core.i18n import _
 
@@ -30,7 +31,8 @@ TRAINING: tuple[type[Section], ...] = (
 
 def contradictions(values: Mapping[str, Any]) -> Iterator[Problem]:
     """What is wrong between options of different sections that are each right; `Problem.where` is an option's name."""
-    if values["packing"] and values["finetuning_type"] == "p_tuning":
+    yield from contradictions_of_stage(values)
+    if values["packing"] and values["finetuning_type"] == "p_tuning" and values["stage"] == "sft":
         what = _("joined rows would share one prefix and see each other")
         yield Problem("packing", what, _("leave it out: rows of similar length are put together anyway"))
     evaluates = bool(values["eval_dataset"] or values["val_size"])

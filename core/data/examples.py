@@ -215,10 +215,10 @@ def check_ranking(entry: DatasetEntry, ranking: bool) -> None:
         raise DataError(what, _("take kto_tag out of its columns to train on all its answers"))
     if entry.ranking and not ranking:
         what = _("{name} holds rankings: two answers for each question").format(name=entry.name)
-        raise DataError(what, _("take a set with one answer, or another stage of training"))
+        raise DataError(what, _("take a set with one answer, or stage rm or dpo, which compare two"))
     if ranking and not entry.ranking:
         what = _("{name} holds one answer for each question, not two to compare").format(name=entry.name)
-        raise DataError(what, _('set "ranking": true in dataset_info.json if it does hold two'))
+        raise DataError(what, _('take stage sft or ppo, or set "ranking": true in dataset_info.json if it does hold two'))
 
 
 def sources_of(entry: DatasetEntry, rows: Rows) -> list[Source]:

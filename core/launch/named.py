@@ -76,11 +76,16 @@ def checked_rows(
     *,
     names: Sequence[str],
     against: Sequence[str] = (),
+    ranking: bool = False,
 ) -> list[Caution]:
-    """Look at every row, where there are not so many that one would wait; the run itself looks at all in any case."""
+    """Look at every row, where there are not so many that one would wait; the run itself looks at all in any case.
+
+    Args:
+        ranking: whether rows have to hold two answers.
+    """
     if sum(map(_size, sets)) > _MOST_CHECKED:
         return []
-    report = findings.tried("dataset", lambda: check(names, choices, workspace, against=against, ranking=False))
+    report = findings.tried("dataset", lambda: check(names, choices, workspace, against=against, ranking=ranking))
     if report is None:
         return []
     findings.tried("dataset", partial(report.raise_if_it_stops, choices.on_bad_rows))

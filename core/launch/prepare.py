@@ -18,11 +18,13 @@ from core.config.data import DataOptions
 from core.config.idle import idle_options
 from core.config.load import Settings
 from core.config.save import as_yaml
+from core.config.stages import METRICS, RANKING_STAGES
 from core.config.training import TRAINING, contradictions
 from core.data.entry import DatasetEntry
 from core.data.examples import check_ranking, data_folder
 from core.errors import ConfigError, Problem
 from core.i18n import _
+from core.launch.beside import Beside, find_beside, manner_cautions
 from core.launch.findings import Findings
 from core.launch.folder import make_folder, refuse_active, refuse_used
 from core.launch.local import ENVIRONMENT, find_checkpoint, launch_run, train_command
@@ -39,6 +41,8 @@ from core.untrusted import inert_line
 from core.workspace import Workspace
 
 _CATASTROPHIC_RATE = 1e-2
+_LARGE_RATES = {"ppo": 1e-3, "dpo": 5e-4}
+"""Above which policies that learn from rewards are known to collapse, even of small adapters."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,11 +144,12 @@ class _Preparation:
             if (adapter := findings.tried("adapter_name_or_path", partial(self._adapter, name, model)))
         ]
         sets = [*self._sets("dataset", values), *self._sets("eval_dataset", values)]
+        beside = find_beside(findings, self._settings, model, self._workspace)
         rows = [] if findings.problems else self._checked(sets, values)
         findings.refuse(contradictions(values))
         findings.refuse(refusals(self._settings, self._machine))
         settings, cautions = findings.honest(self._machine)
-        needed = [*(one.path for one in adapters), *([model.path] if model is not None else [])]
+        needed = [*(one.path for one in adapters), *([model.path] if model is not None else []), *beside.paths]
         run = findings.tried("output_dir", partial(self._folder, values, needed))
         checkpoint = self._checkpoint(run, values["resume_from_checkpoint"]) if run is not None else ""
         if findings.problems or model is None or run is None:
@@ -153,13 +158,16 @@ class _Preparation:
         return Prepared(
             run=run,
             workspace=self._workspace,
-            settings=replaced(settings, dict(self._names(run, model, adapters, sets))),
+            settings=replaced(settings, dict([*self._names(run, model, adapters, sets, beside), *_best(settings)])),
             model=model,
             adapters=tuple(adapters),
             sets=tuple(sets),
             device=device,
             devices=locks_of(device, values["nproc_per_node"]),
-            cautions=(*cautions, *_cautions(settings.values()), *rows, *mismatches(adapters, model)),
+            cautions=(
+                *(*cautions, *_cautions(settings.values()), *rows, *mismatches(adapters, model)),
+                *manner_cautions(values, model, adapters, beside),
+            ),
             checkpoint=checkpoint,
         )
 
@@ -177,12 +185,15 @@ class _Preparation:
             hint = _("give one with --dataset NAME; finetui data list shows them")
             self._findings.refuse([Problem(option, _("there is nothing to train on"), hint)])
             return iter(())
-        return find_sets(self._findings, option, names, self._settings[DataOptions], self._workspace, _usable)
+        usable = partial(_usable, values["stage"])
+        return find_sets(self._findings, option, names, self._settings[DataOptions], self._workspace, usable)
 
     def _checked(self, sets: list[DatasetEntry], values: dict[str, Any]) -> list[Caution]:
         names, against = values["dataset"], values["eval_dataset"]
-        choices = self._settings[DataOptions]
-        return checked_rows(self._findings, sets, choices, self._workspace, names=names, against=against)
+        choices, ranking = self._settings[DataOptions], values["stage"] in RANKING_STAGES
+        return checked_rows(
+            self._findings, sets, choices, self._workspace, names=names, against=against, ranking=ranking
+        )
 
     def _folder(self, values: dict[str, Any], needed: list[Path]) -> RunDirectory:
         given = values["output_dir"]
@@ -207,7 +218,12 @@ class _Preparation:
         return found.name if found is not None else ""
 
     def _names(
-        self, run: RunDirectory, model: ModelInfo, adapters: list[AdapterInfo], sets: list[DatasetEntry]
+        self,
+        run: RunDirectory,
+        model: ModelInfo,
+        adapters: list[AdapterInfo],
+        sets: list[DatasetEntry],
+        beside: Beside,
     ) -> Iterator[tuple[str, tuple[Any, str]]]:
         """Names that would mean something else, or nothing, when the file is used from another folder."""
         values, below = self._settings.values(), run.path.parent == self._workspace.runs
@@ -217,6 +233,7 @@ class _Preparation:
             yield "model_name_or_path", (str(model.path.absolute()), "")
         if adapters:
             yield "adapter_name_or_path", (tuple(str(adapter.path.absolute()) for adapter in adapters), "")
+        yield from beside.names(values)
         lasting = [lasting_name(entry) for entry in sets]
         yield "dataset", (tuple(lasting[: len(values["dataset"])]), "")
         yield "eval_dataset", (tuple(lasting[len(values["dataset"]) :]), "")
@@ -225,24 +242,37 @@ class _Preparation:
             yield "dataset_dir", (str(folder), "")
 
 
+def _best(settings: Settings) -> Iterator[tuple[str, tuple[Any, str]]]:
+    """What evaluations of a stage are compared by, where its evaluations tell no loss and nothing was said."""
+    values = settings.values()
+    first = METRICS[values["stage"]][0]
+    if values["metric_for_best_model"] == "loss" != first:
+        yield "metric_for_best_model", (first, _("of stage {stage}").format(stage=values["stage"]))
+
+
 def _cautions(values: dict[str, Any]) -> Iterator[Caution]:
-    if values["learning_rate"] >= _CATASTROPHIC_RATE:
+    rate, stage = values["learning_rate"], values["stage"]
+    if rate >= _CATASTROPHIC_RATE:
         told = _("learning_rate {rate:g} is high enough to destroy what the model can do already")
-        yield Caution(told.format(rate=values["learning_rate"]), _("1e-4 worked where 2e-2 did not"))
+        yield Caution(told.format(rate=rate), _("1e-4 worked where 2e-2 did not"))
+    elif rate > _LARGE_RATES.get(stage, _CATASTROPHIC_RATE):
+        told = _("learning_rate {rate:g} is high for stage {stage}: answers may fall apart before they get better")
+        yield Caution(told.format(rate=rate, stage=stage), _("1e-5 is usual; watch the distance to the reference"))
     for idle in idle_options(values):
         yield Caution(_("{option} does not count: {why}").format(option=idle.where, why=idle.what), idle.hint)
 
 
-def _usable(entry: DatasetEntry) -> None:
+def _usable(stage: str, entry: DatasetEntry) -> None:
     """Raises:
     DataError: its files are not there, or it holds what this stage cannot train on.
     """
-    check_ranking(entry, ranking=False)
+    check_ranking(entry, ranking=stage in RANKING_STAGES)
     if not entry.hub_name:
         entry.data_files()
 
 
 def _name(values: dict[str, Any]) -> str:
-    """`lora-telecom_train_400`: method and data."""
+    """`lora-telecom_train_400`, `rm-lora-comparison_en+`: stage, method and data."""
     method = {"p_tuning": "ptuning"}.get(values["finetuning_type"], values["finetuning_type"])
-    return joined_name(method, values["dataset"])
+    first = method if values["stage"] == "sft" else f"{values['stage']}-{method}"
+    return joined_name(first, values["dataset"])

@@ -49,6 +49,8 @@ class AdapterNotes:
     """The facts of a training that its weights need later."""
 
     method: str = ""
+    stage: str = ""
+    """Of the training: sft, rm, dpo, ppo; empty in notes of before there were others than sft."""
     schema: int = SCHEMA
     base: str = ""
     """The model that it was trained on: a name, or the folder."""

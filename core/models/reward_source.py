@@ -18,6 +18,7 @@ from core.errors import ModelError, did_you_mean
 from core.i18n import _
 from core.models.candidates import base_of, resolve_candidate
 from core.models.info import AdapterInfo, ModelInfo, read_json, typed_path
+from core.models.notes import AdapterNotes, read_notes
 from core.models.safetensors_header import read_header
 from core.untrusted import inert_line
 from core.workspace import Workspace
@@ -123,6 +124,7 @@ def _adapter(found: AdapterInfo, workspace: Workspace) -> RewardSource:
     if found.method not in _ADAPTERS:
         what = _("{name}: a reward model is an adapter of LoRA's kind, not {method}")
         raise ModelError(what.format(name=inert_line(found.name), method=found.method))
+    _refuse_policy(found.name, found.notes)
     base = base_of(found, workspace)
     _refuse_headless(found.name, found.path, _width(base.path))
     return RewardSource("lora", str(found.path.absolute()), found, base)
@@ -131,12 +133,20 @@ def _adapter(found: AdapterInfo, workspace: Workspace) -> RewardSource:
 def _whole(found: ModelInfo) -> RewardSource:
     if found.problems:
         raise ModelError(_("{name}: {problem}").format(name=inert_line(found.name), problem=found.problems[0]))
+    _refuse_policy(found.name, read_notes(found.path))
     config = read_json(found.path / "config.json")
     if any("SequenceClassification" in str(kind) for kind in config.get("architectures") or ()):
         _refuse_classes(found, config)
     else:
         _refuse_headless(found.name, found.path, _width(found.path))
     return RewardSource("full", str(found.path.absolute()), None, found)
+
+
+def _refuse_policy(name: str, notes: AdapterNotes | None) -> None:
+    """A policy has a head too, and its folder looks the same."""
+    if notes is not None and notes.stage == "ppo":
+        what = _("{name} was trained by stage ppo: its value head foretells rewards, and gives none")
+        raise ModelError(what.format(name=inert_line(name)), _("take the reward model that it was trained with"))
 
 
 def _refuse_classes(found: ModelInfo, config: Mapping[str, Any]) -> None:

@@ -16,7 +16,7 @@ from core.config.load import load
 from core.config.training import TRAINING
 
 # What they ask for is all that there is: any other value is refused, or is the same.
-_NOTHING_TO_DO = {"stage", "do_train", "ignore_pad_token_for_loss", "report_to", "dataloader_num_workers"}
+_NOTHING_TO_DO = {"do_train", "ignore_pad_token_for_loss", "report_to", "dataloader_num_workers"}
 _OF_EVALUATIONS = ("engine/evaluate.py", "engine/evaluating/", "engine/predicting/", "serve/remote", "launch/", "data/")
 _BY_ANOTHER_NAME = {"do_sample": "greedy", "fp16": "number_format", "bf16": "number_format"}
 
@@ -89,6 +89,46 @@ def test_every_option_of_an_evaluation_is_asked_for_where_one_is_made() -> None:
         ({"finetuning_type": "full", "dtype": "bfloat16", "pure_bf16": True}, {}),
         ({"dtype": "float16", "pure_bf16": True}, {"dtype": "pure_bf16 holds all weights in bfloat16"}),
         ({"dtype": "bfloat16"}, {}),
+        ({"ppo_epochs": 2}, {"ppo_epochs": "belongs to stage ppo, and stage is sft"}),
+        ({"temperature": 0.5, "max_new_tokens": 9, "stage": "ppo"}, {}),
+        (
+            {"temperature": 0.5, "ref_model": "x", "pref_beta": 0.2},
+            {
+                "temperature": "belongs to stage ppo, and stage is sft",
+                "ref_model": "belongs to stage dpo and ppo, and stage is sft",
+                "pref_beta": "belongs to stage dpo, and stage is sft",
+            },
+        ),
+        ({"stage": "dpo", "ref_model": "x", "pref_beta": 0.2, "pref_ftx": 1}, {}),
+        (
+            {"stage": "dpo", "pref_loss": "orpo", "ref_model": "x", "simpo_gamma": 1},
+            {
+                "ref_model": "pref_loss orpo is held against no reference",
+                "simpo_gamma": "belongs to pref_loss simpo, not to orpo",
+            },
+        ),
+        ({"stage": "dpo", "pref_loss": "simpo", "simpo_gamma": 1}, {}),
+        (
+            {"stage": "rm", "reward_model": "x", "mask_history": True},
+            {
+                "reward_model": "belongs to stage ppo, and stage is rm",
+                "mask_history": "the last answer alone is compared",
+            },
+        ),
+        (
+            {"stage": "ppo", "ppo_adaptive_kl": False, "ppo_target": 3, "ppo_horizon": 9},
+            dict.fromkeys(("ppo_target", "ppo_horizon"), "ppo_adaptive_kl is false, so ppo_kl_coef stays as it is"),
+        ),
+        ({"stage": "ppo", "ppo_kl_coef": 0, "ppo_target": 3}, {"ppo_target": "ppo_kl_coef 0 stays 0"}),
+        (
+            {"stage": "ppo", "ppo_value_coef": 0, "ppo_value_learning_rate": 1e-4},
+            {"ppo_value_learning_rate": "ppo_value_coef 0 trains no values"},
+        ),
+        (
+            {"stage": "ppo", "max_target_length": 9, "max_new_tokens": 9},
+            {"max_target_length": "max_new_tokens says how long answers may be"},
+        ),
+        ({"stage": "ppo", "max_target_length": 9}, {}),
     ],
 )
 def test_what_is_given_and_does_not_count_is_told(options: dict[str, Any], told: dict[str, str]) -> None:

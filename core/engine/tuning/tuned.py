@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +38,7 @@ class Tuned:
     parameters: int = field(init=False)
 
     def __post_init__(self) -> None:
+        self.notes = replace(self.notes, stage=self.options.stage)
         inside = {id(parameter): size_of(parameter) for parameter in self.network.parameters()}
         beside = {id(parameter): size_of(parameter) for parameter in self.trained.values()}
         self.parameters = sum((inside | beside).values())
