@@ -77,30 +77,31 @@ AttentionMaskInterface.register(IMPLEMENTATION, sdpa_mask)
 
 
 def attend(ragged: Ragged, query: Tensor, key: Tensor, value: Tensor, manner: Manner) -> Tensor:
-    """Each row attends to the shared tokens and to its own; shapes as in `ragged_attention`."""
+    """Each row attends to what its family shares and to its own; shapes as in `ragged_attention`."""
     if _is_short(ragged, query, manner):
         q, k, v = (x[0].transpose(0, 1) for x in (query, key, value))
         scaling = query.shape[-1] ** -0.5 if manner.scaling is None else manner.scaling
         return attend_short(ragged, q, k, v, scaling, manner.window)[None]
-    parts = [torch.split(x, ragged.sections, 2) for x in (query, key, value)]
+    sections = [sum(group.lengths) for group in ragged.parts]
+    parts = [torch.split(x, sections, 2) for x in (query, key, value)]
+    openings: dict[int, tuple[Tensor, Tensor]] = {}
     outputs = []
-    if ragged.shared:
+    for number, group in enumerate(ragged.parts):
+        rows, *own = (_rows(part[number][0], group) for part in parts)
+        if number < len(ragged.shared):
+            pieces = zip(*(torch.split(part[number], list(group.lengths), 2) for part in parts[1:]), strict=True)
+            openings |= zip(group.starts, pieces, strict=True)
+        if group.before:
+            own = [_behind(shared, x) for shared, x in zip(openings[group.opening], own, strict=True)]
         mask = None
-        if ragged.is_cut(ragged.shared, manner.window):
-            mask = ragged.mask(0, ragged.shared, manner.window, query.dtype)
-        outputs.append(_attend(parts[0][0], parts[1][0], parts[2][0], mask, manner).transpose(1, 2)[0])
-    for number, group in enumerate(ragged.groups, start=1):
-        rows = _rows(parts[0][number][0], group)
-        keys, values = (_behind(part[0], _rows(part[number][0], group)) for part in parts[1:])
-        mask = None
-        if ragged.shared or ragged.is_cut(group.longest, manner.window):
-            mask = ragged.mask(ragged.shared, group.longest, manner.window, query.dtype)
-        outputs.append(_line(_attend(rows, keys, values, mask, manner), group))
+        if group.before or ragged.is_cut(group.longest, manner.window):
+            mask = ragged.mask(group.before, group.longest, manner.window, query.dtype)
+        outputs.append(_line(_attend(rows, own[0], own[1], mask, manner), group))
     return torch.cat(outputs)[None] if len(outputs) > 1 else outputs[0][None]
 
 
 def _is_short(ragged: Ragged, query: Tensor, manner: Manner) -> bool:
-    longest = ragged.shared + ragged.groups[0].longest
+    longest = max(group.before + group.longest for group in ragged.parts)
     return query.device.type == "cpu" and longest <= LONGEST and not manner.dropout and manner.softcap is None
 
 
@@ -119,7 +120,7 @@ def _line(x: Tensor, group: Group) -> Tensor:
 
 def _behind(shared: Tensor, rows: Tensor) -> Tensor:
     """[1, heads, shared, size], [rows, heads, longest, size] → [rows, heads, shared + longest, size]"""
-    return torch.cat((shared.expand(len(rows), -1, -1, -1), rows), 2) if shared.shape[2] else rows
+    return torch.cat((shared.expand(len(rows), -1, -1, -1), rows), 2)
 
 
 def reordered(x: Tensor, spread: Tensor, gathered: Tensor) -> Tensor:

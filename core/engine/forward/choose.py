@@ -1,4 +1,7 @@
-"""How the loss of a batch is computed: the one place where the techniques of this package are put together.
+"""How a batch goes through a network: the one place where the techniques of this package are put together.
+
+Supervised training asks for a loss; whoever learns otherwise takes the hidden states at targets, or at the ends of
+rows, and the `projection` that makes probabilities of them.
 
 Each technique gives what plain transformers and PEFT would give, gradients included, and tests say so; where one would
 not be exact for a model or a method, it is left out, and `Forward.choices` tells which ones are in.
@@ -18,9 +21,9 @@ from core.engine.forward.attention import IMPLEMENTATION, no_mask
 from core.engine.forward.compiled import CompiledLayers, has_compiler
 from core.engine.forward.families import goes_ragged, inner_model
 from core.engine.forward.lean import LeanModules
-from core.engine.forward.padded import pad
+from core.engine.forward.padded import Padded, pad
 from core.engine.forward.projection import Projection, projection_of
-from core.engine.forward.ragged import lay_out
+from core.engine.forward.ragged import Ragged, lay_out
 from core.engine.tuning.tunable import Tunable
 
 
@@ -33,6 +36,18 @@ class BatchLoss:
     targets: int
     correct: int
     """Targets that are also the likeliest token; counted in evaluations only, else 0."""
+
+
+@dataclass(frozen=True)
+class TargetStates:
+    """The last hidden states from which targets are predicted: row by row, each row's in their order."""
+
+    hidden: Tensor
+    """[targets, size]"""
+    targets: Tensor
+    """int64 [targets]"""
+    rows: Tensor
+    """int64 [targets]: the rows of the batch that they are of."""
 
 
 class Forward:
@@ -52,7 +67,7 @@ class Forward:
         self.network = network
         self._model = inner_model(network)
         self._ragged, self._share = ragged, share
-        self._projection = projection
+        self.projection = projection
         self._device = next(self._model.parameters()).device
         self._filler = int(getattr(self._model.config, "pad_token_id", None) or 0)
         self._own_attention = self._model.config._attn_implementation
@@ -72,7 +87,7 @@ class Forward:
         return (rows, *shared, "logits at targets only", *lean, *compiled, *self._notes)
 
     def train(self, mode: bool = True) -> None:
-        """Dropout and noise on, or off for an evaluation; between evaluations `loss` has a graph."""
+        """Dropout and noise on, or off for an evaluation; between evaluations everything has a graph."""
         self.network.train(mode)
         if self._compiled is not None:
             self._compiled.use(mode)
@@ -82,8 +97,28 @@ class Forward:
         training = bool(self.network.training)
         with torch.set_grad_enabled(training):
             hidden, targets = self._ragged_states(batch) if self._ragged else self._padded_states(batch)
-            loss = self._projection.loss(hidden, targets, count_correct=not training)
+            loss = self.projection.loss(hidden, targets, count_correct=not training)
         return BatchLoss(loss.total, len(targets), loss.correct)
+
+    def target_states(self, batch: Batch) -> TargetStates:
+        """The states that a batch's targets are predicted from; with a graph while training, without one otherwise."""
+        with torch.set_grad_enabled(bool(self.network.training)):
+            if not self._ragged:
+                rectangle, states = self._rectangle(batch)
+                rows = rectangle.predicting.nonzero()[:, 0]
+                return TargetStates(states[rectangle.predicting], rectangle.targets, rows)
+            line, states = self._line(batch)
+            places = line.predicting.index_select(0, line.in_order)
+            return TargetStates(states.index_select(0, places), line.targets[line.in_order], line.rows)
+
+    def end_states(self, batch: Batch) -> Tensor:
+        """The last hidden state of each row's last token, [rows, size]; with a graph while training."""
+        with torch.set_grad_enabled(bool(self.network.training)):
+            if not self._ragged:
+                rectangle, states = self._rectangle(batch)
+                return states[torch.arange(len(states), device=self._device), rectangle.mask.sum(1) - 1]
+            line, states = self._line(batch)
+            return states.index_select(0, line.ends)
 
     def close(self) -> None:
         """Give the network back as it was."""
@@ -97,6 +132,11 @@ class Forward:
             self._model.activation_checkpointing_disable()
 
     def _ragged_states(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        line, states = self._line(batch)
+        return states.index_select(0, line.predicting), line.targets
+
+    def _line(self, batch: Batch) -> tuple[Ragged, Tensor]:
+        """A batch end to end, with its states [tokens, size]."""
         line = lay_out(batch, share=self._share, device=self._device)
         states = self._decoder(
             input_ids=line.ids,
@@ -104,12 +144,16 @@ class Forward:
             attention_mask=no_mask(self._device),
             ragged=line,
         )
-        return states[0].index_select(0, line.predicting), line.targets
+        return line, states[0]
 
     def _padded_states(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        rectangle = pad(batch, filler=self._filler, device=self._device)
-        states = self._decoder(input_ids=rectangle.ids, attention_mask=rectangle.mask)
+        rectangle, states = self._rectangle(batch)
         return states[rectangle.predicting], rectangle.targets
+
+    def _rectangle(self, batch: Batch) -> tuple[Padded, Tensor]:
+        """A batch padded, with its states [rows, length, size]."""
+        rectangle = pad(batch, filler=self._filler, device=self._device)
+        return rectangle, self._decoder(input_ids=rectangle.ids, attention_mask=rectangle.mask)
 
     def _decoder(self, **inputs: Any) -> Tensor:
         """The last hidden states, [rows, length, size]. No cache: it would make rows of a line see one another."""

@@ -1,4 +1,4 @@
-"""From hidden states to the loss: the vocabulary's logits at target positions only, a slice of them at a time.
+"""From hidden states to losses and probabilities: the vocabulary's logits at targets only, a slice of them at a time.
 
 The logits of a whole batch are the largest tensor of a training by far (262,144 words × 1,000 targets = 1 GB in
 float32, several times over). A slice's gradient is made at once, while its logits are there, and only that of the
@@ -7,18 +7,23 @@ hidden states is kept.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from core.engine.forward.head import WithEntropy, cross_entropies, probabilities
+
 _SLICE_BYTES = 128 << 20
 """Of the float32 logits that are there at once."""
 _FEWEST_ROWS = 64
 """Fewer rows at a time would slow the product down."""
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -47,20 +52,49 @@ class Projection:
     def loss(self, hidden: Tensor, targets: Tensor, *, count_correct: bool) -> Loss:
         """Cross entropy of `targets`, int64 [targets], predicted from `hidden` [targets, size]."""
         total, correct = torch.zeros((), device=hidden.device), 0
-        rows = max(_FEWEST_ROWS, self.slice_bytes // (4 * _words(self.head)))
-        parts = list(zip(torch.split(hidden, rows), torch.split(targets, rows), strict=True))
+        parts = self._slices(hidden, targets)
         for part, wanted in parts:
             if count_correct:
                 logits = self.logits(part)
                 correct += int((logits.argmax(-1) == wanted).sum())
                 total = total + self._entropy(logits, wanted)
             elif torch.is_grad_enabled() and self._is_plain(part):
-                total = total + _cross_entropy(part, self.weight, wanted, self.label_smoothing)
-            elif torch.is_grad_enabled() and len(parts) > 1:
-                total = total + checkpoint(self._loss, part, wanted, use_reentrant=False)
+                total = total + cross_entropies(part, self.weight, wanted, self.label_smoothing).sum()
             else:
-                total = total + self._loss(part, wanted)
+                total = total + _with_room(len(parts) > 1, self._loss, part, wanted)
         return Loss(total, correct)
+
+    def log_probabilities(self, hidden: Tensor, targets: Tensor, temperature: float = 1.0) -> Tensor:
+        """float32 (or wider) [targets]: log p of each of `targets`, int64 [targets], from `hidden` [targets, size].
+
+        Args:
+            temperature: logits are divided by it.
+        """
+        return self.log_probabilities_and_entropy(hidden, targets, temperature, entropy="no")[0]
+
+    def log_probabilities_and_entropy(
+        self, hidden: Tensor, targets: Tensor, temperature: float = 1.0, *, entropy: WithEntropy = "gradient"
+    ) -> tuple[Tensor, Tensor]:
+        """The same, and the entropy of what each target was chosen from, in nats [targets].
+
+        A pass with a graph and one without give the same numbers, to the last bit.
+
+        Args:
+            entropy: its gradient costs another product with the head.
+        """
+        parts = self._slices(hidden, targets)
+        found = []
+        for part, wanted in parts:
+            if self._is_plain(part):
+                found.append(probabilities(part, self.weight, wanted, temperature, entropy))
+            else:
+                found.append(_with_room(len(parts) > 1, self._probabilities, part, wanted, temperature, entropy))
+        chosen, open_to = (torch.cat(values) for values in zip(*found, strict=True))
+        return chosen, open_to
+
+    def _slices(self, hidden: Tensor, targets: Tensor) -> list[tuple[Tensor, Tensor]]:
+        rows = max(_FEWEST_ROWS, self.slice_bytes // (4 * _words(self.head)))
+        return list(zip(torch.split(hidden, rows), torch.split(targets, rows), strict=True))
 
     @property
     def weight(self) -> Tensor:
@@ -95,6 +129,16 @@ class Projection:
     def _entropy(self, logits: Tensor, targets: Tensor) -> Tensor:
         return F.cross_entropy(logits, targets, reduction="sum", label_smoothing=self.label_smoothing)
 
+    def _probabilities(
+        self, hidden: Tensor, targets: Tensor, temperature: float, entropy: WithEntropy
+    ) -> tuple[Tensor, Tensor]:
+        logs = torch.log_softmax(self.logits(hidden) / temperature, -1)
+        chosen = logs.gather(1, targets[:, None])[:, 0]
+        if entropy == "no":
+            return chosen, torch.zeros_like(chosen)
+        with torch.set_grad_enabled(torch.is_grad_enabled() and entropy == "gradient"):
+            return chosen, -(logs.exp() * logs).sum(-1)
+
 
 def projection_of(model: Any, label_smoothing: float) -> Projection:
     """The output head of a transformers model, as its own forward uses it."""
@@ -109,35 +153,9 @@ def _words(head: nn.Module) -> int:
     return int(getattr(head, "out_features", 1 << 16))
 
 
-def _cross_entropy(hidden: Tensor, weight: Tensor, targets: Tensor, smoothing: float) -> Tensor:
-    loss: Tensor = _CrossEntropy.apply(hidden, weight, targets, smoothing)  # type: ignore[no-untyped-call]
-    return loss
-
-
-class _CrossEntropy(torch.autograd.Function):
-    """Summed cross entropy of hidden · Wᵀ; its gradient is ready before the logits are gone.
-
-    With e = exp(logits − max) and z = Σ e, the gradient of the logits is e / z − (1 − ε) · [target] − ε / words. Its
-    product with W is e·W / z, less the targets' rows of W: e is never divided, and the logits are gone over four times.
-    """
-
-    @staticmethod
-    def forward(ctx: Any, hidden: Tensor, weight: Tensor, targets: Tensor, smoothing: float) -> Tensor:
-        logits = hidden @ weight.t()
-        logits = logits.float() if logits.dtype.itemsize < 4 else logits
-        logits -= logits.amax(-1, keepdim=True)
-        wanted = logits.gather(1, targets[:, None])[:, 0]
-        mean = logits.mean(-1) if smoothing else None
-        total = logits.exp_().sum(-1)
-        loss = total.log() - (1 - smoothing) * wanted
-        gradient = ((logits.to(weight.dtype) @ weight) / total[:, None]).sub_(weight[targets], alpha=1 - smoothing)
-        if mean is not None:
-            loss -= smoothing * mean
-            gradient -= weight.mean(0) * smoothing
-        ctx.save_for_backward(gradient.to(hidden.dtype))
-        return loss.sum()
-
-    @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None, None]:
-        (of_hidden,) = ctx.saved_tensors
-        return of_hidden * gradient.to(of_hidden.dtype), None, None, None
+def _with_room(wanted: bool, compute: Callable[..., T], *arguments: object) -> T:
+    """Compute now and, where room is wanted, once more for the gradient instead of keeping what it needs."""
+    if not wanted or not torch.is_grad_enabled():
+        return compute(*arguments)
+    computed: T = checkpoint(compute, *arguments, use_reentrant=False)
+    return computed

@@ -1,14 +1,16 @@
-"""Rows end to end in one long line, without padding; leading tokens that all rows share stand there once.
+"""Rows end to end in one long line, without padding; leading tokens that the rows of a family share stand there once.
 
-The line opens with the shared tokens, then come the rows' rests, longest first. Everything that looks at one token at a
-time (norms, projections, MLPs) works on the line as it is. Only attention needs to know where rows begin: rows of
-similar length form a group, which attends in one call, each row seeing the shared tokens and its own.
+The line opens with what families share, then come the rows' rests, longest first. Everything that looks at one token at
+a time (norms, projections, MLPs) works on the line as it is. Only attention needs to know where rows begin: rows of
+similar length form a group, which attends in one call, each row seeing what its family shares and its own. What is
+shared attends like rows of its own.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from itertools import accumulate
 
 import numpy as np
 import torch
@@ -34,6 +36,10 @@ class Group:
     """int64 [tokens]: the place of each token of the group, `spread` turned round."""
     stands: Tensor | None = None
     """bool [rows · longest]: whether the place is a token's, not behind a row's end."""
+    opening: int = 0
+    """Where the tokens begin that all rows of the group share."""
+    before: int = 0
+    """How many these are; each row sees them before its own."""
 
     @property
     def stop(self) -> int:
@@ -42,6 +48,11 @@ class Group:
     @property
     def longest(self) -> int:
         return self.lengths[0]
+
+    @property
+    def starts(self) -> list[int]:
+        """Where the rows begin in the line."""
+        return list(accumulate(self.lengths[:-1], initial=self.start))
 
 
 @dataclass(frozen=True)
@@ -52,18 +63,25 @@ class Ragged:
     """int64 [1, tokens]"""
     positions: Tensor
     """int64 [1, tokens]: where a token stands in its row."""
-    shared: int
-    """How many tokens the line opens with that all rows share."""
+    shared: tuple[Group, ...]
+    """What the rows of families share, as rows that attend; the line opens with them."""
     groups: tuple[Group, ...]
+    """The rests of the rows; a group is of one family, or of rows that share nothing."""
     predicting: Tensor
     """int64 [targets]: tokens of the line from which a target is predicted."""
     targets: Tensor
     """int64 [targets]"""
+    in_order: Tensor
+    """int64 [targets]: which targets are those of the batch's first row, of its second …"""
+    rows: Tensor
+    """int64 [targets]: the rows of the batch that they are of, taken in that order."""
+    ends: Tensor
+    """int64 [rows]: the last token of each row of the batch."""
 
     @property
-    def sections(self) -> list[int]:
-        """Tokens of the line: those that are shared, then of each group."""
-        return [self.shared, *(sum(group.lengths) for group in self.groups)]
+    def parts(self) -> tuple[Group, ...]:
+        """Everything that attends, in the order of the line."""
+        return (*self.shared, *self.groups)
 
     _masks: dict[tuple[int, int, int | None, torch.dtype], Tensor] = field(default_factory=dict)
 
@@ -95,48 +113,100 @@ def _mask(before: int, length: int, window: int | None, dtype: torch.dtype, devi
     return torch.zeros(seen.shape, dtype=dtype, device=device).masked_fill_(~seen, float("-inf"))
 
 
+@dataclass(frozen=True)
+class _Piece:
+    """A row's tokens from `begin` on, up to its end or to where its family parts."""
+
+    row: int
+    begin: int
+    end: int
+
+    @property
+    def length(self) -> int:
+        return self.end - self.begin
+
+
 def lay_out(batch: Batch, *, share: bool, device: torch.device) -> Ragged:
     """The line of a batch.
 
     Args:
         batch: what is computed.
-        share: whether leading tokens that all rows have in common stand there once.
+        share: whether leading tokens that the rows of a family have in common stand there once.
         device: of the tensors.
     """
-    shared = common_prefix(batch.rows) if share and len(batch.rows) > 1 and len(batch.kin) == 1 else 0
-    rows = sorted(batch.rows, key=lambda row: -len(row.ids))
-    lengths = [len(row.ids) - shared for row in rows]
-    starts = shared + np.concatenate(([0], np.cumsum(lengths)[:-1])).astype(np.int64)
-    predicting = [_predicting(row, int(start), shared) for row, start in zip(rows, starts, strict=True)]
-    line = [rows[0].ids[:shared], *(row.ids[shared:] for row in rows)]
-    positions = [np.arange(shared), *(np.arange(shared, shared + length) for length in lengths)]
+    shared, families = _pieces(batch, share)
+    pieces = [*shared, *(piece for family in families for piece in family)]
+    starts = np.concatenate(([0], np.cumsum([piece.length for piece in pieces])[:-1])).astype(np.int64).tolist()
+    openings = {piece.row: start for piece, start in zip(shared, starts[: len(shared)], strict=True)}
+    groups: list[Group] = []
+    ends = np.zeros(len(batch.rows), np.int64)
+    predicting, order = [], []
+    at = len(shared)
+    for family in families:
+        opening = openings.get(min(piece.row for piece in family), 0) if family[0].begin else 0
+        lengths = [piece.length for piece in family]
+        groups += _groups(lengths, starts[at], device, opening, family[0].begin)
+        for piece in family:
+            ends[piece.row] = starts[at] + piece.length - 1
+            predicting.append(_predicting(batch.rows[piece.row], starts[at], piece.begin, opening))
+            order.append(piece.row)
+            at += 1
+    rows = np.repeat(order, [len(places) for places in predicting]).astype(np.int64)
+    in_order = np.argsort(rows, kind="stable")
     return Ragged(
-        ids=_on(np.concatenate(line), device)[None],
-        positions=_on(np.concatenate(positions), device)[None],
-        shared=shared,
-        groups=tuple(_groups(lengths, shared, device)),
+        ids=_on(np.concatenate([batch.rows[piece.row].ids[piece.begin : piece.end] for piece in pieces]), device)[None],
+        positions=_on(np.concatenate([np.arange(piece.begin, piece.end) for piece in pieces]), device)[None],
+        shared=tuple(_groups([piece.length for piece in shared], 0, device)),
+        groups=tuple(groups),
         predicting=_on(np.concatenate(predicting), device),
-        targets=_on(np.concatenate([row.ids[1:][row.trained[1:]] for row in rows]), device),
+        targets=_on(np.concatenate([batch.rows[n].ids[1:][batch.rows[n].trained[1:]] for n in order]), device),
+        in_order=_on(in_order, device),
+        rows=_on(rows[in_order], device),
+        ends=_on(ends, device),
     )
 
 
-def _predicting(row: EncodedRow, start: int, shared: int) -> np.ndarray[tuple[int, ...], np.dtype[np.int64]]:
+def _pieces(batch: Batch, share: bool) -> tuple[list[_Piece], list[list[_Piece]]]:
+    """What families share, and the rows' rests family by family; rows that share nothing come first, together."""
+    shared: list[_Piece] = []
+    families: list[list[_Piece]] = []
+    alone: list[_Piece] = []
+    for numbers in batch.kin:
+        rows = [batch.rows[number] for number in numbers]
+        length = common_prefix(rows) if share and len(rows) > 1 else 0
+        rests = [_Piece(n, length, len(row.ids)) for n, row in zip(numbers, rows, strict=True)]
+        if length:
+            shared.append(_Piece(min(numbers), 0, length))
+            families.append(_longest_first(rests))
+        else:
+            alone += rests
+    return _longest_first(shared), ([_longest_first(alone)] if alone else []) + families
+
+
+def _longest_first(pieces: list[_Piece]) -> list[_Piece]:
+    return sorted(pieces, key=lambda piece: -piece.length)
+
+
+def _predicting(
+    row: EncodedRow, start: int, shared: int, opening: int
+) -> np.ndarray[tuple[int, ...], np.dtype[np.int64]]:
     """Where in the line the row's tokens stand whose successors bear loss; the last shared one may be among them."""
     before = np.flatnonzero(row.trained[1:])
-    return np.where(before < shared, before, before - shared + start)
+    return np.where(before < shared, before + opening, before - shared + start)
 
 
 def _on(values: np.ndarray[tuple[int, ...], np.dtype[np.generic]], device: torch.device) -> Tensor:
     return torch.from_numpy(values.astype(np.int64)).to(device)
 
 
-def _groups(lengths: Sequence[int], start: int, device: torch.device) -> list[Group]:
-    groups, at = [], 0
+def _groups(lengths: Sequence[int], start: int, device: torch.device, opening: int = 0, before: int = 0) -> list[Group]:
+    groups, at = list[Group](), 0
     while at < len(lengths):
         end = at
         while end < len(lengths) and lengths[end] >= _LEAST_FILL * lengths[at]:
             end += 1
-        groups.append(_group(tuple(lengths[at:end]), start, device))
+        group = _group(tuple(lengths[at:end]), start, device)
+        groups.append(replace(group, opening=opening, before=before))
         start, at = groups[-1].stop, end
     return groups
 

@@ -21,7 +21,7 @@ LONGEST = 256
 def attend_short(
     ragged: Ragged, query: Tensor, key: Tensor, value: Tensor, scaling: float, window: int | None
 ) -> Tensor:
-    """Each row attends to the shared tokens and to its own.
+    """Each row attends to what its family shares and to its own.
 
     Args:
         ragged: where rows stand in the line.
@@ -47,14 +47,14 @@ class _ShortRows(torch.autograd.Function):
     def forward(
         ctx: Any, query: Tensor, key: Tensor, value: Tensor, ragged: Ragged, scaling: float, window: int | None
     ) -> Tensor:
-        output, saved, shared = torch.empty_like(query), [], ragged.shared
-        first_key, first_value = key[:shared], value[:shared]
-        for before, group in _parts(ragged):
+        output, saved = torch.empty_like(query), []
+        for group in ragged.parts:
             rows = _below(query, group, key.shape[1])
-            keys = _behind(first_key[:before], _below(key, group, key.shape[1]))
-            values = _behind(first_value[:before], _below(value, group, key.shape[1]))
+            shared = slice(group.opening, group.opening + group.before)
+            keys = _behind(key[shared], _below(key, group, key.shape[1]))
+            values = _behind(value[shared], _below(value, group, key.shape[1]))
             logits = _wide(torch.matmul(rows, keys.transpose(-1, -2))).mul_(scaling)
-            mask = ragged.mask(before, group.longest, window, logits.dtype)
+            mask = ragged.mask(group.before, group.longest, window, logits.dtype)
             heads = query.shape[1] // key.shape[1]
             logits.view(*logits.shape[:2], heads, group.longest, -1).add_(mask)
             weights = torch.softmax(logits, -1).to(query.dtype)
@@ -69,11 +69,10 @@ class _ShortRows(torch.autograd.Function):
         query_shape, key_shape = ctx.shapes
         of_query, of_key, of_value = (gradient.new_empty(shape) for shape in (query_shape, key_shape, key_shape))
         ragged: Ragged = ctx.ragged
-        from_rows: list[Tensor] = []
+        from_rows: list[tuple[slice, Tensor, Tensor]] = []
         saved = ctx.saved_tensors  # once: checkpointing computes them anew and hands them out a single time
-        parts = list(_parts(ragged))
-        for number in reversed(range(len(parts))):  # the shared tokens last: rows give them gradients too
-            before, group = parts[number]
+        for number, group in reversed(list(enumerate(ragged.parts))):
+            before = group.before
             rows, keys, values, weights = saved[4 * number : 4 * number + 4]
             given = _below(gradient, group, key_shape[1], zero_padding=True)
             values_gradient = torch.matmul(weights.transpose(-1, -2), given)
@@ -85,20 +84,16 @@ class _ShortRows(torch.autograd.Function):
             _write(keys_gradient[:, :, before:], group, of_key)
             _write(values_gradient[:, :, before:], group, of_value)
             if before:
-                from_rows += [keys_gradient[:, :, :before].sum(0), values_gradient[:, :, :before].sum(0)]
-        for number, part in enumerate(from_rows):
-            (of_value if number % 2 else of_key)[: ragged.shared].add_(part.transpose(0, 1))
+                shared = slice(group.opening, group.opening + before)
+                from_rows.append((shared, keys_gradient[:, :, :before].sum(0), values_gradient[:, :, :before].sum(0)))
+        for shared, of_shared_key, of_shared_value in from_rows:  # behind all others: what is shared attends too
+            of_key[shared].add_(of_shared_key.transpose(0, 1))
+            of_value[shared].add_(of_shared_value.transpose(0, 1))
         return of_query, of_key, of_value, None, None, None
 
 
 def _wide(x: Tensor) -> Tensor:
     return x.float() if x.dtype.itemsize < 4 else x
-
-
-def _parts(ragged: Ragged) -> list[tuple[int, Group]]:
-    """What attends in one call, with the number of shared tokens that it sees before its own."""
-    shared = [(0, Group(0, (ragged.shared,), None, None))] if ragged.shared else []
-    return shared + [(ragged.shared, group) for group in ragged.groups]
 
 
 def _below(x: Tensor, group: Group, kv_heads: int, *, zero_padding: bool = False) -> Tensor:
