@@ -19,6 +19,7 @@
     ├── ServerError              a served model gives no answer
     │   └── ServerUnreachable    nobody takes calls at its address
     ├── MetricError              a metric of the user's own cannot be used, or fails on a row
+    ├── ScoringFailed            what scores answers in a training fails, or gives no numbers
     ├── PromptTooLong            one message alone does not fit the model's context
     └── WorkerError              the model's process answered with an error
         └── WorkerDied           the model's process ended by itself
@@ -149,6 +150,10 @@ class ServerUnreachable(ServerError):
 
 class MetricError(FinetuiError):
     """A metric of the user's own cannot be used, or fails on a row."""
+
+
+class ScoringFailed(FinetuiError):
+    """What scores answers in a training fails, or gives no numbers."""
 
 
 class PromptTooLong(FinetuiError):

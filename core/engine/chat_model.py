@@ -22,6 +22,7 @@ from core.engine.cache import RowStore, common_prefix
 from core.engine.context import Prompt
 from core.engine.generate import answer_together, tokens_per_step
 from core.engine.load import BaseModel, load_base, model_name
+from core.engine.lora import LoraAdapter
 from core.engine.manner import Manner, manner_of_adapter
 from core.engine.sampling import Sampler, check
 from core.engine.segment import Runner
@@ -81,6 +82,18 @@ class ChatModel:
         loaded = LoadedAdapter(folder.method, parameters, is_fused, manner, (*_other_base(folder, base.name), *told))
         self._adapters[name] = loaded
         return loaded
+
+    def put_factors(self, name: str, factors: LoraAdapter | None, manner: Manner) -> None:
+        """Put what is being trained beside the base; what had the name goes, with what was read through it.
+
+        Args:
+            factors: for the fast forward; None where the base's network has them in it and answers by itself.
+        """
+        self._rows.forget_adapter(name)
+        if self.base.fused is not None and factors is not None:
+            self.base.fused.adapters[name] = factors
+        parameters = 0 if factors is None else factors.parameters
+        self._adapters[name] = LoadedAdapter("lora", parameters, factors is not None, manner, ())
 
     def _put_beside(self, name: str, folder: AdapterFolder) -> tuple[int, bool]:
         """Its number of parameters, and whether the fast forward serves it."""

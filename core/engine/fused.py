@@ -36,10 +36,10 @@ _FAMILIES = {
 def is_fusable(model: Module) -> bool:
     """Whether the fast forward computes exactly what this model does."""
     config = model.config
-    linears = [m for m in model.modules() if isinstance(m, nn.Linear)]
+    linears = [m for name, m in model.named_modules() if isinstance(m, nn.Linear) and ".lora_" not in name]
     return (
         _FAMILIES.get(config.model_type) == type(model).__name__
-        and all(type(linear) is nn.Linear for linear in linears)  # not quantised, not wrapped
+        and all(type(linear) is nn.Linear for linear in linears)  # not quantised; PEFT's factors lie beside them
         and len({linear.weight.dtype for linear in linears}) == 1
         and len({linear.weight.device for linear in linears}) == 1
         and linears[0].weight.device.type != "meta"
@@ -146,8 +146,13 @@ class FusedModel:
         decoder = self._decoder
         if not len(hidden):
             return hidden.new_empty(0, len(decoder.head.weight), dtype=torch.float32)
-        logits = F.linear(self._normed(hidden, decoder.norm), decoder.head.weight).float()
+        logits = F.linear(self.normed(hidden), decoder.head.weight).float()
         return logits if decoder.softcap is None else torch.tanh(logits / decoder.softcap) * decoder.softcap
+
+    @torch.inference_mode()
+    def normed(self, hidden: Tensor) -> Tensor:
+        """What `hidden` gives as the decoder's output, on which heads are put: [n, hidden]."""
+        return self._normed(hidden, self._decoder.norm)
 
     def _forward_single(self, single: SingleToken, segment: Segment) -> Tensor:
         row, (token,) = segment.row, segment.ids

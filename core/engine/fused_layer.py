@@ -1,7 +1,8 @@
 """A decoder layer's weights, laid out for speed without a second copy.
 
 Query, key and value (and gate and up) lie in one storage, so that one product does for all; the model's own modules
-keep views of it. Everything that works on those modules, PEFT first of all, goes on working.
+keep views of it. Everything that works on those modules, PEFT first of all, goes on working: before the weights are
+fused, and after. A network that PEFT has already put factors into is fused below them.
 """
 
 from __future__ import annotations
@@ -114,8 +115,9 @@ def _fuse_layer(layer: Module, config: Module, index: int, is_gemma: bool) -> Fu
     )
 
 
-def fuse(*linears: nn.Linear) -> FusedLinear:
+def fuse(*modules: Module) -> FusedLinear:
     """Lay linear layers of one input in one storage, of which their weights become views."""
+    linears: list[Any] = [getattr(one, "base_layer", one) for one in modules]  # PEFT's own is below its factors
     first = linears[0]
     ends = [sum(one.out_features for one in linears[: i + 1]) for i in range(len(linears))]
     parts = tuple(slice(end - one.out_features, end) for end, one in zip(ends, linears, strict=True))
@@ -125,10 +127,10 @@ def fuse(*linears: nn.Linear) -> FusedLinear:
     bias = None if first.bias is None else first.bias.detach().new_empty(ends[-1])
     for part, one in zip(parts, linears, strict=True):
         weight[part] = one.weight.detach()
-        one.weight = nn.Parameter(weight[part], requires_grad=False)
+        one.weight.data = weight[part]  # not another parameter: who trains it holds on to this one
         if bias is not None:
             bias[part] = one.bias.detach()
-            one.bias = nn.Parameter(bias[part], requires_grad=False)
+            one.bias.data = bias[part]
     return FusedLinear(weight, bias, parts)
 
 

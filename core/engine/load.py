@@ -32,7 +32,7 @@ from core.hardware import free_physical_cores
 from core.i18n import _, plural
 from core.serve.protocol import Load, Phase
 
-_UNKNOWN_CONTEXT = 2048
+UNKNOWN_CONTEXT = 2048
 
 
 @dataclass
@@ -111,7 +111,7 @@ def load_base(request: Load, on_phase: Callable[[Phase], None], bits: int | None
         fused=FusedModel(network) if is_fusable(network) else None,
         stock=StockModel(network),
         end_ids=end_ids(folder, config) | tokenizer.eos_ids | manner.template.end_ids,
-        context_length=getattr(text_config, "max_position_embeddings", None) or _UNKNOWN_CONTEXT,
+        context_length=getattr(text_config, "max_position_embeddings", None) or UNKNOWN_CONTEXT,
         threads=threads,
         warnings=tuple(warnings),
     )

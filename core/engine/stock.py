@@ -221,6 +221,16 @@ class StockModel:
         logits: Tensor = output.logits[0, -wanted:].float()
         return logits
 
+    @torch.inference_mode()
+    def end_state(self, ids: Sequence[int], adapter: str | None) -> Tensor:
+        """The decoder's output at the last token of one text, [hidden]."""
+        with self._using(adapter):
+            output = self._plain.get_decoder()(
+                input_ids=torch.tensor([list(ids)], device=self._plain.device), use_cache=False
+            )
+        state: Tensor = output.last_hidden_state[0, -1]
+        return state
+
     def continue_row(self, row: StockRow, length: int) -> bool:
         """See `Runner.continue_row`. Sliding windows and recurrent states forget, and cannot go back."""
         if length == len(row.tokens):

@@ -7,19 +7,16 @@ count. The file may say more with `name`, `title`, `help`, `better` ("higher", "
 
 from __future__ import annotations
 
-import hashlib
-import importlib.util
 import math
-import sys
-import traceback
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
-from typing import IO, Any, cast, get_args
+from typing import Any, cast, get_args
 
 from core.errors import MetricError
 from core.i18n import _
 from core.metrics.metric import Better, Measuring, Metric, Pair, Unit
+from core.metrics.user_file import place_of, run_file, told_of
 
 
 def metric_of_file(path: Path) -> Metric:
@@ -28,7 +25,7 @@ def metric_of_file(path: Path) -> Metric:
     Raises:
         MetricError: the file cannot be read or run, or what it says is no metric.
     """
-    module = _run(path)
+    module = run_file(path)
     function = getattr(module, "metric", None)
     if not callable(function):
         what = _("{path}: there is no function metric(predict, label)")
@@ -47,24 +44,6 @@ def metric_of_file(path: Path) -> Metric:
     )
 
 
-def _run(path: Path) -> ModuleType:
-    # under a name of its own: metrics of the same file name must not replace each other, nor a module
-    name = f"finetui_metric_{hashlib.sha256(str(path.absolute()).encode()).hexdigest()[:12]}"
-    spec = importlib.util.spec_from_file_location(name, path)
-    if spec is None or spec.loader is None or not path.is_file():
-        what = _("{path}: there is no such Python file").format(path=path)
-        raise MetricError(what, _("name a file that ends in .py, or a metric: finetui score --list"))
-    module = importlib.util.module_from_spec(spec)
-    module.__dict__["print"] = _print_aside
-    sys.modules[name] = module
-    try:
-        spec.loader.exec_module(module)
-    except (Exception, SystemExit) as error:
-        del sys.modules[name]
-        raise MetricError(_("{place}: {error}").format(place=_place(error, path), error=_told(error))) from error
-    return module
-
-
 def _said(module: ModuleType, path: Path, name: str, default: str, allowed: tuple[str, ...] = ()) -> str:
     value = getattr(module, name, default)
     if not isinstance(value, str) or (allowed and value not in allowed) or (name == "name" and not value):
@@ -80,7 +59,7 @@ def _of_row(function: Callable[[str, str], Any], path: Path, yes: float) -> Call
             value = function(pair.predict, pair.label)
         except (Exception, SystemExit) as error:
             hint = _("return None for rows that do not count")
-            raise MetricError(f"{_place(error, path)}: {_told(error)}", hint) from error
+            raise MetricError(f"{place_of(error, path)}: {told_of(error)}", hint) from error
         if value is None:
             return None
         if value is True or value is False:
@@ -95,21 +74,3 @@ def _of_row(function: Callable[[str, str], Any], path: Path, yes: float) -> Call
         return number
 
     return of_row
-
-
-def _print_aside(*values: object, file: IO[str] | None = None, **options: Any) -> None:
-    """The file's `print`: what is piped on is the numbers."""
-    print(*values, file=file or sys.stderr, **options)
-
-
-def _place(error: BaseException, path: Path) -> str:
-    """`file:line` of the deepest line that stands in the user's file."""
-    if isinstance(error, SyntaxError) and error.lineno is not None:
-        return f"{path}:{error.lineno}"
-    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if Path(frame.filename) == path]
-    return f"{path}:{lines[-1]}" if lines else str(path)
-
-
-def _told(error: BaseException) -> str:
-    message = error.msg if isinstance(error, SyntaxError) else str(error)
-    return f"{type(error).__name__}: {message}" if message else type(error).__name__

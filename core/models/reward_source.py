@@ -135,7 +135,7 @@ def _whole(found: ModelInfo) -> RewardSource:
         raise ModelError(_("{name}: {problem}").format(name=inert_line(found.name), problem=found.problems[0]))
     _refuse_policy(found.name, read_notes(found.path))
     config = read_json(found.path / "config.json")
-    if any("SequenceClassification" in str(kind) for kind in config.get("architectures") or ()):
+    if _classifies(config):
         _refuse_classes(found, config)
     else:
         _refuse_headless(found.name, found.path, _width(found.path))
@@ -147,6 +147,15 @@ def _refuse_policy(name: str, notes: AdapterNotes | None) -> None:
     if notes is not None and notes.stage == "ppo":
         what = _("{name} was trained by stage ppo: its value head foretells rewards, and gives none")
         raise ModelError(what.format(name=inert_line(name)), _("take the reward model that it was trained with"))
+
+
+def is_classifier(folder: Path) -> bool:
+    """Whether a model's folder says that it sorts texts, instead of writing them."""
+    return _classifies(read_json(folder / "config.json"))
+
+
+def _classifies(config: Mapping[str, Any]) -> bool:
+    return any("SequenceClassification" in str(kind) for kind in config.get("architectures") or ())
 
 
 def _refuse_classes(found: ModelInfo, config: Mapping[str, Any]) -> None:

@@ -1,4 +1,5 @@
-"""How likely a model finds texts that are given: reference answers, and the letters of a multiple choice.
+"""What a model makes of texts that are given: how likely it finds reference answers, the letters of a multiple choice,
+single tokens; and what it holds at their ends, where reward models look.
 
 Nothing is written, so nothing has to be kept: what all texts begin with is read once, and every text behind it attends
 to that beginning and to itself, in the same memory one after another. Losses are computed in float32.
@@ -9,7 +10,7 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import torch
@@ -73,6 +74,44 @@ def next_token_probabilities(
             continue
         (logits,) = rows.blocks()
         yield tuple(logits[0, chosen].softmax(-1).tolist())
+
+
+def token_log_probabilities(
+    chat: ChatModel, texts: Sequence[tuple[Sequence[int], Sequence[int]]], adapter: str | None, temperature: float
+) -> Iterator[Tensor | None]:
+    """The log-probability of some tokens of each text, float32 [tokens], in nats.
+
+    Args:
+        texts: tokens, and which of them are asked for: their places, ascending, none of them the first.
+
+    Yields:
+        None for a text that does not fit into memory even by itself.
+    """
+    asked = [_Text(tuple(ids), places[0] - 1, places[-1]) for ids, places in texts]
+    for (ids, places), rows in zip(texts, _read(chat, asked, adapter, lambda: False), strict=True):
+        if rows is None:
+            yield None
+            continue
+        behind = torch.tensor([place - places[0] for place in places], device=rows.hidden.device)
+        labels = torch.tensor([ids[place] for place in places], device=rows.hidden.device)
+        found, at = [], 0
+        for logits in replace(rows, hidden=rows.hidden[behind]).blocks():
+            wanted = labels[at : at + len(logits), None]
+            found.append((logits / temperature).log_softmax(-1).gather(1, wanted)[:, 0])
+            at += len(logits)
+        yield torch.cat(found)
+
+
+def end_states(chat: ChatModel, texts: Sequence[Sequence[int]], adapter: str | None) -> Iterator[Tensor | None]:
+    """The decoder's output at each text's last token [hidden]; None for a text that does not fit into memory."""
+    fused = chat.base.fused
+    if fused is None or not chat.is_fused(adapter):
+        for ids in texts:
+            yield if_memory_suffices(partial(chat.base.stock.end_state, ids, adapter))
+        return
+    asked = [_Text(tuple(ids), len(ids) - 1, len(ids)) for ids in texts]
+    for hidden in _read_together(fused, asked, adapter, step_tokens(chat), lambda: False):
+        yield None if hidden is None else fused.normed(hidden)[0]
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,1 @@
+"""What scores answers: reward models, Python functions, servers."""

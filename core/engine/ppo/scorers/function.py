@@ -1,0 +1,103 @@
+"""A Python function of the user's own as a reward: `FILE.py:NAME`.
+
+It is called with all prompts and all answers of a step, and gives a number for each:
+
+    def short(prompts: list[str], answers: list[str]) -> list[float]:
+        return [-len(answer) / 100 for answer in answers]
+
+A prompt is the text of the last question. A function whose first parameter is called `messages` gets the whole
+conversations instead, each a list of {"role": …, "content": …}. The file runs as code that the user wrote and named.
+With `metric(predict, label)` beside it, which says the same of one answer, the file is a metric of evaluations too
+(`core.metrics.own`).
+"""
+
+from __future__ import annotations
+
+import inspect
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from core.chat.message import Message
+from core.engine.ppo.scorers.scorer import Asked
+from core.errors import ScoringFailed
+from core.i18n import _, plural
+from core.metrics.user_file import place_of, run_file, told_of
+
+_MESSAGES = ("messages", "conversations")
+
+
+@dataclass(frozen=True)
+class FunctionScorer:
+    """Scores by a function."""
+
+    name: str
+    path: Path
+    function: Callable[..., Any]
+    wants_messages: bool
+    kind: Literal["function"] = "function"
+
+    def score(self, asked: Sequence[Asked]) -> list[float]:
+        """See `Scorer`."""
+        if not asked:
+            return []
+        prompts = [_conversation(one.messages) if self.wants_messages else _question(one.messages) for one in asked]
+        answers = [one.answer for one in asked]
+        try:
+            found = list(self.function(prompts, answers))
+        except (Exception, SystemExit) as error:
+            raise ScoringFailed(f"{place_of(error, self.path)}: {told_of(error)}", _hint()) from error
+        if len(found) != len(asked):
+            numbers = plural("{count} number", "{count} numbers", len(found))
+            of = plural("{count} answer", "{count} answers", len(asked))
+            raise ScoringFailed(
+                _("{name} gave {numbers} for {answers}").format(name=self.name, numbers=numbers, answers=of), _hint()
+            )
+        return [self._number(value, one) for value, one in zip(found, asked, strict=True)]
+
+    def _number(self, value: Any, asked: Asked) -> float:
+        try:
+            number = math.nan if isinstance(value, str) else float(value)
+        except (TypeError, ValueError, RuntimeError):  # RuntimeError: of a tensor that holds several
+            number = math.nan
+        if not math.isfinite(number):
+            what = _("{name} gave {value} for the answer {answer}")
+            shown = what.format(name=self.name, value=repr(value)[:60], answer=repr(asked.answer[:60]))
+            raise ScoringFailed(shown, _hint())
+        return number
+
+
+def _hint() -> str:
+    return _("it has to give a list with one number for each answer")
+
+
+def open_function(name: str) -> FunctionScorer:
+    """The function of `FILE.py:NAME`.
+
+    Raises:
+        MetricError: the file cannot be run.
+        ScoringFailed: it has no such function.
+    """
+    file, _colon, function_name = name.rpartition(":")
+    path = Path(file).absolute()
+    function = getattr(run_file(path), function_name, None)
+    if not callable(function):
+        raise ScoringFailed(_("{path} defines no function {name}").format(path=path, name=function_name))
+    return FunctionScorer(f"{path.name}:{function_name}", path, function, _first_parameter(function) in _MESSAGES)
+
+
+def _first_parameter(function: Callable[..., Any]) -> str:
+    try:
+        return next(iter(inspect.signature(function).parameters), "")
+    except (TypeError, ValueError):  # of a class or of C code, which tells none
+        return ""
+
+
+def _question(messages: Sequence[Message]) -> str:
+    return next((message.content for message in reversed(messages) if message.role == "user"), "")
+
+
+def _conversation(messages: Sequence[Message]) -> list[dict[str, str]]:
+    return [{"role": message.role, "content": message.content} for message in messages]

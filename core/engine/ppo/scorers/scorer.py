@@ -1,0 +1,40 @@
+"""What all that score answers have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from core.chat.message import Message
+from core.models.reward_source import RewardKind
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """An answer that is to be scored, in all its views."""
+
+    messages: Sequence[Message]
+    """The conversation that it answers, as the data has it: each scorer asks in its own manner."""
+    prompt_ids: Sequence[int]
+    """As the policy read it."""
+    answer_ids: Sequence[int]
+    answer: str
+
+
+class Scorer(Protocol):
+    """Gives answers numbers."""
+
+    @property
+    def name(self) -> str:
+        """In words, for the run's record."""
+
+    @property
+    def kind(self) -> RewardKind: ...
+
+    def score(self, asked: Sequence[Asked]) -> list[float]:
+        """A finite number for each answer, in their order.
+
+        Raises:
+            FinetuiError: it fails, or gives no numbers.
+        """

@@ -1,0 +1,98 @@
+"""A server as a reward, asked as LLaMA-Factory asks one.
+
+    POST ADDRESS  {"model": "model", "messages": [prompt and answer as one text, special tokens and all, …]}
+    200           {"scores": [a number for each text]}
+
+Waiting, retries, proxies and keys are those of served models (`core.serve.remote_http`); the key, where the server
+wants one, is read from FINETUI_REWARD_KEY.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from core.engine.ppo.scorers.scorer import Asked
+from core.errors import ScoringFailed, ServerError
+from core.i18n import _
+from core.serve.remote_address import Server
+from core.serve.remote_http import Call
+from core.untrusted import inert_line
+
+KEY_VARIABLE = "FINETUI_REWARD_KEY"
+_AT_ONCE = 256
+_LONGEST_REPLY = 1 << 20
+_LONGEST_PAUSE = 60.0
+_SHOWN = 120
+
+
+@dataclass(frozen=True)
+class ServerScorer:
+    """Scores by a server."""
+
+    server: Server
+    text_of: Callable[[Sequence[int]], str]
+    """Tokens to text, special tokens shown."""
+    kind: Literal["api"] = "api"
+
+    @property
+    def name(self) -> str:
+        return self.server.api_base
+
+    def score(self, asked: Sequence[Asked]) -> list[float]:
+        """See `Scorer`."""
+        texts = [self.text_of([*one.prompt_ids, *one.answer_ids]) for one in asked]
+        scores: list[float] = []
+        for begin in range(0, len(texts), _AT_ONCE):
+            scores += self._asked(texts[begin : begin + _AT_ONCE])
+        return scores
+
+    def _asked(self, texts: Sequence[str]) -> list[float]:
+        """The scores of some texts; what passes by itself is tried again."""
+        pause = self.server.first_pause
+        for tries_left in reversed(range(self.server.retries + 1)):
+            try:
+                return self._scores(self._reply(texts), len(texts))
+            except ServerError as error:
+                if not error.passing or not tries_left:
+                    raise ScoringFailed(error.message, _hint()) from error
+                time.sleep(error.pause or pause)
+                pause = min(3 * pause, _LONGEST_PAUSE)
+        raise AssertionError("the last try returns or raises")
+
+    def _reply(self, texts: Sequence[str]) -> bytes:
+        call = Call(self.server)
+        try:
+            path = "" if self.server.parts.path else "/"
+            call.send("POST", path, {"model": self.server.model or "model", "messages": list(texts)})
+            return call.whole(_LONGEST_REPLY)
+        finally:
+            call.close()
+
+    def _scores(self, reply: bytes, count: int) -> list[float]:
+        try:
+            record: Any = json.loads(reply)
+            scores = record["scores"]
+            numbers = [_number(one) for one in scores] if isinstance(scores, list) else []
+        except (ValueError, KeyError, TypeError, RecursionError):
+            numbers = []
+        if len(numbers) != count or not all(map(math.isfinite, numbers)):
+            shown = inert_line(reply[: 4 * _SHOWN].decode(errors="replace"))[:_SHOWN]
+            what = _("{host} gave no score for each of {count} answers; it said: {reply}")
+            raise ScoringFailed(what.format(host=self.server.host, count=count, reply=shown), _hint())
+        return numbers
+
+
+def _number(value: object) -> float:
+    """A number, or a list of one, as a model's output layer gives it."""
+    if isinstance(value, list) and len(value) == 1:
+        (value,) = value
+    return float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else math.nan
+
+
+def _hint() -> str:
+    return _('it is asked with POST {"model": …, "messages": […]} and has to answer {"scores": [a number for each]}')
