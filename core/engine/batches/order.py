@@ -20,6 +20,7 @@ from core.config.data import DataOptions
 from core.config.finetuning import FinetuningOptions
 from core.config.load import Settings
 from core.config.optimization import OptimizationOptions
+from core.config.ppo import PPOOptions
 from core.engine.batches.packs import Packs, no_packs, pack
 from core.errors import UsageError
 from core.i18n import _
@@ -154,10 +155,11 @@ def updates_of(settings: Settings, lengths: NDArray[np.int32], *, world: int = 1
             what.format(what="p_tuning" if pads else "neftune_noise_alpha"),
             _("leave packing out: rows of similar length are grouped"),
         )
+    drawn = settings[PPOOptions].ppo_buffer_size if method.stage == "ppo" else 1  # batches, before any is learnt from
     return Updates(
         lengths,
         options.per_device_train_batch_size,
-        options.gradient_accumulation_steps,
+        options.gradient_accumulation_steps * drawn,
         world,
         rank,
         data_seed(settings),

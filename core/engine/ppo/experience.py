@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -29,6 +29,10 @@ class Answer:
     ended: bool
     """By itself, not by its longest length."""
     score: float = math.nan
+
+    def with_score(self, score: float) -> Answer:
+        """The same, scored."""
+        return replace(self, score=score)
 
     @property
     def row(self) -> EncodedRow:
@@ -70,6 +74,11 @@ class Experience:
         """float64 [answers]: how far each lies from the reference, in nats."""
         apart = (self.opinions.log_probabilities - self.opinions.reference).double()
         return torch.stack([part.sum() for part in torch.split(apart, self.lengths)])
+
+    @property
+    def tokens(self) -> int:
+        """Of all answers, with those of their questions."""
+        return sum(len(answer.prompt_ids) + len(answer.answer_ids) for answer in self.answers)
 
     def tokens_of(self, answers: Sequence[int]) -> Tensor:
         """Where the tokens of some answers stand, int64 [tokens], answer after answer."""

@@ -112,4 +112,4 @@ def probes_of(
 def _probe(template: Template, options: DataOptions, messages: Sequence[Message]) -> Probe:
     asked = prepared(messages, options.default_system, options.source_prefix)
     rendering = template.rendering(asked, enable_thinking=options.enable_thinking)
-    return Probe(messages[-1].content, rendering.ids)
+    return Probe(messages[-1].content, rendering.ids, tuple(messages))

@@ -13,6 +13,7 @@ from typing import Any
 
 from torch import Tensor
 
+from core.chat.message import Message
 from core.engine.segment import Segment
 from core.engine.stock import StockModel
 from core.runs.events import Sample
@@ -26,6 +27,8 @@ class Probe:
 
     prompt: str
     ids: tuple[int, ...]
+    messages: tuple[Message, ...] = ()
+    """The conversation that it ends, as the data has it."""
 
 
 class Prober:

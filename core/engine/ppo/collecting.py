@@ -1,0 +1,136 @@
+"""How a step comes by its answers: drawn, scored, and read by policy and reference as they are before the update.
+
+Whoever trains holds a share of the questions; all answers are told to all. The policy reads the answers in the very
+micro-batches of the first pass of learning, so that the first minibatch finds each probability as it was, to the last
+bit, and the reference reads the same ones, so that the distance of a policy that is the reference is 0.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from core.engine.batches.batch import Batch
+from core.engine.batches.prompts import PromptRows
+from core.engine.ppo.experience import Answer, Experience, Opinions
+from core.engine.ppo.partners import Partners
+from core.engine.ppo.rollouts import Roller
+from core.engine.ppo.scorers.scorer import Asked
+from core.engine.shortage import is_out_of_memory
+from core.engine.training.descent import Descent
+from core.engine.tuning.headed import HeadedTunable
+
+_NUMBERS = 4
+"""What is thought of each token: see `Opinions`."""
+
+
+@dataclass(frozen=True)
+class Collected:
+    """A step's answers, and how long they took."""
+
+    experience: Experience
+    rollout_seconds: float
+    score_seconds: float
+
+
+class Collector:
+    """Collects answers to questions, with scores and opinions."""
+
+    def __init__(self, descent: Descent, policy: HeadedTunable, partners: Partners, temperature: float) -> None:
+        self._descent, self._policy, self._partners = descent, policy, partners
+        self._temperature = temperature
+
+    def collect(
+        self,
+        rows: PromptRows,
+        numbers: Sequence[int],
+        roller: Roller,
+        seed: int,
+        portions: Callable[[], Sequence[Sequence[int]]],
+    ) -> Collected:
+        """Answers to the questions of those numbers.
+
+        Args:
+            rows: the questions.
+            roller: draws the answers.
+            seed: what is drawn depends on it, and on nothing else.
+            portions: gives this process's micro-batches for opinions, as places among `numbers`; it is asked again
+                when memory was too short for those before.
+        """
+        began = time.perf_counter()
+        drawn = self._drawn(rows, numbers, roller, seed)
+        then = time.perf_counter()
+        answers = self._scored(rows, numbers, drawn)
+        experience = Experience(answers, self._opinions(answers, portions))
+        return Collected(experience, then - began, time.perf_counter() - then)
+
+    # --- answers ------------------------------------------------------------------------------------------------
+
+    def _drawn(self, rows: PromptRows, numbers: Sequence[int], roller: Roller, seed: int) -> list[Answer]:
+        """The answers of all processes, in the order of `numbers`; each draws its share."""
+        processes = self._descent.work.processes
+        mine = range(processes.rank, len(numbers), processes.world)
+        prompts = [rows.row(numbers[place]).ids.tolist() for place in mine]
+        with processes.autocast():
+            drawn = roller.draw(prompts, seed, places=mine)
+        own = [
+            [place, list(one.prompt_ids), list(one.answer_ids), one.text, one.ended]
+            for place, one in zip(mine, drawn, strict=True)
+        ]
+        everybody = sorted((one for each in processes.gather(own) for one in each), key=lambda one: int(one[0]))
+        return [Answer(tuple(asked), tuple(said), text, ended) for _place, asked, said, text, ended in everybody]
+
+    def _scored(self, rows: PromptRows, numbers: Sequence[int], answers: Sequence[Answer]) -> list[Answer]:
+        """The answers with their scores; each process asks for its share."""
+        processes = self._descent.work.processes
+        mine = range(processes.rank, len(answers), processes.world)
+        asked = [
+            Asked(rows.messages(numbers[at]), answers[at].prompt_ids, answers[at].answer_ids, answers[at].text)
+            for at in mine
+        ]
+        own = [[at, score] for at, score in zip(mine, self._partners.scorer.score(asked), strict=True)]
+        scores = {int(at): float(score) for each in processes.gather(own) for at, score in each}
+        return [answer.with_score(scores[at]) for at, answer in enumerate(answers)]
+
+    # --- opinions -----------------------------------------------------------------------------------------------
+
+    def _opinions(self, answers: Sequence[Answer], portions: Callable[[], Sequence[Sequence[int]]]) -> Opinions:
+        found = self._descent.fitted(lambda: self._try_opinions(answers, portions()))
+        processes = self._descent.work.processes
+        found = processes.sum(found.to(processes.device)).cpu() if processes.world > 1 else found
+        return Opinions(*found.unbind())
+
+    def _try_opinions(self, answers: Sequence[Answer], portions: Sequence[Sequence[int]]) -> Tensor | None:
+        """What is thought of this process's share of the tokens, float32 [4, tokens], 0 elsewhere."""
+        lengths = torch.tensor([len(answer.answer_ids) for answer in answers])
+        starts = lengths.cumsum(0) - lengths
+        found = torch.zeros(_NUMBERS, int(lengths.sum()))
+        try:
+            for portion in portions:
+                batch = Batch([answers[one].row for one in portion])
+                at = torch.cat([torch.arange(int(starts[one]), int(starts[one] + lengths[one])) for one in portion])
+                found[:, at] = self._read(batch).cpu()
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+            return None
+        return found
+
+    def _read(self, batch: Batch) -> Tensor:
+        """float32 [4, tokens] of the batch's answers. The reference's states are gone before ours come."""
+        forward, processes = self._descent.forward, self._descent.work.processes
+        forward.train(False)
+        try:
+            with torch.no_grad(), processes.autocast():
+                reference = self._partners.reference.log_probabilities(batch, self._temperature)
+                states = forward.target_states(batch)
+                own, entropy = forward.projection.log_probabilities_and_entropy(
+                    states.hidden, states.targets, self._temperature, entropy="value"
+                )
+                return torch.stack([own, reference, self._policy.values(states.hidden), entropy])
+        finally:
+            forward.train(True)
