@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from typing import assert_never
 
+from core.config.preference import PreferenceOptions
+from core.engine.objectives.preferring import WITHOUT_REFERENCE, Preferring
+from core.engine.objectives.reference_table import ReferenceTable
+from core.engine.objectives.rewarding import Rewarding
 from core.engine.objectives.supervised import Supervised
+from core.engine.ppo.loop import PPOLoop
 from core.engine.training.loop import Loop
 from core.engine.training.row_loop import RowLoop
 from core.engine.training.work import Work
-from core.errors import UsageError
-from core.i18n import _
 
 
 def make_loop(work: Work) -> Loop:
@@ -21,7 +24,13 @@ def make_loop(work: Work) -> Loop:
     match work.stage:
         case "sft":
             return RowLoop(work, Supervised())
-        case "rm" | "dpo" | "ppo":
-            raise UsageError(_("not yet"))
+        case "rm":
+            return RowLoop(work, Rewarding(work))
+        case "dpo":
+            options = work.settings[PreferenceOptions]
+            table = None if options.pref_loss in WITHOUT_REFERENCE else ReferenceTable(work)
+            return RowLoop(work, Preferring(options, table))
+        case "ppo":
+            return PPOLoop(work)
         case _:
             assert_never(work.stage)

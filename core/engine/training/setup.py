@@ -35,7 +35,6 @@ from core.engine.training.schedule import build_schedule
 from core.engine.training.work import Work
 from core.engine.tuning.headed import freeze_output_head, with_head
 from core.engine.tuning.prepare import TrainingBase, describe_base, load_for_training, prepare
-from core.engine.tuning.snapshot import Snapshot
 from core.engine.tuning.tunable import Tunable
 from core.errors import UsageError
 from core.hardware import free_physical_cores
@@ -52,7 +51,6 @@ _SECONDS_BETWEEN_WORDS = 0.5
 _PRODUCTS_PER_SECOND = 75e9
 """Of one CPU thread in float32."""
 _WORTH_COMPILING_SECONDS = 1800
-_WITH_REFERENCE = ("dpo", "ppo")
 
 
 @dataclass(frozen=True)
@@ -224,7 +222,6 @@ def assemble(start: Start, decided: Decided) -> Work:
     loaded = str(base.network.dtype).removeprefix("torch.")
     base = replace(base, template=decided.data.template)
     tunable = _tunable(start, base)
-    beginning = Snapshot(tunable) if settings[FinetuningOptions].stage in _WITH_REFERENCE else None
     tunable = _headed(start, base, tunable)
     for message in (*base.warnings, *tunable.warnings):
         journal.warn(message)
@@ -238,7 +235,6 @@ def assemble(start: Start, decided: Decided) -> Work:
         workspace=start.workspace,
         base=base,
         tunable=tunable,
-        beginning=beginning,
         make_forward=_forward_maker(tunable, options, effective),
         effective=effective,
         optimizer=optimizer,
@@ -248,7 +244,7 @@ def assemble(start: Start, decided: Decided) -> Work:
         updates=decided.updates,
         total_steps=decided.total_steps,
         judge=decided.judge,
-        prober=_prober(settings[OutputOptions], decided.data, base, tunable),
+        prober=_prober(settings, decided.data, base, tunable),
         processes=decided.processes,
         journal=journal,
         control=start.control,
@@ -318,8 +314,9 @@ def _forward_maker(tunable: Tunable, options: OptimizationOptions, effective: Ef
     return make
 
 
-def _prober(output: OutputOptions, data: Data, base: TrainingBase, tunable: Tunable) -> Prober | None:
-    if not data.probes:
+def _prober(settings: Settings, data: Data, base: TrainingBase, tunable: Tunable) -> Prober | None:
+    output = settings[OutputOptions]
+    if not data.probes or settings[FinetuningOptions].stage == "rm":  # which learns to judge answers, not to give them
         return None
     return Prober(
         tunable.network,

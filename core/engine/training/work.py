@@ -25,7 +25,6 @@ from core.engine.training.probes import Prober
 from core.engine.training.processes import Processes
 from core.engine.training.progress import Effective
 from core.engine.tuning.base import TrainingBase
-from core.engine.tuning.snapshot import Snapshot
 from core.engine.tuning.tunable import Tunable
 from core.runs.quantities import TrainingStage
 from core.runs.rundir import RunDirectory
@@ -51,8 +50,6 @@ class Work:
     base: TrainingBase
     tunable: Tunable
     """Of stages rm and ppo with a value head: a `HeadedTunable`."""
-    beginning: Snapshot | None
-    """What is trained as it was before any update, on a resume too; only of stages that hold it against a reference."""
     make_forward: Callable[[bool], Forward]
     """Makes the forward, with gradient checkpointing or without."""
     effective: Effective
