@@ -200,10 +200,15 @@ def _locked(path: Path) -> Iterator[None]:
 
 
 def write_json(path: Path, value: Mapping[str, Any]) -> None:
-    """Write a JSON file whole or not at all: a reader, a kill or a full disk never meets half of it."""
+    """Write a JSON file whole or not at all."""
+    write_text(path, json.dumps(value, indent=2) + "\n")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file whole or not at all: a reader, a kill or a full disk never meets half of it."""
     with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
         try:
-            file.write(json.dumps(value, indent=2).encode() + b"\n")
+            file.write(text.encode())
             file.flush()
             os.fsync(file.fileno())
             Path(file.name).replace(path)

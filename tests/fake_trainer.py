@@ -2,7 +2,8 @@
 
     fake_trainer.py RUN_DIR [--resume CHECKPOINT]
 
-What it does stands in the environment: FAKE_STEPS, FAKE_END (finish, fail, kill, wait). `COMMAND`, as JSON in
+What it does stands in the environment: FAKE_STEPS, FAKE_END (finish, fail, kill, wait), FAKE_END_NAME for the run
+of that name alone, FAKE_WEIGHTS (a folder whose files it leaves as what was trained). `COMMAND`, as JSON in
 FINETUI_TRAINER_COMMAND, has it started instead of the engine.
 
 A run outlives whoever started it, so a test that is killed cannot end it: what waits does so for FAKE_LIFE seconds at
@@ -13,6 +14,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import sys
 import time
@@ -30,6 +32,7 @@ def main() -> None:
         events.write(json.dumps({"type": kind, "time": time.time(), **fields}).encode() + b"\n")
 
     steps, end = int(os.environ.get("FAKE_STEPS", "3")), os.environ.get("FAKE_END", "finish")
+    end = os.environ.get(f"FAKE_END_{run.name}", end)
     first = int(sys.argv[3].rpartition("-")[2]) if len(sys.argv) > 3 else 0
     data = {"rows": 12, "tokens": 1200, "trained_tokens": 120, "total_steps": steps, "steps_per_epoch": 1.5}
     tell("data_ready", **data)
@@ -43,6 +46,9 @@ def main() -> None:
         tell("step", **point)
         print("step", step, flush=True)
     (run / "checkpoints" / f"step-{steps:06d}").mkdir(parents=True, exist_ok=True)
+    if weights := os.environ.get("FAKE_WEIGHTS"):
+        for folder in (run, run / "checkpoints" / f"step-{steps:06d}"):
+            shutil.copytree(weights, folder, dirs_exist_ok=True)
     tell("checkpoint_saved", step=steps, path=f"checkpoints/step-{steps:06d}", bytes=4096, seconds=0.1)
     if end == "kill":
         os.kill(os.getpid(), signal.SIGKILL)

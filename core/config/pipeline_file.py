@@ -59,7 +59,7 @@ class _Reader:
         items = yaml_items(read_text(self._path, self._shown), self._shown)
         groups = [(node, line) for key, node, line in items if key == "steps"]
         flat = self._collected(lambda: self._entries([item for item in items if item[0] != "steps"]))
-        name = self._name([entry for entry in flat if entry.key == "name"])
+        name = self._name([entry for entry in (*self._typed, *flat) if entry.key == "name"])
         written = list(self._written(groups))
         common = [entry for entry in flat if entry.key != "name"]
         steps = [step for each in written if (step := self._step(each, common, written)) is not None]
@@ -159,16 +159,20 @@ class _Reader:
 
     def _typed_for_all(self, known: Mapping[str, FieldSpec], others: set[str], first: bool) -> Iterator[Entry]:
         for entry in self._typed:
-            if "." not in entry.key and (entry.key in known or (first and entry.key not in others)):
+            if (
+                "." not in entry.key
+                and entry.key != "name"
+                and (entry.key in known or (first and entry.key not in others))
+            ):
                 yield entry
 
     def _typed_for(self, name: str, every: Sequence[_Written], first: bool) -> Iterator[Entry]:
         names = [each.name for each in every]
         for entry in self._typed:
             step, dot, key = entry.key.partition(".")
-            if dot and step == name:
+            if dot and step in (name, name.replace("-", "_")):
                 yield Entry(key, entry.raw, entry.source, entry.where)
-            elif dot and first and step not in names:
+            elif dot and first and step not in (*names, *(each.replace("-", "_") for each in names)):
                 self._problems.append(Problem(entry.where, _("there is no such step"), did_you_mean(step, names)))
 
 

@@ -22,7 +22,7 @@ from core.runs.alive import this_host
 from core.runs.catalog import enter_run, strike_run
 from core.runs.events import RunFinished
 from core.runs.launch_file import Launch, read_launch, write_launch
-from core.runs.rundir import RunDirectory
+from core.runs.rundir import PIPELINE, RunDirectory
 from core.runs.state import read_marks
 from core.untrusted import inert, inert_line
 from core.workspace import Workspace
@@ -129,12 +129,24 @@ def resume(run: RunDirectory, checkpoint: str | None = None) -> None:
         time=time.time(),
         host=this_host(),
     )
-    write_launch(run, again)
-    _start_supervisor(run, again)
+    start_segment(run, again)
+
+
+def start_segment(run: RunDirectory, launch: Launch) -> None:
+    """Start what a run's folder holds once more. Returns when the supervisor has said that it lives.
+
+    Raises:
+        RunError: it did not come to life.
+    """
+    write_launch(run, launch)
+    _start_supervisor(run, launch)
 
 
 def _checkpoint_name(run: RunDirectory, launch: Launch, checkpoint: str | None) -> str:
-    """What is gone on from; nothing for an evaluation, whose answers stand in its folder."""
+    """What is gone on from; nothing for an evaluation and a pipeline, whose folders tell what is done."""
+    if launch.kind == PIPELINE:
+        _refuse_all_done(run, checkpoint)
+        return ""
     if launch.kind != "evaluation":
         found = find_checkpoint(run, checkpoint)
         _refuse_complete(run, found)
@@ -143,6 +155,15 @@ def _checkpoint_name(run: RunDirectory, launch: Launch, checkpoint: str | None) 
         raise RunError(_("an evaluation has no checkpoints"), _("leave it out: every answer is kept"))
     refuse_answered(run)
     return ""
+
+
+def _refuse_all_done(run: RunDirectory, checkpoint: str | None) -> None:
+    last, name = read_marks(run).last, inert_line(run.name)
+    if checkpoint:
+        raise RunError(_("a pipeline has no checkpoints"), _("leave it out: its steps have theirs"))
+    if isinstance(last, RunFinished) and last.reason == "completed":
+        told = _("all steps of {name} are finished").format(name=name)
+        raise RunError(told, _("make one anew: finetui pipeline {name} --restart STEP").format(name=name))
 
 
 def refuse_answered(run: RunDirectory) -> None:

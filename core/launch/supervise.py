@@ -67,9 +67,15 @@ def _say_started(folder: Path) -> None:
 
 def _supervise(folder: Path) -> int:
     from core.launch.supervision import supervise  # see above
-    from core.runs.rundir import RunDirectory
+    from core.runs.launch_file import read_launch
+    from core.runs.rundir import PIPELINE, RunDirectory
 
-    return supervise(RunDirectory(folder))
+    run = RunDirectory(folder)
+    if read_launch(run).kind == PIPELINE:
+        from core.launch.pipeline.conduct import conduct  # options are read there: pydantic
+
+        return conduct(run)
+    return supervise(run)
 
 
 if __name__ == "__main__":

@@ -56,7 +56,7 @@ class _Supervisor:
         """Whether the events that are being read are of this segment."""
 
     def supervise(self) -> int:
-        with _wakened_by_signals(self._asked) as wakeup:
+        with wakened_by_signals(self._asked) as wakeup:
             for caution in self._launch.cautions if self._launch.segment == 1 else ():
                 self._say(Warned(time.time(), caution.message, caution.hint))
             ticket = self._draw_ticket()
@@ -92,7 +92,7 @@ class _Supervisor:
             if ahead != before:
                 self._say(Queued(time.time(), *ahead))
                 before = ahead
-            _wait(wakeup)
+            wait(wakeup)
         self._run.granted("stop")
         return False
 
@@ -106,7 +106,7 @@ class _Supervisor:
         if family is None:
             return
         while family.exit_code is None:
-            _wait(wakeup)
+            wait(wakeup)
             self._listen()
             self._pass_on(family)
             family.reap()
@@ -173,7 +173,7 @@ class _Supervisor:
 
 
 @contextlib.contextmanager
-def _wakened_by_signals(asked: set[int]) -> Iterator[int]:
+def wakened_by_signals(asked: set[int]) -> Iterator[int]:
     """Have signals noted, and a file readable when one came. The end of a terminal is no matter of ours."""
     reading, writing = os.pipe()
     os.set_blocking(writing, False)
@@ -187,7 +187,7 @@ def _wakened_by_signals(asked: set[int]) -> Iterator[int]:
     yield reading
 
 
-def _wait(wakeup: int) -> None:
+def wait(wakeup: int) -> None:
     """Until a signal comes, at most until it is time to look again."""
     if select.select([wakeup], [], [], _LOOK_SECONDS)[0]:
         os.read(wakeup, 64)

@@ -30,6 +30,8 @@ Stage: TypeAlias = Literal[
     "saving",
     "ending",
 ]
+Move: TypeAlias = Literal["started", "resumed", "joined", "kept", "finished"]
+"""Of a pipeline's step. joined: its run was going on already; kept: it was finished before."""
 Reason: TypeAlias = Literal["completed", "stopped", "early_stopping"]
 
 
@@ -117,6 +119,20 @@ class ModelsBeside:
     reward: str = ""
     reward_kind: str = ""
     """`lora`, `full`, `function` or `api`."""
+
+
+@dataclass(frozen=True, slots=True)
+class StepMoved:
+    """A step of a pipeline begins, or is done. How one that is not done ended, the pipeline's own end tells."""
+
+    time: float
+    step: str
+    run: str
+    """The folder of its run."""
+    move: Move
+    done: int
+    """How many steps are done now."""
+    total: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -270,6 +286,7 @@ Event: TypeAlias = (
     | DataReady
     | ModelReady
     | ModelsBeside
+    | StepMoved
     | Step
     | Evaluation
     | Sample
@@ -288,6 +305,7 @@ EVENTS = registry(
     DataReady,
     ModelReady,
     ModelsBeside,
+    StepMoved,
     Step,
     Evaluation,
     Sample,

@@ -63,6 +63,9 @@ class Launch:
     method: str = ""
     stage: str = ""
     """Of a training: sft, rm, dpo, ppo; empty in those of before there were others than sft."""
+    pipeline: str = ""
+    """The pipeline that started it, by name; so is its step in that."""
+    pipeline_step: str = ""
     subjects: tuple[str, ...] = ()
     """Who answers in an evaluation, by name."""
     datasets: tuple[str, ...] = ()

@@ -11,6 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeAlias
 
+PIPELINE = "pipeline"
+"""The kind of a run that starts other runs, one after another."""
+
 Wish: TypeAlias = Literal["stop", "save", "evaluate"]
 
 

@@ -30,6 +30,7 @@ VERBS = {
     "chat": Verb("tui.cli.chat:chat", "Talk with a model and its adapters, line by line."),
     "train": Verb("tui.cli.train:train", "Train a model, in a run of its own that goes on when you leave."),
     "eval": Verb("tui.cli.evaluate:evaluate", "Answer test sets, and measure the answers, in a run of its own."),
+    "pipeline": Verb("tui.cli.pipeline:pipeline", "Make trainings and evaluations of a file, one after another."),
     "score": Verb("tui.cli.score:score", "Measure the answers of a file again, without a model."),
     "report": Verb("tui.cli.report:report_verb", "Show the reports of evaluations, and one of them with its rows."),
     "compare": Verb("tui.cli.compare:compare_verb", "Compare reports of one test set, row against row."),

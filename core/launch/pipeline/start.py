@@ -1,0 +1,65 @@
+"""Starting a pipeline, and going on with it. It is a run like others: it lives on when whoever started it ends.
+
+Options that changed are written when no run is left that was made with the old ones: what is made anew is deleted
+first. So the pipeline's file and its runs agree after a kill at any instant.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from pathlib import Path
+
+from core.config.pipeline import as_text
+from core.launch.folder import make_folder, refuse_active
+from core.launch.local import ENVIRONMENT, launch_run, remove, start_segment
+from core.launch.pipeline.plan import PipelinePlan
+from core.launch.record import CHECKOUT, commits, packages
+from core.runs.alive import this_host
+from core.runs.launch_file import Launch, read_launch
+from core.runs.rundir import PIPELINE, RunDirectory
+from core.workspace import write_text
+
+_GRACE_SECONDS = 180.0
+
+
+def start_pipeline(plan: PipelinePlan) -> RunDirectory:
+    """Start a pipeline, or go on with it. Returns at once; it goes on alone.
+
+    Raises:
+        RunError: it cannot be started.
+    """
+    if plan.exists:
+        refuse_active(plan.run)
+    for planned in plan.steps:
+        if planned.what == "restart":
+            remove(planned.standing.run, plan.workspace)
+    config = as_text(plan.pipeline)
+    if not plan.exists:
+        make_folder(plan.run, plan.workspace, overwrite=False)
+        launch_run(plan.run, config, _launch(plan), plan.workspace)
+        return plan.run
+    write_text(plan.run.config, config)
+    segment = read_launch(plan.run).segment + 1
+    start_segment(plan.run, dataclasses.replace(_launch(plan), segment=segment))
+    return plan.run
+
+
+def _launch(plan: PipelinePlan) -> Launch:
+    models = dict.fromkeys(str(planned.step.values["model_name_or_path"]) for planned in plan.steps)
+    datasets = dict.fromkeys(name for planned in plan.steps for name in planned.step.values["dataset"])
+    return Launch(
+        command=("finetui", "pipeline", str(plan.run.path)),
+        directory=str(Path.cwd()),
+        environment={**ENVIRONMENT, "FINETUI_WORKSPACE": str(plan.workspace.root)},
+        kind=PIPELINE,
+        grace_seconds=_GRACE_SECONDS,
+        time=time.time(),
+        host=this_host(),
+        workspace=str(plan.workspace.root),
+        model=", ".join(models),
+        subjects=tuple(planned.step.name for planned in plan.steps),
+        datasets=tuple(datasets),
+        packages=packages(),
+        commits=commits({"finetui": CHECKOUT, "workspace": plan.workspace.root}),
+    )

@@ -1,0 +1,160 @@
+"""A pipeline's steps as lines: what they do, what they stand on, how far they are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from core.config.fields import shown
+from core.config.pipeline import SECTIONS, Pipeline, PipelineStep
+from core.i18n import _
+from core.runs.events import Step
+from core.runs.history import History
+from core.runs.quantities import QUANTITIES, headline, stage_named
+from core.runs.state import RunState
+from core.runs.told import answer_rate, clock
+from core.untrusted import inert_line
+from tui.cli.model_tables import table
+from tui.cli.run_lines import state_word
+
+if TYPE_CHECKING:
+    from core.launch.pipeline.plan import PipelinePlan, What
+
+Row = tuple[str, ...]
+_MARKS: Mapping[RunState | None, str] = {
+    None: "·",
+    "queued": "…",
+    "running": "▸",
+    "finished": "✓",
+    "stopped": "■",
+    "failed": "✗",
+    "lost": "✗",
+}
+
+
+def pipeline_lines(pipeline: Pipeline, runs: Mapping[str, History | None]) -> Iterator[str]:
+    """A line for each step: how far it is, and what it waits for.
+
+    Args:
+        runs: what each step's run has told; None for one that has none yet.
+    """
+    rows = [(_("STEP"), _("WHAT"), _("STATE"), _("PROGRESS"), _("STANDS ON"))]
+    for step in pipeline.steps:
+        history = runs.get(step.name)
+        state = history.state if history is not None else None
+        word = state_word(state) if state is not None else _("waits")
+        progress = progress_text(history) if history is not None else ""
+        rows.append((f"{_MARKS[state]} {step.name}", what_text(step), word, progress, stands_on(step)))
+    return table(rows)
+
+
+def what_text(step: PipelineStep) -> str:
+    """`train ppo by lora`, or `eval`."""
+    if step.verb == "eval":
+        return _("eval")
+    told = _("train {stage} by {method}")
+    return told.format(stage=step.values["stage"], method=step.values["finetuning_type"])
+
+
+def stands_on(step: PipelineStep) -> str:
+    """`sft (adapter_name_or_path), rm (reward_model)`."""
+    named: dict[str, list[str]] = {}
+    for reference in step.references:
+        at = f"@{reference.checkpoint}" if reference.checkpoint is not None else ""
+        options = named.setdefault(reference.step + at, [])
+        if reference.option not in options:
+            options.append(reference.option)
+    return ", ".join(f"{name} ({', '.join(options)})" for name, options in named.items())
+
+
+def progress_text(history: History) -> str:
+    """`120/200, reward 1.25, KL 3.1, ETA 00:01:20`."""
+    active = history.state in ("running", "queued")
+    answered, point = history.answered, history.step
+    if answered is not None:
+        parts = [f"{answered.done}/{answered.total}"]
+        if active and answer_rate(answered):
+            parts.append(_("ETA {eta}").format(eta=clock(answered.remaining)))
+        return ", ".join(parts)
+    if point is None:
+        return ""
+    parts = [f"{point.step}/{point.total_steps}", *_numbers(point)]
+    if active:
+        parts.append(_("ETA {eta}").format(eta=clock(point.remaining)))
+    elif history.state == "finished":
+        parts.append(clock(point.elapsed))
+    return ", ".join(parts)
+
+
+def _numbers(point: Step) -> Iterator[str]:
+    """The loss, or what leads in the stage that tells such numbers."""
+    stage = next((name for name in ("ppo", "dpo", "rm") if headline(name) in point.metrics), stage_named("sft"))
+    leading = [one for one in QUANTITIES[stage] if one.leads and one.name in point.metrics][:2]
+    if stage != "ppo":
+        yield _("loss {loss:.4f}").format(loss=point.loss)
+    for one in leading:
+        yield f"{_(one.label)} {point.metrics[one.name]:.3g}"
+
+
+# --- plans ------------------------------------------------------------------------------------------------------
+
+
+def plan_lines(plan: PipelinePlan) -> Iterator[str]:
+    """The graph, and then each step with the options that are not at their defaults."""
+    rows = [(_("STEP"), _("WHAT"), _("NOW"), _("RUN"), _("STANDS ON"))]
+    for planned in plan.steps:
+        step, run = planned.step, planned.standing.run
+        rows.append(
+            (step.name, what_text(step), _what_word(planned.what), inert_line(run.name), inert_line(stands_on(step)))
+        )
+    yield from table(rows)
+    for planned in plan.steps:
+        yield ""
+        yield f"{planned.step.name}:"
+        yield from (f"  {line}" for line in _option_lines(planned.step))
+        for caution in planned.cautions:
+            told = f"{caution.message} ({caution.hint})" if caution.hint else caution.message
+            yield "  ! " + inert_line(told)
+
+
+def _what_word(what: What) -> str:
+    words: dict[What, str] = {
+        "keep": _("is finished"),
+        "join": _("is running"),
+        "go_on": _("goes on"),
+        "begin": _("begins"),
+        "restart": _("is made anew"),
+    }
+    return words[what]
+
+
+def _option_lines(step: PipelineStep) -> Iterator[str]:
+    origins, values = step.settings.origins, step.values
+    given = [name for name, value in values.items() if origins[name].source != "default"]
+    rows: list[Row] = [(name, inert_line(shown(values[name])), inert_line(origins[name].where)) for name in given]
+    return table(rows) if rows else iter(())
+
+
+def plan_record(plan: PipelinePlan) -> dict[str, Any]:
+    """The plan for `--json`."""
+    return {
+        "pipeline": plan.pipeline.name,
+        "path": str(plan.run.path),
+        "steps": [
+            {
+                "name": planned.step.name,
+                "does": planned.step.verb,
+                "run": str(planned.standing.run.path),
+                "state": planned.standing.state,
+                "what": planned.what,
+                "after": list(planned.step.after),
+                "warnings": [{"message": one.message, "hint": one.hint} for one in planned.cautions],
+                "options": {name: planned.step.values[name] for name in _names(planned.step)},
+            }
+            for planned in plan.steps
+        ],
+    }
+
+
+def _names(step: PipelineStep) -> Sequence[str]:
+    return [info.alias or name for kind in SECTIONS[step.verb] for name, info in kind.model_fields.items()]
