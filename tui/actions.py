@@ -23,15 +23,16 @@ Scope: TypeAlias = Literal[
     "form",
     "train_form",
     "data",
+    "judge",
     "evaluate",
     "evaluation",
     "report",
     "compare",
 ]
-"""app: everywhere; chat: the chat screen; message: on the message that the transcript's cursor is at; train: the Train
-screen; curves: where the keyboard is in its curves; form: the form of a training or an evaluation, train_form: of a
-training alone; data: the Data screen; evaluate: the Evaluate screen, evaluation: the log and facts of one of its runs;
-report: the rows of one report; compare: a comparison of reports."""
+"""app: everywhere; chat: the chat screen; message: on the message that the transcript's cursor is at; train: the
+Train screen; curves: where the keyboard is in its curves; form: the form of a training or an evaluation, train_form:
+of a training alone; data: the Data screen; judge: the judging of pairs; evaluate: the Evaluate screen, evaluation:
+the log and facts of one of its runs; report: the rows of one report; compare: a comparison of reports."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,7 +238,16 @@ ACTIONS: tuple[Action, ...] = (
     Action("train_on", _("Train"), _("train on this set: the form, begun with it"), "data", "t"),
     Action("test_on", _("Evaluate"), _("evaluate on this set: the form, begun with it"), "data", "e"),
     Action("register", _("Enter"), _("enter a file (marked +) in dataset_info.json, as it was guessed"), "data", "a"),
+    Action("judge_pairs", _("Judge pairs"), _("judge pairs of answers, blind; drawn before by a command"), "data", "j"),
     Action("rescan", _("Look again"), _("look at the folder again"), "data", "r"),
+    # --- judging pairs of answers ---
+    Action("judge('left')", _("Left"), _("the answer on the left is the better one"), "judge", "left,1"),
+    Action("judge('right')", _("Right"), _("the answer on the right is the better one"), "judge", "right,2"),
+    Action("judge('tie')", _("Both good"), _("both are good: no pair is written"), "judge", "equals_sign,3"),
+    Action("judge('bad')", _("Neither"), _("both are bad: no pair is written"), "judge", "0"),
+    Action("judge('skip')", _("Skip"), _("no judgement on this pair"), "judge", "s"),
+    Action("undo", _("Undo"), _("take the last judgement back"), "judge", "u"),
+    Action("leave", _("End"), _("leave; what is judged is kept, and goes on where it was"), "judge", "q,escape"),
     # --- the Train screen ---
     Action("new_run", _("New run"), _("start a training: the form, with its presets and its plan"), "train", "n"),
     Action("page('curves')", _("Curves"), _("the run's curves"), "train", "1"),
@@ -347,9 +357,9 @@ ACTIONS: tuple[Action, ...] = (
 
 
 def bindings(scope: Scope) -> list[BindingType]:
-    """Textual's bindings of a scope. Those of app, chat and form come before the input's own keys."""
+    """Textual's bindings of a scope. Those of app, chat, form and judging come before keys of what has the focus."""
     where = "screen." if scope == "message" else ""
-    first = scope in ("app", "chat", "form", "train_form")
+    first = scope in ("app", "chat", "form", "train_form", "judge")
     return [
         Binding(action.keys, where + action.name, action.label, show=False, priority=first, tooltip=action.help)
         for action in ACTIONS

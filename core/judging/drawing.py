@@ -36,6 +36,7 @@ from core.runs.state import is_active, read_marks, state_of
 from core.workspace import write_json
 
 _TWO = 2
+_LOST = "\ufffd"
 _OF_PROMPTS = ("source_prefix", "cutoff_len")
 _NOT_OF_EVALUATIONS = ("redraws", "default_system")
 
@@ -211,6 +212,7 @@ def _parts(runs: Sequence[RunDirectory]) -> Iterator[tuple[PlannedPart, Sequence
 def _answer(prediction: Prediction, source: str, repeat: int) -> Answer:
     text = "" if prediction.error else prediction.predict
     truncated = prediction.finish_reason == "length"
+    text = text.rstrip(_LOST) if truncated else text  # the limit may stand in the middle of a character
     return Answer(text, source, repeat, prediction.tokens, truncated, prediction.reward)
 
 

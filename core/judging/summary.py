@@ -126,10 +126,8 @@ def summary_lines(found: Summary, drawing: Drawing) -> Iterator[str]:
         _("{count} skipped").format(count=found.verdicts["skip"]),
     ]
     yield ", ".join(counts)
-    for source, share in found.wins.items():
-        yield _("{name} won {share}").format(name=inert_line(source), share=share_text(share))
-    if found.wins and next(iter(found.wins.values())).is_open:
-        yield _("which of the two is better is open: chance alone may do that")
+    if found.judged == found.pairs:  # before the end it would tell the judge something
+        yield from _wins_lines(found.wins)
     if found.left is not None:
         yield _biased(
             found.left, _("the left one was chosen {share}"), _("judge with a rested eye: sides are shuffled")
@@ -138,6 +136,13 @@ def summary_lines(found: Summary, drawing: Drawing) -> Iterator[str]:
         yield _biased(found.longer, _("the longer one was chosen {share}"), _("length may be what is learnt from them"))
     if found.agreement is not None:
         yield _("the reward model chose the same {share}").format(share=share_text(found.agreement))
+
+
+def _wins_lines(wins: Mapping[str, Share]) -> Iterator[str]:
+    for source, share in wins.items():
+        yield _("{name} won {share}").format(name=inert_line(source), share=share_text(share))
+    if wins and next(iter(wins.values())).is_open:
+        yield _("which of the two is better is open: chance alone may do that")
 
 
 def _drawing_lines(drawing: Drawing) -> Iterator[str]:

@@ -342,5 +342,19 @@ def stats(name: Name, dataset_dir: Folder = "data", as_json: Json = False) -> No
         print(line)
 
 
+# --- preferences -------------------------------------------------------------------------------------------------
+
+
+@app.command(
+    **_help(_("Draw two answers to each prompt, have them judged, and keep the pairs as a data set.")),
+    add_help_option=False,
+    context_settings={"ignore_unknown_options": True, "allow_extra_args": True},
+)
+def preferences(context: typer.Context) -> int:
+    from tui.cli.preferences import run  # 80 ms, its options: the other verbs do without
+
+    return run(context.args)
+
+
 def _catalog(dataset_dir: str, workspace: Workspace) -> Catalog:
     return read_catalog(data_folder(AllRows(dataset_dir=dataset_dir), workspace))

@@ -11,6 +11,7 @@ from tui.cli.chat import chat
 from tui.cli.compare import compare_verb
 from tui.cli.evaluate import evaluate
 from tui.cli.options import OptionsVerb, facts
+from tui.cli.preferences import preferences
 from tui.cli.report import report_verb
 from tui.cli.score import score
 from tui.cli.train import train
@@ -37,6 +38,7 @@ def reference() -> str:
         "report": report_verb,
         "compare": compare_verb,
         "score": score,
+        "data preferences": preferences,
     }
     parts = (
         "\n".join((f"## finetui {name}", *_tables(describe(*verb.sections)))) + "\n" for name, verb in verbs.items()

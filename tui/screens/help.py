@@ -25,6 +25,7 @@ _TITLES: dict[Scope, str] = {
     "form": _("In the form of a training or an evaluation"),
     "train_form": _("In the form of a training"),
     "data": _("On the Data screen"),
+    "judge": _("Where pairs of answers are judged"),
     "evaluate": _("On the Evaluate screen"),
     "evaluation": _("On the log of an evaluation (esc comes back)"),
     "report": _("In a report"),
