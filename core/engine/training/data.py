@@ -18,7 +18,7 @@ from core.engine.batches.cache import token_set
 from core.engine.batches.order import data_seed, split_rows
 from core.engine.batches.recipe import Recipe, recipe_for
 from core.engine.batches.rows import StageRows, rows_of
-from core.engine.batches.verdict import refuse_mistakes
+from core.engine.batches.verdict import nothing, refuse_mistakes
 from core.engine.template import Template, prepared
 from core.engine.training.evaluate import EvaluationSet
 from core.engine.training.probes import PROBES_FROM_DATA, Probe
@@ -74,7 +74,7 @@ def open_data(
         sets = tuple(one for one, _report in made)
         reports = [(one.name, report) for one, report in made]
     if len(rows) == 0:
-        raise DataError(_("there is no row to train on"), _("lower val_size, or look at: finetui data check"))
+        raise DataError(nothing(recipe.kind), _("lower val_size, or look at: finetui data check"))
     probes = probes_of(recipe, rows.examples, options, output) if output.probe_max_new_tokens else ()
     return Data(rows, whole.report, sets, recipe.chosen_template, probes, tuple(reports))
 
