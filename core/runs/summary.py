@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 from core.runs.events import Answered, DataReady, Evaluation, Event, RunFailed, RunFinished, Step
@@ -37,6 +38,8 @@ class RunSummary:
     epoch: float = 0.0
     loss: float | None = None
     eval_loss: float | None = None
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    """What the stage tells besides, at the last point."""
     elapsed: float = 0.0
     remaining: float = 0.0
     error: str = ""
@@ -74,6 +77,7 @@ def summarise(run: RunDirectory) -> RunSummary:
         total_steps=step.total_steps if step else answered.total if answered else data.total_steps if data else 0,
         epoch=step.epoch if step else 0.0,
         loss=step.loss if step else None,
+        metrics=step.metrics if step else {},
         eval_loss=looked.metrics.get("loss") if looked else None,
         elapsed=point.elapsed if point else 0.0,
         remaining=point.remaining if point else 0.0,

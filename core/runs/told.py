@@ -8,17 +8,28 @@ from datetime import timedelta
 from typing import Any
 
 from core.runs.events import Answered, Step
+from core.runs.quantities import QUANTITIES
 
 _COUNTS = ("_samples", "num_input_tokens_seen")
+_LEADING = tuple(dict.fromkeys(one.name for stage in QUANTITIES.values() for one in stage if one.leads))
 
 
 def log_line(step: Step, updates_per_second: float) -> str:
-    """`global step 100 ( 3.33% ) , epoch: 17, loss: 0.79312, speed: 1.56 step/s, ETA: 00:30:57`."""
+    """`global step 100 ( 3.33% ) , epoch: 17, loss: 0.79312, speed: 1.56 step/s, ETA: 00:30:57`.
+
+    What a stage is watched by stands behind the loss: `accuracy: 0.875, margin: 0.3121`, `reward: 1.29, kl: 0.532`.
+    """
     percent = 100 * step.step / max(step.total_steps, 1)
+    watched = "".join(f"{name}: {value:.4g}, " for name, value in leading(step.metrics))
     return (
-        f"global step {step.step} ( {percent:.2f}% ) , epoch: {int(step.epoch)}, loss: {step.loss:.5f}, "
+        f"global step {step.step} ( {percent:.2f}% ) , epoch: {int(step.epoch)}, loss: {step.loss:.5f}, {watched}"
         f"speed: {updates_per_second:.2f} step/s, ETA: {clock(step.remaining)}"
     )
+
+
+def leading(metrics: Mapping[str, float]) -> list[tuple[str, float]]:
+    """Of a point's metrics, those that one watches, in their order."""
+    return [(name, metrics[name]) for name in _LEADING if name in metrics]
 
 
 def answered_line(event: Answered, rows_per_second: float) -> str:

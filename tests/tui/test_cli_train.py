@@ -229,13 +229,20 @@ def test_an_adapter_of_another_model_is_refused(finetui: Any, workspace: Workspa
     assert "error: --adapter_name_or_path: the adapter deep does not fit demo: the model has no" in done.err
 
 
-def test_other_stages_are_refused_with_a_reason(finetui: Any) -> None:
-    done = train(finetui, "--predict_with_generate", "--pref_beta", "0.1")
+def test_what_a_stage_lacks_is_told_before_anything_starts(finetui: Any, workspace: Workspace) -> None:
+    done = train(finetui, "--stage", "orpo", "--predict_with_generate", "--kto_chosen_weight", "2")
     assert [line.partition(": ")[2] for line in done.err.splitlines() if line.startswith("error")] == [
         "--predict_with_generate: is not an option of finetui",
-        "--pref_beta: is not an option of finetui",
+        "--kto_chosen_weight: is not an option of finetui",
+        "--stage: expected one of sft, rm, dpo, ppo, not 'orpo'",
     ]
-    assert "hint: it belongs to another stage than sft, the one that there is; leave it out" in done.err
+    assert "hint: give stage dpo, with pref_loss orpo" in done.err
+    done = train(finetui, "--stage", "ppo", "--packing")
+    assert [line for line in done.err.splitlines() if line.startswith("error")] == [
+        "error: --packing: stage ppo takes each row by itself",
+        "error: reward_model: ppo needs something that scores answers",
+    ]
+    assert list_runs(workspace) == []
 
 
 # --- resuming by option -----------------------------------------------------------------------------------------

@@ -11,6 +11,7 @@ from core.runs.events import (
     Evaluation,
     Event,
     ModelReady,
+    ModelsBeside,
     PartScored,
     Queued,
     RunStarted,
@@ -20,6 +21,7 @@ from core.runs.events import (
     Step,
     Warned,
 )
+from core.runs.quantities import TrainingStage
 from core.runs.told import answer_rate, answered_line, log_line
 from core.untrusted import inert_line
 
@@ -34,6 +36,7 @@ def stage_line(stage: Stage) -> str:
         "importing": _("starting the engine"),
         "data": _("reading the data"),
         "loading": _("loading the model"),
+        "reference": _("asking the reference"),
         "trying": _("trying a step"),
     }
     return lines.get(stage, "")
@@ -42,7 +45,8 @@ def stage_line(stage: Stage) -> str:
 class Teller:
     """Turns events into lines; keeps what a line needs of the events before."""
 
-    def __init__(self) -> None:
+    def __init__(self, trains: TrainingStage = "sft") -> None:
+        self._trains = trains
         self._before: Step | None = None
         self._stage: Stage | None = None
         self._evaluates = False
@@ -64,9 +68,11 @@ class Teller:
                 told, self._stage = stage_line(stage) if stage != self._stage else "", stage
                 return told
             case DataReady():
-                return asked_line(event) if self._evaluates else data_line(event)
+                return asked_line(event) if self._evaluates else data_line(event, self._trains)
             case ModelReady():
                 return answerer_line(event) if self._evaluates else model_line(event)
+            case ModelsBeside():
+                return beside_line(event)
             case Answered():
                 return self._answers(event)
             case PartScored():
@@ -75,9 +81,8 @@ class Teller:
                 return self._step(event)
             case Evaluation():
                 return evaluation_line(event)
-            case Sample(prompt=prompt, answer=answer, step=step):
-                where = _("before") if step == 0 else _("step {step}").format(step=step)
-                return inert_line(f"{where}: {cut(prompt, 60)} → {cut(answer, 120)}")
+            case Sample():
+                return sample_line(event)
             case CheckpointSaved(path=path, bytes=size):
                 return (
                     "" if path == "." else _("saved {path}, {size}").format(path=inert_line(path), size=size_text(size))
@@ -116,10 +121,16 @@ def _resumed_line(event: RunStarted) -> str:
     return _("goes on from {checkpoint}").format(checkpoint=inert_line(event.resumed_from))
 
 
-def data_line(event: DataReady) -> str:
-    """What became of the rows."""
-    rows = plural("{count} row", "{count} rows", event.rows)
-    told = _("{rows}, {tokens} tokens, {trained} of them trained, {steps}").format(
+def data_line(event: DataReady, stage: TrainingStage = "sft") -> str:
+    """What became of the rows; pairs and questions have no tokens that are trained one by one."""
+    rows = {
+        "sft": plural("{count} row", "{count} rows", event.rows),
+        "ppo": plural("{count} question", "{count} questions", event.rows),
+    }.get(stage) or plural("{count} pair of answers", "{count} pairs of answers", event.rows)
+    told = _("{rows}, {tokens} tokens, {steps}")
+    if stage == "sft":
+        told = _("{rows}, {tokens} tokens, {trained} of them trained, {steps}")
+    told = told.format(
         rows=rows,
         tokens=f"{event.tokens:,}",
         trained=f"{event.trained_tokens:,}",
@@ -149,6 +160,24 @@ def model_line(event: ModelReady) -> str:
     )
     processes = plural("{count} process", "{count} processes", event.processes) if event.processes > 1 else ""
     return inert_line("; ".join(filter(None, (line, processes, *event.choices))))
+
+
+def beside_line(event: ModelsBeside) -> str:
+    """What the trained model is held against, and what scores its answers."""
+    reference = _("held against {name}").format(name=event.reference) if event.reference else ""
+    if event.reference and event.is_start:
+        reference = _("held against {name}, which is what it begins as").format(name=event.reference)
+    reward = _("scored by {name} ({kind})").format(name=event.reward, kind=event.reward_kind) if event.reward else ""
+    return inert_line("; ".join(filter(None, (reference, reward))))
+
+
+def sample_line(event: Sample) -> str:
+    """A probe's answer, and its score where there is one."""
+    where = _("before") if event.step == 0 else _("step {step}").format(step=event.step)
+    told = f"{where}: {cut(event.prompt, 60)} → {cut(event.answer, 120)}"
+    if event.reward is not None:
+        told += " " + _("(reward {value})").format(value=f"{event.reward:.4g}")
+    return inert_line(told)
 
 
 def asked_line(event: DataReady) -> str:

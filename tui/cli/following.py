@@ -19,9 +19,10 @@ from core.runs.catalog import run_name
 from core.runs.events import Answered, Event, RunFailed, RunFinished, Step
 from core.runs.history import History
 from core.runs.launch_file import read_launch
+from core.runs.quantities import TrainingStage, stage_named
 from core.runs.rundir import RunDirectory
 from core.runs.state import is_active, wait_gone
-from core.runs.told import answer_rate, clock, metrics_blocks
+from core.runs.told import answer_rate, clock, leading, metrics_blocks
 from core.untrusted import inert_line
 from core.workspace import Workspace
 from tui.cli.console import note, print_error, print_json, takes_codes
@@ -30,6 +31,8 @@ from tui.cli.run_lines import failure_text, state_word
 
 _LOOK_SECONDS = 0.25
 _LOG_LINES = 15
+_WATCHED = 2
+"""Numbers of a stage that find room beside a bar."""
 INTERRUPTED = 130
 
 
@@ -50,7 +53,7 @@ def follow(run: RunDirectory, workspace: Workspace, *, as_json: bool = False) ->
     """
     history = History(run)
     try:
-        with _display(as_json) as shown:
+        with _display(as_json, stage_named(read_launch(run).stage)) as shown:
             _watch(history, shown)
     except KeyboardInterrupt:
         if is_active(history.state) and not as_json:
@@ -117,6 +120,9 @@ def _say_end(history: History, workspace: Workspace) -> None:
         if len(read_launch(history.run).subjects) > 1:
             told = _("the answers: finetui report {name}   against one another: finetui compare {name}")
         note(told.format(name=name))
+    elif history.state == "finished" and read_launch(history.run).stage == "rm":
+        told = _("answers are scored with it by: finetui train --stage ppo --reward_model {name} …")
+        note(told.format(name=_typed(history.run, workspace)))
     elif evaluates and history.state in ("stopped", "failed") and (hint := resume_hint(history, workspace)):
         note(hint)
 
@@ -141,14 +147,14 @@ def resume_hint(history: History, workspace: Workspace) -> str:
 
 
 @contextmanager
-def _display(as_json: bool) -> Iterator[_Shown]:
+def _display(as_json: bool, trains: TrainingStage) -> Iterator[_Shown]:
     if as_json:
         yield _Records()
     elif takes_codes(sys.stdout):
-        with _bar() as bar:
+        with _bar(trains) as bar:
             yield bar
     else:
-        yield _Lines()
+        yield _Lines(trains)
 
 
 class _Records:
@@ -163,8 +169,8 @@ class _Records:
 class _Lines:
     """For logs and pipes."""
 
-    def __init__(self) -> None:
-        self._teller = Teller()
+    def __init__(self, trains: TrainingStage) -> None:
+        self._teller = Teller(trains)
 
     def event(self, event: Event) -> None:
         if line := self._teller.line(event):
@@ -176,8 +182,8 @@ class _Lines:
 class _Bar:
     """Lines above, a bar below that tells loss, speed and the time to go."""
 
-    def __init__(self, progress: Any) -> None:
-        self._teller = Teller()
+    def __init__(self, progress: Any, trains: TrainingStage) -> None:
+        self._teller = Teller(trains)
         self._progress = progress
         self._task = progress.add_task("", total=None, told="")
 
@@ -198,8 +204,9 @@ class _Bar:
     def _told(self, history: History) -> str:
         step, answered = history.step, history.answered
         if step is not None:
-            told = _("loss {loss:.4f}  {speed:.2f} step/s  ETA {eta}")
-            return told.format(loss=step.loss, speed=self._teller.speed, eta=clock(step.remaining))
+            told = _("loss {loss:.4f}{watched}  {speed:.2f} step/s  ETA {eta}")
+            watched = "".join(f"  {name} {value:.4g}" for name, value in leading(step.metrics)[:_WATCHED])
+            return told.format(loss=step.loss, watched=watched, speed=self._teller.speed, eta=clock(step.remaining))
         if answered is None or history.stage is None or history.stage.stage not in ("answering", "scoring"):
             return ""
         line, rate = answered.part, answer_rate(answered)
@@ -211,7 +218,7 @@ class _Bar:
 
 
 @contextmanager
-def _bar() -> Iterator[_Bar]:
+def _bar(trains: TrainingStage) -> Iterator[_Bar]:
     from rich.console import Console  # 60 ms with the bar, only where it is seen
     from rich.progress import BarColumn, Progress, TextColumn
 
@@ -221,4 +228,4 @@ def _bar() -> Iterator[_Bar]:
         TextColumn("{task.fields[told]}", markup=False),
     )
     with Progress(*columns, console=Console(), refresh_per_second=4, transient=True) as progress:
-        yield _Bar(progress)
+        yield _Bar(progress, trains)

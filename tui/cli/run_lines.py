@@ -15,12 +15,13 @@ from core.runs.events import (
 )
 from core.runs.history import History
 from core.runs.launch_file import Launch, read_launch
+from core.runs.quantities import TrainingStage, headline, stage_named
 from core.runs.state import RunState
 from core.runs.summary import RunSummary
 from core.runs.told import clock
 from core.untrusted import inert, inert_line
 from core.workspace import Workspace
-from tui.cli.event_lines import Teller, asked_line, cut, data_line, evaluation_line, model_line, part_line
+from tui.cli.event_lines import Teller, asked_line, beside_line, cut, data_line, evaluation_line, model_line, part_line
 
 Row = tuple[str, ...]
 
@@ -42,19 +43,22 @@ def state_word(state: RunState) -> str:
 
 
 def run_rows(summaries: Sequence[RunSummary], workspace: Workspace) -> Iterator[Row]:
-    """A table's rows, its titles first."""
+    """A table's rows, its titles first. What stages are watched by has a column where there is any."""
+    watched = any(_watched(summary) for summary in summaries)
     yield (
         *(_("RUN"), _("KIND"), _("STATE"), _("STEP"), _("LOSS"), _("EVAL")),
+        *((_("WATCHED"),) if watched else ()),
         *(_("METHOD"), _("MODEL"), _("DATA"), _("STARTED")),
     )
     for summary in summaries:
         yield (
             inert_line(run_name(summary.run, workspace)),
-            kind_word(summary.kind),
+            kind_word(summary.kind, summary.stage),
             _state_cell(summary),
             f"{summary.step}/{summary.total_steps}" if summary.total_steps else "",
             _number(summary.loss),
             _number(summary.eval_loss),
+            *((_watched(summary),) if watched else ()),
             inert_line(summary.method),
             inert_line(cut(", ".join(summary.subjects) or summary.model.rpartition("/")[2], 28)),
             inert_line(cut(summary.dataset, 28)),
@@ -62,8 +66,16 @@ def run_rows(summaries: Sequence[RunSummary], workspace: Workspace) -> Iterator[
         )
 
 
-def kind_word(kind: str) -> str:
-    """What a run does, as people read it."""
+def _watched(summary: RunSummary) -> str:
+    """`reward 1.29`, where the loss says little."""
+    name = headline(summary.stage)
+    return f"{name} {summary.metrics[name]:.4g}" if name in summary.metrics else ""
+
+
+def kind_word(kind: str, stage: TrainingStage) -> str:
+    """What a run does, as people read it: the stage of one that is not the ordinary training."""
+    if kind == "train" and stage != "sft":
+        return stage
     return {"train": _("train"), "evaluation": _("eval")}.get(kind) or inert_line(kind)
 
 
@@ -83,6 +95,7 @@ def summary_record(summary: RunSummary, workspace: Workspace) -> dict[str, Any]:
     names = (
         "state",
         "kind",
+        "stage",
         "model",
         "method",
         "subjects",
@@ -93,7 +106,7 @@ def summary_record(summary: RunSummary, workspace: Workspace) -> dict[str, Any]:
         "epoch",
         "loss",
     )
-    more = ("eval_loss", "elapsed", "remaining", "error")
+    more = ("eval_loss", "metrics", "elapsed", "remaining", "error")
     record: dict[str, Any] = {"name": run_name(summary.run, workspace), "path": str(summary.run.path)}
     values = {name: getattr(summary, name) for name in (*names, *more)}
     return record | {name: None if value != value else value for name, value in values.items()}
@@ -105,6 +118,7 @@ def summary_record(summary: RunSummary, workspace: Workspace) -> dict[str, Any]:
 def fact_pairs(history: History, workspace: Workspace) -> list[tuple[str, str]]:
     """Everything known about a run, label and value."""
     run, launch = history.run, read_launch(history.run)
+    stage = stage_named(launch.stage)
     pairs = [
         (_("run"), inert_line(run_name(run, workspace))),
         (_("folder"), inert_line(str(run.path))),
@@ -112,10 +126,13 @@ def fact_pairs(history: History, workspace: Workspace) -> list[tuple[str, str]]:
     ]
     if launch.time:
         pairs.append((_("started"), time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(launch.time))))
+    if stage != "sft":
+        pairs.append((_("stage"), stage))
     pairs.append((_("model"), _model_text(history, launch)))
+    pairs += [(_("beside"), beside_line(history.beside))] if history.beside else []
     pairs += [(_("data"), inert_line(", ".join(launch.datasets)))] if launch.datasets else []
     if history.data:
-        rows = asked_line(history.data) if launch.kind == "evaluation" else data_line(history.data)
+        rows = asked_line(history.data) if launch.kind == "evaluation" else data_line(history.data, stage)
         pairs.append((_("rows"), rows))
     pairs += list(_standing(history))
     pairs += [(_("warning"), inert_line(warning.message)) for warning in history.warnings]
@@ -146,6 +163,7 @@ def _standing(history: History) -> Iterator[tuple[str, str]]:
             _("{step} of {total}, epoch {epoch:.2f}").format(step=step.step, total=step.total_steps, epoch=step.epoch),
         )
         yield _("loss"), _number(step.loss)
+        yield from ((name, f"{value:.4g}") for name, value in step.metrics.items())
         speed = _("{rows:.3g} rows/s, {tokens:.4g} tokens/s")
         yield _("speed"), speed.format(rows=step.rows_per_second, tokens=step.tokens_per_second)
         yield (

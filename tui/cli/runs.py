@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sys
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 import typer
@@ -15,11 +16,12 @@ from core.launch.local import resume as resume_run
 from core.launch.stopping import kill, stop, terminate, wait_ended
 from core.records import to_record
 from core.runs.catalog import find_run, list_runs, run_name
-from core.runs.history import read_history
+from core.runs.history import History, read_history
 from core.runs.launch_file import read_launch
+from core.runs.quantities import QUANTITIES, headline, stage_named
 from core.runs.rundir import RunDirectory
 from core.runs.state import is_active
-from core.runs.summary import summarise
+from core.runs.summary import RunSummary, summarise
 from core.untrusted import inert_line
 from core.workspace import find_workspace
 from tui.cli.console import note, print_json
@@ -48,12 +50,14 @@ def _runs(context: typer.Context) -> None:
 
 @app.command("list", **_help(_("List all runs, the newest last.")))
 def list_all(
-    kind: Annotated[str, typer.Option(metavar="KIND", help=_("Of one kind alone: train or eval."))] = "",
+    kind: Annotated[
+        str, typer.Option(metavar="KIND", help=_("Of one kind alone: train, eval, or a stage of training."))
+    ] = "",
     as_json: Json = False,
 ) -> None:
     workspace = find_workspace()
     wanted = _kind(kind)
-    summaries = [one for run in list_runs(workspace) if (one := summarise(run)).kind == wanted or not wanted]
+    summaries = [one for run in list_runs(workspace) if wanted in _kinds(one := summarise(run)) or not wanted]
     if as_json:
         for summary in summaries:
             print_json(summary_record(summary, workspace))
@@ -68,10 +72,16 @@ def list_all(
 
 def _kind(typed: str) -> str:
     """What runs call the kind that is typed; nothing for all."""
-    kinds = {"": "", "train": "train", "eval": "evaluation", "evaluation": "evaluation"}
-    if typed not in kinds:
-        raise UsageError(_("there is no kind {kind!r} of runs").format(kind=typed), _("there are: train, eval"))
-    return kinds[typed]
+    known = ("train", "eval", *QUANTITIES)
+    if typed and typed not in (*known, "evaluation"):
+        hint = _("there are: {names}").format(names=", ".join(known))
+        raise UsageError(_("there is no kind {kind!r} of runs").format(kind=typed), hint)
+    return {"eval": "evaluation"}.get(typed, typed)
+
+
+def _kinds(summary: RunSummary) -> tuple[str, ...]:
+    """What a run may be asked for as."""
+    return (summary.kind, summary.stage) if summary.kind == "train" else (summary.kind,)
 
 
 @app.command(**_help(_("Tell everything about a run: where it stands, what it saved, why it failed.")))
@@ -172,10 +182,20 @@ def _refuse_evaluation(run: RunDirectory) -> None:
         raise UsageError(what, _("see them: finetui report {name}").format(name=name))
 
 
+def _headline(histories: Sequence[History]) -> str:
+    """The curve that tells how these runs go; loss, which all have, where they are of several stages."""
+    names = {headline(stage_named(read_launch(history.run).stage)) for history in histories}
+    name = names.pop() if len(names) == 1 else "loss"
+    return name if any(name in history.curves for history in histories) else "loss"
+
+
 @app.command(**_help(_("Draw a run's curves in the terminal, several runs over one another.")))
 def plot(
     names: Names,
-    metric: Annotated[str, typer.Option(metavar="NAME", help=_("loss, eval_loss, grad_norm, …"))] = "loss",
+    metric: Annotated[
+        str,
+        typer.Option(metavar="NAME", help=_("loss, eval_loss, reward, kl, … Not given: what the stage is watched by.")),
+    ] = "",
     smooth: Annotated[bool, typer.Option(help=_("Smoothed as LLaMA-Factory does, over the raw curve."))] = True,
     log: Annotated[bool, typer.Option("--log", help=_("A logarithmic axis."))] = False,
     as_json: Json = False,
@@ -187,6 +207,7 @@ def plot(
     for run in runs:
         _refuse_evaluation(run)
     histories = [read_history(run) for run in runs]
+    metric = metric or _headline(histories)
     if as_json:
         for history in histories:
             print_json(curve_record(history, metric, workspace))
@@ -197,6 +218,5 @@ def plot(
     ):
         print(line)
     for history in histories:
-        for name in ("training_loss.png", "training_eval_loss.png"):
-            if (history.run.path / name).is_file():
-                print(inert_line(str(history.run.path / name)))
+        for picture in sorted(history.run.path.glob("training_*.png")):
+            print(inert_line(str(picture)))
