@@ -3,7 +3,8 @@
 repetition penalty → temperature → top-k → top-p → min-p → draw. Nothing is taken from a model's own
 `generation_config`: what the user sees is what is used. A draw is one uniform number from the row's own generator,
 looked up in the cumulated probabilities: the same seed draws the same on every device and in every batch, so that
-columns of a comparison differ by their models only.
+columns of a comparison differ by their models only. Where all tokens are candidates, they are cumulated in the
+vocabulary's order (`core.engine.drawing`), else from the likeliest on.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor
 
+from core.engine.drawing import draw
 from core.errors import ModelError, UsageError
 from core.i18n import _
 from core.serve.protocol import Sampling
@@ -62,7 +64,7 @@ class Sampler:
         if sampling.repetition_penalty != 1.0:
             logits = self._penalised(logits)
             best = logits.argmax()
-        token = int(best) if sampling.temperature == 0 else self._draw(candidates(logits.float(), sampling))
+        token = int(best) if sampling.temperature == 0 else self._drawn(logits.float())
         if sampling.repetition_penalty != 1.0:
             self._seen[token] = None
         return token
@@ -74,12 +76,22 @@ class Sampler:
         values = logits[seen]
         return logits.index_copy(0, seen, torch.where(values < 0, values * penalty, values / penalty))
 
-    def _draw(self, weighted: tuple[Tensor, Tensor]) -> int:
-        tokens, probabilities = (tensor.cpu() for tensor in weighted)  # not every device has float64
-        cumulated = probabilities.double().cumsum(0)
-        point = torch.rand((), generator=self._generator, dtype=torch.float64) * cumulated[-1]
-        at = int(torch.searchsorted(cumulated, point, right=True))
+    def point(self) -> float:
+        """The next uniform number, in [0, 1)."""
+        return torch.rand((), generator=self._generator, dtype=torch.float64).item()
+
+    def _drawn(self, logits: Tensor) -> int:
+        if takes_all(self._sampling):
+            return draw(logits[None].clone(), [self._sampling.temperature], [self.point()])[0]
+        tokens, probabilities = (tensor.cpu() for tensor in candidates(logits, self._sampling))
+        cumulated = probabilities.double().cumsum(0)  # not every device has float64
+        at = int(torch.searchsorted(cumulated, self.point() * cumulated[-1], right=True))
         return int(tokens[min(at, len(tokens) - 1)])
+
+
+def takes_all(sampling: Sampling) -> bool:
+    """Whether every token is a candidate."""
+    return sampling.top_k == 0 and sampling.top_p >= 1.0 and sampling.min_p == 0.0
 
 
 def candidates(logits: Tensor, sampling: Sampling) -> tuple[Tensor, Tensor]:

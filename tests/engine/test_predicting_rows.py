@@ -44,6 +44,7 @@ def asked_like_a_chat(chat: ChatModel, text: str, key: int, sampling: Sampling) 
     "sampling",
     [
         Sampling(max_new_tokens=16),
+        Sampling(temperature=1.2, max_new_tokens=16),
         Sampling(temperature=0.9, top_p=0.9, top_k=40, max_new_tokens=16),
         Sampling(temperature=1.5, min_p=0.02, repetition_penalty=1.3, max_new_tokens=16),
         Sampling(repetition_penalty=1.5, max_new_tokens=16),

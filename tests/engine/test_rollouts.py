@@ -7,15 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
+from tuning_base import train, tunable
 
-from core.engine.fused_layer import Module
-from core.engine.ppo.policy_runner import POLICY, PolicyRunner
+from core.engine.ppo.policy_runner import PolicyRunner
 from core.engine.ppo.rollouts import Roller
-from core.engine.predicting.likelihood import token_log_probabilities
 from core.engine.tuning.tunable import Tunable
 from tiny_models import greedy_reference
-from tuning_base import logits_of, train, tunable
 
 PROMPTS = [[5, 6, 7, 8], [5, 6, 9, 40, 41], [30, 31], [5, 6, 7, 8]]
 

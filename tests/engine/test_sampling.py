@@ -6,6 +6,7 @@ import pytest
 import torch
 from transformers.generation import logits_process as hf
 
+from core.engine.drawing import draw
 from core.engine.sampling import Sampler, candidates, check
 from core.errors import ModelError, UsageError
 from core.serve.protocol import Sampling
@@ -49,6 +50,32 @@ def test_draws_follow_the_probabilities() -> None:
     sampler = Sampler(Sampling(temperature=1.0, seed=3), (), CPU)
     counts = torch.bincount(torch.tensor([sampler.choose(logits) for _ in range(4000)]), minlength=4) / 4000
     torch.testing.assert_close(counts, logits.softmax(-1), atol=0.03, rtol=0)
+
+
+@pytest.mark.parametrize("size", [3, 256, 700])
+def test_a_batch_of_draws_follows_the_probabilities_and_each_row_is_alone(size: int) -> None:
+    logits, count = random_logits(7, size), 20000
+    points = torch.rand(count, generator=torch.Generator().manual_seed(1), dtype=torch.float64).tolist()
+    tokens = draw(logits.repeat(count, 1), [0.8] * count, points)
+    shares = torch.bincount(torch.tensor(tokens), minlength=size) / count
+    expected = (logits / 0.8).softmax(-1)
+    error = (expected * (1 - expected) / count).sqrt()
+    assert ((shares - expected).abs() < 5 * error + 1e-4).all()
+    assert [draw(logits[None].clone(), [0.8], [point])[0] for point in points[:20]] == tokens[:20]
+    mixed = draw(torch.stack([random_logits(8, size), logits]), [3.0, 0.8], [0.1, points[0]])
+    assert mixed[1] == tokens[0]
+
+
+def test_a_draw_never_takes_what_has_no_probability() -> None:
+    logits = torch.full((1, 600), -torch.inf)
+    logits[0, 300] = logits[0, 301] = 0.0
+    drawn = {draw(logits.clone(), [1.0], [point])[0] for point in (0.0, 0.3, 0.7, 1 - 2**-53)}
+    assert drawn == {300, 301}
+
+
+def test_rows_without_numbers_are_told_and_the_others_drawn() -> None:
+    logits = torch.tensor([[0.0, 9.0], [torch.nan, 1.0], [torch.inf, 1.0]])
+    assert draw(logits, [1.0, 1.0, 1.0], [0.5, 0.5, 0.5]) == [1, -1, -1]
 
 
 def test_repetition_penalty_is_the_one_of_transformers_over_prompt_and_answer() -> None:

@@ -1,7 +1,7 @@
 """The next tokens of a whole batch, with one transfer from the device where answers are greedy.
 
-Whatever is drawn goes through `core.engine.sampling`, row by row with the row's own generator: a seed draws in a batch
-what it draws in a chat.
+Rows that draw from all tokens draw together, each with a number of its own generator; what else is done to
+probabilities is done row by row (`core.engine.sampling`). Either way a seed draws in a batch what it draws in a chat.
 """
 
 from __future__ import annotations
@@ -11,8 +11,10 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor
 
+from core.engine.drawing import draw
 from core.engine.predicting.writing import Writing
-from core.engine.sampling import Sampler
+from core.engine.sampling import Sampler, takes_all
+from core.errors import ModelError
 from core.i18n import _
 
 NEAR_TIE = 1e-3
@@ -35,27 +37,48 @@ class Chooser:
         Yields:
             rows that cannot go on, and why.
         """
-        draws = {n: logits[n].clone() for n, writing in enumerate(writings) if not _is_plain(writing)}
-        best = _best(logits).tolist()
-        for n, (writing, token, gap, value) in enumerate(zip(writings, *best, strict=True)):
-            if value != value:
-                yield writing, _("the model's arithmetic broke down: it gave NaN instead of numbers")
-                continue
-            if n in draws:
-                token = self._drawn(writing, draws[n])
-            else:
-                writing.near_ties += gap < NEAR_TIE
-            writing.take(int(token))
+        kinds = [_kind(writing) for writing in writings]
+        for kind, choose in (("greedy", self._best), ("drawn", self._drawn), ("other", self._one_by_one)):
+            places = [n for n, one in enumerate(kinds) if one == kind]
+            if places:
+                rows = logits if len(places) == len(writings) else logits[places]
+                yield from choose([writings[n] for n in places], rows)
 
     def forget(self, writing: Writing) -> None:
         self._samplers.pop(writing, None)
 
-    def _drawn(self, writing: Writing, logits: Tensor) -> int:
+    def _best(self, writings: Sequence[Writing], logits: Tensor) -> Iterator[tuple[Writing, str]]:
+        for writing, token, gap, value in zip(writings, *_best(logits).tolist(), strict=True):
+            if value != value:
+                yield writing, _no_numbers()
+            else:
+                writing.near_ties += gap < NEAR_TIE
+                writing.take(int(token))
+
+    def _drawn(self, writings: Sequence[Writing], logits: Tensor) -> Iterator[tuple[Writing, str]]:
+        points = [self._sampler(writing).point() for writing in writings]
+        temperatures = [writing.question.sampling.temperature for writing in writings]
+        for writing, token in zip(writings, draw(logits, temperatures, points), strict=True):
+            if token < 0:
+                yield writing, _no_numbers()
+            else:
+                writing.take(token)
+
+    def _one_by_one(self, writings: Sequence[Writing], logits: Tensor) -> Iterator[tuple[Writing, str]]:
+        for writing, row in zip(writings, logits, strict=True):
+            try:
+                token = self._sampler(writing).choose(row)
+            except ModelError as error:
+                yield writing, error.message
+            else:
+                writing.take(token)
+
+    def _sampler(self, writing: Writing) -> Sampler:
         sampler = self._samplers.get(writing)
         if sampler is None:
             sampler = Sampler(writing.question.sampling, writing.question.ids, self._device)
             self._samplers[writing] = sampler
-        return sampler.choose(logits)
+        return sampler
 
 
 @torch.inference_mode()
@@ -69,6 +92,14 @@ def _best(logits: Tensor) -> Tensor:
     return torch.stack((tokens.float(), best - logits.amax(-1), best))
 
 
-def _is_plain(writing: Writing) -> bool:
+def _kind(writing: Writing) -> str:
     sampling = writing.question.sampling
-    return sampling.temperature == 0 and sampling.repetition_penalty == 1.0
+    if sampling.repetition_penalty != 1.0:
+        return "other"
+    if sampling.temperature == 0:
+        return "greedy"
+    return "drawn" if takes_all(sampling) else "other"
+
+
+def _no_numbers() -> str:
+    return _("the model's arithmetic broke down: it gave NaN instead of numbers")
