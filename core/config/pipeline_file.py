@@ -63,7 +63,7 @@ class _Reader:
         written = list(self._written(groups))
         common = [entry for entry in flat if entry.key != "name"]
         steps = [step for each in written if (step := self._step(each, common, written)) is not None]
-        self._problems += _wrong_references(steps, [each.name for each in written])
+        self._problems += _wrong_references(steps, {each.name: each.verb for each in written})
         if self._problems:
             raise ConfigError(dict.fromkeys(self._problems))
         return Pipeline(name, tuple(steps))
@@ -147,15 +147,14 @@ class _Reader:
             for entry in common
             if (entry.key in known and known[entry.key].name not in named) or (first and entry.key not in others)
         ]
+        self._problems += _decided_here(for_all, own)
         typed = [*self._typed_for_all(known, others, first), *self._typed_for(written.name, every, first)]
         try:
             settings = fill(SECTIONS[written.verb], [*presets, *for_all, *own, *typed])
         except ConfigError as error:
             self._problems += (_placed(problem, written) for problem in error.problems)
             return None
-        step = PipelineStep(written.name, written.verb, settings, written.where)
-        self._problems += _decided_here(step, for_all)
-        return step
+        return PipelineStep(written.name, written.verb, settings, written.where)
 
     def _typed_for_all(self, known: Mapping[str, FieldSpec], others: set[str], first: bool) -> Iterator[Entry]:
         for entry in self._typed:
@@ -187,19 +186,19 @@ def _bad_name(where: str) -> Problem:
     return Problem(where, _("is no name of a folder"), _("take letters, digits, - and _"))
 
 
-def _decided_here(step: PipelineStep, for_all: Sequence[Entry]) -> Iterator[Problem]:
-    for name in _DECIDED_HERE:
-        if step.values.get(name):
+def _decided_here(for_all: Sequence[Entry], own: Sequence[Entry]) -> Iterator[Problem]:
+    for entry in (*for_all, *own):
+        if entry.key in _DECIDED_HERE and entry.raw not in (None, "", "false"):
             hint = _("leave it out: steps that ended early are gone on with; --restart makes one anew")
-            yield Problem(step.settings.origins[name].where, _("is decided by the pipeline"), hint)
+            yield Problem(entry.where, _("is decided by the pipeline"), hint)
     for entry in for_all:
         if entry.key == "output_dir":
             what = _("would be the same folder for every step")
             yield Problem(entry.where, what, _("leave it out, or give it to a step"))
 
 
-def _wrong_references(steps: Sequence[PipelineStep], names: Sequence[str]) -> Iterator[Problem]:
-    evaluations = [step.name for step in steps if step.verb == "eval"]
+def _wrong_references(steps: Sequence[PipelineStep], verbs: Mapping[str, Verb]) -> Iterator[Problem]:
+    names = list(verbs)
     for step in steps:
         before = names[: names.index(step.name)]
         for reference in step.references:
@@ -211,6 +210,6 @@ def _wrong_references(steps: Sequence[PipelineStep], names: Sequence[str]) -> It
             elif reference.step not in before:
                 what = _("{name} is not made before {step}").format(name=reference.step, step=step.name)
                 yield Problem(where, what, _("steps can name those that stand above them"))
-            elif reference.step in evaluations:
+            elif verbs[reference.step] == "eval":
                 what = _("{name} is an evaluation, which leaves no weights").format(name=reference.step)
                 yield Problem(where, what, _("name a step that trains"))
