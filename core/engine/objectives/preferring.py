@@ -44,12 +44,6 @@ class Likely:
     chosen_tokens: Tensor
     rejected_tokens: Tensor
 
-    @property
-    def by_token(self) -> Likely:
-        """The same as means over tokens."""
-        ones = torch.ones_like(self.chosen_tokens)
-        return Likely(self.chosen / self.chosen_tokens, self.rejected / self.rejected_tokens, ones, ones)
-
 
 @dataclass(frozen=True)
 class PairLoss:
@@ -60,18 +54,21 @@ class PairLoss:
     rejected_reward: Tensor
 
 
-def preference_loss(likely: Likely, reference: Likely | None, options: PreferenceOptions) -> PairLoss:
-    """The loss that options name.
+def preference_loss(likely: Likely, reference: Tensor | None, options: PreferenceOptions) -> PairLoss:
+    """The loss that options name. Rewards are β times what the loss looks at; ipo's of whole answers, as TRL has it.
 
     Args:
-        reference: how likely the reference finds them; None for losses that need none.
+        reference: how likely the reference finds both, float32 [pairs, 2]; None for losses that need none.
     """
     beta, kind = options.pref_beta, options.pref_loss
-    policy = likely.by_token if kind in _BY_TOKEN else likely
-    chosen, rejected = policy.chosen, policy.rejected
+    chosen, rejected = likely.chosen, likely.rejected
     if reference is not None:
-        held_against = reference.by_token if kind in _BY_TOKEN else reference
-        chosen, rejected = chosen - held_against.chosen, rejected - held_against.rejected
+        chosen, rejected = chosen - reference[:, 0], rejected - reference[:, 1]
+    rewards = beta * chosen, beta * rejected
+    if kind in _BY_TOKEN:
+        chosen, rejected = chosen / likely.chosen_tokens, rejected / likely.rejected_tokens
+    if kind in WITHOUT_REFERENCE:
+        rewards = beta * chosen, beta * rejected
     ahead = chosen - rejected
     match kind:
         case "sigmoid":
@@ -86,8 +83,8 @@ def preference_loss(likely: Likely, reference: Likely | None, options: Preferenc
         case "simpo":
             loss = -F.logsigmoid(beta * ahead - options.simpo_gamma)
     if options.pref_ftx:
-        loss = loss - options.pref_ftx * likely.by_token.chosen
-    return PairLoss(loss, beta * chosen, beta * rejected)
+        loss = loss - options.pref_ftx * likely.chosen / likely.chosen_tokens
+    return PairLoss(loss, *rewards)
 
 
 def _log_odds(log_probability: Tensor) -> Tensor:
@@ -117,11 +114,10 @@ class Preferring:
 
     def measure(self, forward: Forward, rows: Rows, numbers: Sequence[int]) -> Measured:
         batch = batch_of_pairs(rows, numbers)
-        tokens = torch.tensor([row.targets for row in batch.rows], dtype=torch.float32)
-        likely = _likely(answers_likely(forward, batch), tokens)
-        reference = None
-        if self._reference is not None:
-            reference = _likely(self._reference.of(rows)[numbers].reshape(-1), tokens, likely.chosen.device)
+        answers = answers_likely(forward, batch)
+        tokens = torch.tensor([row.targets for row in batch.rows], dtype=answers.dtype, device=answers.device)
+        likely = Likely(answers[0::2], answers[1::2], tokens[0::2], tokens[1::2])
+        reference = None if self._reference is None else self._reference.of(rows)[numbers].to(answers.device)
         found = preference_loss(likely, reference, self._options)
         counted = {
             **counted_rewards(found.chosen_reward, found.rejected_reward),
@@ -132,9 +128,3 @@ class Preferring:
 
     def metrics(self, loss: float, counted: Mapping[str, float]) -> dict[str, float]:
         return {"loss": loss, **counted}
-
-
-def _likely(by_row: Tensor, tokens: Tensor, device: torch.device | None = None) -> Likely:
-    by_row = by_row.to(device or by_row.device)
-    tokens = tokens.to(by_row.device)
-    return Likely(by_row[0::2], by_row[1::2], tokens[0::2], tokens[1::2])

@@ -4,14 +4,15 @@
     trainer_state.json    the whole history, at each checkpoint and at the end
     train_results.json, eval_results.json, all_results.json
 
-Rows and tokens a second count what was consumed, not steps times batch size.
+Rows and tokens a second count what was consumed, not steps times batch size. What a stage tells besides is called as
+TRL calls it where that is the factory's trainer.
 """
 
 from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
 
@@ -19,7 +20,21 @@ from core.engine.training.evaluate import Evaluated
 from core.engine.training.progress import Progress
 from core.jsonl import Json, append_lines, dump_line
 from core.runs.events import Step
+from core.runs.quantities import TrainingStage
 from core.workspace import write_json
+
+_THEIR_NAMES: Mapping[TrainingStage, Mapping[str, str]] = {
+    "dpo": {
+        "accuracy": "rewards/accuracies",
+        "margin": "rewards/margins",
+        "chosen_reward": "rewards/chosen",
+        "rejected_reward": "rewards/rejected",
+        "chosen_logp": "logps/chosen",
+        "rejected_logp": "logps/rejected",
+    },
+}
+_IN_LOG = ("accuracy", "reward")
+"""What each line of `trainer_log.jsonl` has besides, where a stage tells it."""
 
 
 class FactoryFiles:
@@ -31,6 +46,7 @@ class FactoryFiles:
         self.history: list[Json] = []
         self.settings: Json = {}
         """What `trainer_state.json` says about options: max_steps, num_train_epochs, …"""
+        self.stage: TrainingStage = "sft"
 
     def begin(self, state_file: Path | None, step: int) -> None:
         """Start empty, or where a checkpoint ends: later lines are of a future that did not come."""
@@ -53,9 +69,11 @@ class FactoryFiles:
                 "loss": step.loss,
                 "num_input_tokens_seen": step.tokens,
                 "step": step.step,
+                **self._named(step.metrics),
             }
         )
-        line = {"loss": step.loss, "lr": step.learning_rate, "epoch": round(step.epoch, 4)}
+        told = {name: step.metrics[name] for name in _IN_LOG if name in step.metrics}
+        line = {"loss": step.loss, **told, "lr": step.learning_rate, "epoch": round(step.epoch, 4)}
         self._append(step.step, step.total_steps, line, step.elapsed, step.remaining, step.tokens)
 
     def add_evaluation(self, found: Evaluated, progress: Progress, remaining: float) -> Json:
@@ -64,12 +82,16 @@ class FactoryFiles:
         Returns:
             The row of the history.
         """
-        row = evaluation_metrics(found)
+        row = evaluation_metrics(found, self._named)
         self.history.append({**row, "step": progress.step})
-        losses = {name: value for name, value in row.items() if name.endswith("_loss")}
-        line = {**losses, "epoch": row["epoch"]}
+        told = {name: value for name, value in row.items() if name.endswith(("_loss", "_reward"))}
+        line = {**told, "epoch": row["epoch"]}
         self._append(progress.step, self.settings["max_steps"], line, progress.elapsed, remaining, progress.tokens)
         return row
+
+    def _named(self, metrics: Mapping[str, float]) -> dict[str, float]:
+        names = _THEIR_NAMES.get(self.stage, {})
+        return {names.get(name, name): value for name, value in metrics.items()}
 
     def _append(self, step: int, total: int, line: Json, elapsed: float, remaining: float, tokens: int) -> None:
         record = {
@@ -132,15 +154,17 @@ def train_metrics(progress: Progress, epoch: float, samples: int, flos: float) -
     }
 
 
-def evaluation_metrics(found: Evaluated) -> Json:
+def evaluation_metrics(
+    found: Evaluated, named: Callable[[Mapping[str, float]], Mapping[str, float]] = lambda metrics: metrics
+) -> Json:
     """Metrics over all evaluation rows as `eval_loss`, and those of each of several data sets as `eval_NAME_loss`."""
     row: Json = {}
     for result in found.results if len(found.results) > 1 else ():
-        row |= {f"eval_{result.dataset}_{name}": value for name, value in result.metrics.items()}
+        row |= {f"eval_{result.dataset}_{name}": value for name, value in named(result.metrics).items()}
     seconds = max(found.seconds, 1e-9)
     return {
         **row,
-        **{f"eval_{name}": value for name, value in found.metrics.items()},
+        **{f"eval_{name}": value for name, value in named(found.metrics).items()},
         "eval_runtime": round(found.seconds, 4),
         "eval_samples": found.rows,
         "eval_samples_per_second": round(found.rows / seconds, 3),
@@ -151,7 +175,7 @@ def evaluation_metrics(found: Evaluated) -> Json:
 
 def evaluation_row(history: Sequence[Json], step: int | None) -> Json:
     """The metrics of the last evaluation, or of the last one at a step; nothing where there was none."""
-    rows = [row for row in history if "eval_loss" in row and (step is None or row["step"] == step)]
+    rows = [row for row in history if "eval_runtime" in row and (step is None or row["step"] == step)]
     return {name: value for name, value in rows[-1].items() if name != "step"} if rows else {}
 
 

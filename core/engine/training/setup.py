@@ -109,6 +109,7 @@ def decide(start: Start) -> Decided:
     data = _open_data_in_turn(start, folder, processes)
     updates = updates_of(settings, data.rows.lengths, world=processes.world, rank=processes.rank)
     total = updates.total(options.num_train_epochs, options.max_steps)
+    journal.files.stage = settings[FinetuningOptions].stage
     journal.files.settings = _trainer_settings(settings, updates, total)
     journal.tell(_data_ready(data, updates, total))
     _tell_of_rows(journal, data.report)
