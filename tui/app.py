@@ -160,13 +160,14 @@ class FinetuiApp(App[None]):
 
     async def _watch_runs(self) -> None:
         """Not before the first frame: the events of runs cost 20 ms to import."""
-        module = await asyncio.to_thread(importlib.import_module, "tui.run_watcher")
-        watcher: RunWatcher = module.RunWatcher(self.workspace, alarm=self._alarm)
+        line = await asyncio.to_thread(importlib.import_module, "tui.run_line")
+        watching = importlib.import_module("tui.run_watcher")  # came with the line
+        watcher: RunWatcher = watching.RunWatcher(self.workspace, alarm=self._alarm)
         self.watcher = watcher
 
         def tell_runs(_listed: bool) -> None:
             if self.chat is not None:
-                self.chat.tell_status(runs=module.runs_text(watcher.active))
+                self.chat.tell_status(runs=line.runs_text(watcher.active))
 
         watcher.subscribe(tell_runs)
         self.run_worker(watcher.watch(), name="runs")

@@ -13,24 +13,21 @@ import asyncio
 import contextlib
 import math
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, TypeAlias
-
-from rich.cells import cell_len, set_cell_size
 
 from core.errors import FinetuiError
 from core.i18n import _, plural
 from core.runs.catalog import list_runs, run_name
-from core.runs.events import RunFinished, RunStarted, Step
-from core.runs.history import History
+from core.runs.events import RunFinished, RunStarted, Step, Warned
+from core.runs.history import History, alarm_kind
+from core.runs.quantities import TrainingStage
 from core.runs.rundir import RunDirectory
 from core.runs.state import RunState, is_active
 from core.runs.summary import RunSummary, summarise
-from core.untrusted import inert_line
 from core.workspace import Workspace
-from tui.series import sparkline
 
 POLL_SECONDS = 0.25
 _GLANCE_SECONDS = 2.0
@@ -41,10 +38,9 @@ _STRIP_BYTES = 4 << 20
 """Curves of longer runs are read when somebody looks at them, not for a strip in the list."""
 _DIVERGED = 2.0
 """Times the loss at the beginning."""
-_SHORT, _STRIP = 20, 8
 _FIRST_POINTS = 5
 
-Kind: TypeAlias = Literal["finished", "stopped", "failed", "lost", "diverged"]
+Kind: TypeAlias = Literal["finished", "stopped", "failed", "lost", "diverged", "warned"]
 EVALUATION = "evaluation"
 
 Severity: TypeAlias = Literal["information", "warning", "error"]
@@ -54,6 +50,7 @@ _SEVERITIES: dict[Kind, Severity] = {
     "failed": "error",
     "lost": "error",
     "diverged": "warning",
+    "warned": "warning",
 }
 
 
@@ -82,9 +79,13 @@ class Watched:
     """What it told, once somebody wanted to know."""
     state: RunState = "finished"
     diverged: bool = False
+    alarmed: set[str] = field(default_factory=set)
+    """The kinds of alarms of its training that were rung for."""
     state_looked: float = 0.0
     changes: int = 0
     """Counts what came, so that a screen can tell whether it has shown it."""
+    options: Mapping[str, str] = field(default_factory=dict)
+    """What its config.yaml says; read with its history, for stages that show some of it."""
 
     @property
     def active(self) -> bool:
@@ -94,6 +95,11 @@ class Watched:
     def evaluates(self) -> bool:
         """Whether it is an evaluation, not a training."""
         return self.summary.kind == EVALUATION
+
+    @property
+    def stage(self) -> TrainingStage:
+        """Of a training."""
+        return self.summary.stage
 
     @property
     def progress(self) -> float | None:
@@ -237,6 +243,8 @@ class RunWatcher:
             if watched_now is not None and watched_now.history is None:
                 history = History(watched_now.run)
                 await asyncio.to_thread(_read_all, history)
+                if watched_now.stage != "sft":
+                    watched_now.options = await asyncio.to_thread(_options, watched_now.run)
                 watched_now.history = history
                 watched_now.changes += 1
                 came = True
@@ -245,10 +253,14 @@ class RunWatcher:
     def _follow(self, watched: Watched, history: History) -> bool:
         events = history.update()
         for event in events:
-            if isinstance(event, RunStarted):
-                watched.diverged = False
-            elif isinstance(event, Step):
-                self._watch_loss(watched, history, event)
+            match event:
+                case RunStarted():
+                    watched.diverged = False
+                    watched.alarmed.clear()
+                case Step():
+                    self._watch_loss(watched, history, event)
+                case Warned():
+                    self._watch_alarms(watched, history, event)
         now, before = time.monotonic(), watched.state
         if events or now - watched.state_looked > _STATE_SECONDS:
             watched.state, watched.state_looked = history.state, now
@@ -261,7 +273,9 @@ class RunWatcher:
         return changed
 
     def _watch_loss(self, watched: Watched, history: History, event: Step) -> None:
-        """One warning for a run whose loss has risen far above where it began."""
+        """One warning for a run whose loss has risen far above where it began; a policy's loss says nothing."""
+        if watched.stage == "ppo":
+            return
         first = [point.high for point in history.curves["loss"].slices[:_FIRST_POINTS]]
         start = max((loss for loss in first if math.isfinite(loss)), default=math.inf)
         if watched.diverged or not event.loss > _DIVERGED * start + 0.5:
@@ -270,31 +284,14 @@ class RunWatcher:
         detail = _("loss {loss:.4g} at step {n}").format(loss=event.loss, n=event.step)
         self._alarm(Alarm("diverged", watched.name, _("{name} diverges"), detail))
 
-
-def runs_text(active: Sequence[Watched]) -> str:
-    """What the line at the bottom says of the runs that go on; empty when there are none.
-
-    `▸ zh-lora 45% ▆▄▃▂` is a training, `▸ eval zh-lora 45%` an evaluation.
-    """
-    if not active:
-        return ""
-    first = next((watched for watched in active if watched.state == "running"), active[0])
-    others = f" +{len(active) - 1}" if len(active) > 1 else ""
-    name = _short(first.name)
-    if first.evaluates and not name.startswith("eval"):
-        name = _("eval {name}").format(name=name)
-    if first.state == "queued":
-        return "⋯ " + _("{name} waits").format(name=name) + others
-    progress = first.progress
-    share = f" {progress:.0%}" if progress is not None else ""
-    curve = first.history.curves.get("loss") if first.history is not None else None
-    bars = " " + sparkline(curve.slices, _STRIP) if curve is not None else ""
-    return f"▸ {name}{share}{bars}{others}"
-
-
-def _short(name: str) -> str:
-    line = inert_line(name)
-    return line if cell_len(line) <= _SHORT else set_cell_size(line, _SHORT - 1).rstrip() + "…"
+    def _watch_alarms(self, watched: Watched, history: History, event: Warned) -> None:
+        """What a stage with alarms of its own warns of while it trains; once for each kind."""
+        kind = alarm_kind(event.message)
+        alarms = watched.stage != "sft" and history.alarms and history.alarms[-1][1] is event
+        if alarms and kind not in watched.alarmed:
+            watched.alarmed.add(kind)
+            detail = ". ".join(filter(None, (event.message, event.hint)))
+            self._alarm(Alarm("warned", watched.name, _("{name}: alarm"), detail))
 
 
 def _ending(watched: Watched, history: History) -> Alarm:
@@ -334,6 +331,12 @@ def _read_all(history: History) -> None:
     history.update()
     while history.behind:
         history.update()
+
+
+def _options(run: RunDirectory) -> Mapping[str, str]:
+    from core.runs.options import run_options  # YAML, 40 ms: not for who has supervised runs alone
+
+    return run_options(run)
 
 
 def _glance(workspace: Workspace) -> tuple[float, ...]:

@@ -7,6 +7,7 @@ told about later steps than the checkpoint is forgotten.
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Mapping
 
 from core.runs.curve import Curve
@@ -223,3 +224,8 @@ def step_of(checkpoint: str) -> int:
     """`step-000200` → 200; 0 for anything else, from which a segment begins anew."""
     number = checkpoint.rpartition("-")[2]
     return int(number) if number.isdigit() else 0
+
+
+def alarm_kind(message: str) -> str:
+    """What an alarm is about, whatever the numbers in it are."""
+    return re.sub(r"[-+\d.,]+", "", message)

@@ -68,3 +68,8 @@ QUANTITIES: Mapping[TrainingStage, tuple[Quantity, ...]] = {
 def stage_named(name: str) -> TrainingStage:
     """The stage of a name; sft for one that is not known, which is a run of others or of a newer finetui."""
     return next((stage for stage in QUANTITIES if stage == name), "sft")
+
+
+def headline(stage: TrainingStage) -> str:
+    """The curve that says in one line how a run of this stage goes: a policy's loss says nothing of its answers."""
+    return {"sft": "loss", "rm": "accuracy", "dpo": "accuracy", "ppo": "reward"}[stage]

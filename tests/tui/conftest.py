@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from textual.pilot import Pilot
+from train_app import train_alone, train_within
 
 from core.workspace import Workspace
 from fakes import fake_worker_command
@@ -91,3 +92,15 @@ def start_chat(chat_workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> St
             yield chat
 
     return start
+
+
+@pytest.fixture
+def train(chat_workspace: Workspace) -> Callable[..., Any]:
+    """`async with train() as screen`: the Train screen alone."""
+    return train_alone(chat_workspace)
+
+
+@pytest.fixture
+def train_in_app(start_chat: Any) -> Callable[..., Any]:
+    """The same in the whole app."""
+    return train_within(start_chat)

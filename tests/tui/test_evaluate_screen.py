@@ -17,7 +17,7 @@ from evaluate_app import LABELS, LORA, opened_screen, three_reports
 from folders import make_model
 from scripted_reports import ScriptedEvaluation, evaluation, predictions, write_part
 from scripted_runs import ScriptedRun
-from tui.run_watcher import runs_text
+from tui.run_line import runs_text
 from tui.screens.evaluate import EvaluateScreen
 from tui.screens.evaluate_run import EvaluationRunScreen
 from tui.screens.train import TrainScreen

@@ -24,7 +24,8 @@ from scripted_runs import ScriptedRun
 from tui import plan_child
 from tui.charts.plot import View, _step_row
 from tui.forms import OptionRow
-from tui.run_watcher import Watched, runs_text
+from tui.run_line import runs_text
+from tui.run_watcher import Watched
 from tui.screens import run_form
 from tui.screens.choose import ChooseWord
 from tui.screens.data import DataScreen

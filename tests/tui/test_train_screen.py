@@ -1,124 +1,26 @@
-"""F3: runs are listed, watched, laid over one another, asked for things, and used."""
+"""F3: runs are listed and watched; what goes on, and what goes wrong, is told."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import Any
 
 import pytest
-from textual.widgets import Input, OptionList, Static
+from textual.widgets import Input
+from train_app import HOSTILE, ended, hasten, running
 
-from core.workspace import Workspace, load_state
+from core.workspace import Workspace
 from hostile import FILE_NAMES
-from screen_app import ScreenApp, Shown
 from scripted_runs import BEGAN, ScriptedRun
 from tui import run_watcher
-from tui.screens import train as train_module
-from tui.screens.metrics import MetricsDialog
 from tui.screens.train import TrainScreen
-from tui.widgets.curve import Curve
-from tui.widgets.curves_pane import CurvesPane
 from tui.widgets.dialogs import Confirm
-from tui.widgets.log_view import LogView
-from tui.widgets.run_pages import AnswersPage, CheckpointsPage
 from tui.widgets.run_rows import duration_text, row_content
 from tui.widgets.status_bar import StatusBar
-
-HOSTILE = "\x1b]0;owned\x07[bold]x[/bold]\x1b[2J"
-
-
-class Train(Shown):
-    """The screen under test; `chat` is the app that it stands in."""
-
-    def __init__(self, app: Any, pilot: Any, chat: Any = None) -> None:
-        super().__init__(app, pilot)
-        self.chat = chat
-
-    async def listed(self) -> None:
-        """Wait for the runs."""
-        await self.until(lambda: isinstance(self.screen, TrainScreen), "the Train screen")
-        watcher = self.app.watcher
-        await self.until(lambda: watcher.scanned and not watcher._wanted, "the runs")
-        await self.until(lambda: len(self.rows()) == len(watcher.runs), "the list")
-        await self.pilot.pause()
-
-    def rows(self) -> list[str]:
-        listed = self.screen.query_one("#train-runs", OptionList)
-        return [str(listed.get_option_at_index(index).prompt) for index in range(listed.option_count)]
-
-    def text(self, selector: str) -> str:
-        return "\n".join(str(shown.content) for shown in self.screen.query(selector).results(Static))
-
-    @property
-    def legend(self) -> str:
-        return self.text("#curves-legend")
-
-    def curves(self) -> dict[str, str]:
-        """What each chart shows, by its metric."""
-        drawn = [curve.text for curve in self.screen.query(Curve)]
-        return {text.replace("▸", " ").split()[0]: text for text in drawn if text.strip()}
 
 
 @pytest.fixture(autouse=True)
 def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Runs are looked at often."""
-    monkeypatch.setattr(run_watcher, "POLL_SECONDS", 0.02)
-    monkeypatch.setattr(run_watcher, "_GLANCE_SECONDS", 0.02)
-    monkeypatch.setattr(run_watcher, "_SCAN_SECONDS", 0.1)
-    monkeypatch.setattr(train_module, "_DRAW_SECONDS", 0.0)
-
-
-@pytest.fixture
-def train(chat_workspace: Workspace) -> Callable[..., Any]:
-    """`async with train() as screen`: the screen alone."""
-
-    @asynccontextmanager
-    async def start(size: tuple[int, int] = (120, 36)) -> AsyncIterator[Train]:
-        app = ScreenApp(chat_workspace, TrainScreen)
-        async with app.run_test(size=size) as pilot:
-            shown = Train(app, pilot)
-            await shown.listed()
-            yield shown
-
-    return start
-
-
-@pytest.fixture
-def train_in_app(start_chat: Any) -> Callable[..., Any]:
-    """The same in the whole app."""
-
-    @asynccontextmanager
-    async def start() -> AsyncIterator[Train]:
-        async with start_chat() as chat:
-            await chat.pilot.press("f3")
-            shown = Train(chat.app, chat.pilot, chat)
-            await shown.listed()
-            yield shown
-
-    return start
-
-
-def running(workspace: Workspace, name: str = "zh-lora", *, upto: int = 41) -> ScriptedRun:
-    run = ScriptedRun(workspace.runs / name)
-    run.start()
-    run.ready()
-    run.steps(1, upto)
-    return run
-
-
-def ended(workspace: Workspace, name: str, *, launched: float = BEGAN - 1000) -> ScriptedRun:
-    run = ScriptedRun(workspace.runs / name, launched=launched)
-    run.start(alive=False)
-    run.ready()
-    run.steps(1, 100)
-    run.evaluate(50, 0.8, best=True)
-    run.save(50, best=True)
-    run.evaluate(100, 0.9)
-    run.save(100)
-    run.finish()
-    return run
+    hasten(monkeypatch)
 
 
 # --- the list ---------------------------------------------------------------------------------------------------
@@ -266,195 +168,6 @@ async def test_a_resumed_run_goes_on_where_it_was(train: Any, chat_workspace: Wo
         await screen.until(lambda: "50/100" in screen.text("#train-head"), "the step of the checkpoint")
 
 
-# --- the curves -------------------------------------------------------------------------------------------------
-
-
-async def test_runs_are_laid_over_one_another(train: Any, chat_workspace: Workspace) -> None:
-    ended(chat_workspace, "one")
-    ended(chat_workspace, "two", launched=BEGAN)
-    async with train() as screen:
-        await screen.press("space", "down", "space")
-        await screen.until(lambda: "A two · B one" in screen.legend, "both in the legend")
-        loss = screen.curves()["loss"]
-        assert "A 0." in loss
-        assert "B 0." in loss
-        assert [row.split()[0] for row in screen.rows()] == ["A", "B"]
-        await screen.press("space", "up", "space")
-        await screen.until(lambda: "A" not in screen.curves()["loss"], "one alone again")
-
-
-async def test_the_keys_of_a_dashboard(train: Any, chat_workspace: Workspace) -> None:
-    ended(chat_workspace, "one")
-    async with train() as screen:
-        await screen.press("enter")
-        assert screen.screen.query_one(CurvesPane).has_focus
-        assert screen.legend.startswith("smoothed")
-        assert "~" in screen.curves()["loss"]
-        await screen.press("s", "l")
-        assert screen.legend.startswith("log y")
-        assert "~" not in screen.curves()["loss"]
-        await screen.press("left", "left")
-        assert screen.legend.startswith("step 81")
-        assert screen.curves()["loss"].split()[1] == "0.3960"[:5]
-        await screen.press("plus", "plus")
-        assert "steps 68–" in screen.legend
-        await screen.press("shift+left")
-        assert "steps 62–" in screen.legend
-        await screen.press("0")
-        assert "step" not in screen.legend
-        await screen.press("down", "f")
-        assert list(screen.curves()) == ["eval_loss"]
-        assert load_state(chat_workspace)["curves"] == {"smooth": False, "log": True, "metrics": []}
-
-
-async def test_metrics_are_chosen_and_remembered(train: Any, chat_workspace: Workspace) -> None:
-    ended(chat_workspace, "one")
-    async with train() as screen:
-        await screen.press("m")
-        assert isinstance(screen.screen, MetricsDialog)
-        await screen.press("space", "end", "space", "enter")
-        assert list(screen.curves()) == ["loss", "rows_per_second"]
-        assert "5 more: m" in screen.legend
-    async with train() as screen:
-        await screen.until(lambda: list(screen.curves()) == ["loss", "rows_per_second"], "the same curves again")
-
-
-async def test_curves_that_have_no_room_are_counted(train: Any, chat_workspace: Workspace) -> None:
-    ended(chat_workspace, "one")
-    async with train((80, 14)) as screen:
-        await screen.press("enter")
-        await screen.until(lambda: list(screen.curves()) == ["loss"], "one curve")
-        assert "more: m" in screen.legend
-        await screen.press("down")
-        assert list(screen.curves()) == ["eval_loss"]
-
-
-# --- the other pages --------------------------------------------------------------------------------------------
-
-
-async def test_the_log_is_followed_and_searched(train: Any, chat_workspace: Workspace) -> None:
-    run = running(chat_workspace)
-    run.log("".join(f"line {n}\n" for n in range(200)) + "0%|  |\r50%|█ |\r100%|██|\nRuntimeError: boom\n" + HOSTILE)
-    async with train() as screen:
-        await screen.press("enter", "2")
-        log = screen.screen.query_one(LogView)
-        await screen.until(lambda: log.lines, "the log")
-        assert log.lines[-3:] == ["100%|██|", "RuntimeError: boom", "␛]0;owned␇[bold]x[/bold]"]
-        await screen.until(lambda: log.scroll_offset.y == log.max_scroll_y, "the end")
-        run.log("\nlast words\n")
-        run.step(60, 0.5)
-        await screen.until(lambda: log.lines[-1] == "last words", "what came")
-        assert "\x1b" not in "".join(log.render_line(y).text for y in range(30))
-        await screen.press("slash", *"line 7")
-        assert screen.text("#log-found") == "11 lines · up, down"
-        assert log._current == 79
-        await screen.press("up")
-        assert log._current == 78
-        await screen.press("escape")
-        assert log.has_focus
-
-
-async def test_answers_stand_step_by_step_and_are_inert(train: Any, chat_workspace: Workspace) -> None:
-    run = running(chat_workspace)
-    for step, answer in ((0, "I am a model."), (20, HOSTILE), (40, HOSTILE)):
-        run.answer(step, "Who are you?", answer)
-    async with train() as screen:
-        await screen.press("enter", "3")
-        shown = str(screen.screen.query_one(AnswersPage).query_one(Static).content)
-        assert shown.splitlines() == [
-            "Who are you?",
-            "     40  as before",
-            "     20  ␛]0;owned␇[bold]x[/bold]␛[2J",
-            "      0  I am a model.",
-        ]
-
-
-async def test_checkpoints_are_told_and_deleted_after_a_question(train: Any, chat_workspace: Workspace) -> None:
-    run = ended(chat_workspace, "one")
-    async with train() as screen:
-        await screen.press("enter", "4")
-        page = screen.screen.query_one(CheckpointsPage)
-        prompts = [str(page.get_option_at_index(i).prompt) for i in range(page.option_count)]
-        assert [prompt.split()[0] for prompt in prompts] == ["step-000100", "step-000050"]
-        assert "best" in prompts[1]
-        assert "eval loss 0.8" in prompts[1]
-        await screen.press("down", "d")
-        assert isinstance(screen.screen, Confirm)
-        await screen.press("n")
-        assert len(run.run.saved_checkpoints()) == 2
-        await screen.press("d", "y")
-        await screen.until(lambda: len(run.run.saved_checkpoints()) == 1, "one checkpoint less")
-        await screen.until(lambda: page.option_count == 1, "the list")
-
-
-# --- actions ----------------------------------------------------------------------------------------------------
-
-
-async def test_a_run_is_asked_to_save_evaluate_and_stop(train: Any, chat_workspace: Workspace) -> None:
-    run = running(chat_workspace).run
-    async with train() as screen:
-        await screen.press("w", "v")
-        assert list(run.wishes()) == ["save", "evaluate"]
-        await screen.press("x", "n")
-        assert "stop" not in run.wishes()
-        await screen.press("x", "y")
-        await screen.until(lambda: "stop" in run.wishes(), "the wish")
-        await screen.press("x")
-        assert "End it now?" in str(screen.screen.query(Static).first().content)
-        await screen.press("n")
-
-
-async def test_an_ended_run_is_not_asked_for_anything(train: Any, chat_workspace: Workspace) -> None:
-    run = ended(chat_workspace, "old").run
-    async with train() as screen:
-        await screen.press("x", "w", "v")
-        assert screen.toasts == ["old does not run."] * 3
-        assert list(run.wishes()) == []
-
-
-async def test_a_run_is_deleted_after_a_question(train: Any, chat_workspace: Workspace) -> None:
-    old = ended(chat_workspace, "old").run
-    new = running(chat_workspace).run
-    async with train() as screen:
-        await screen.press("d")
-        assert screen.toasts == ["zh-lora is still going on: x stops it."]
-        await screen.press("down", "d", "y")
-        await screen.until(lambda: not old.path.exists(), "that it is gone")
-        await screen.until(lambda: len(screen.rows()) == 1, "the list")
-        assert new.path.exists()
-
-
-async def test_what_was_trained_is_opened_beside_its_base(train_in_app: Any, chat_workspace: Workspace) -> None:
-    ended(chat_workspace, "old")
-    async with train_in_app() as screen:
-        await screen.press("o")
-        await screen.until(lambda: screen.screen is screen.chat.screen, "the chat")
-        await screen.until(lambda: len(screen.chat.screen.conversation.columns) == 2, "two columns")
-        columns = screen.chat.screen.conversation.columns
-        assert [(column.model, column.adapter) for column in columns] == [("demo", None), ("demo", "old/step-000050")]
-        await screen.press("f3")
-        await screen.until(lambda: isinstance(screen.screen, TrainScreen) and screen.rows(), "the list")
-        await screen.press("enter", "4", "o")
-        await screen.until(lambda: screen.screen is screen.chat.screen, "the chat")
-        await screen.until(lambda: screen.chat.screen.conversation.columns[1].adapter == "old/step-000100", "the other")
-
-
-async def test_a_run_that_saved_nothing_says_so(train: Any, chat_workspace: Workspace) -> None:
-    running(chat_workspace)
-    async with train() as screen:
-        await screen.press("o")
-        await screen.until(lambda: screen.toasts, "the reason")
-        assert screen.toasts == ["zh-lora has saved nothing yet w saves a checkpoint now"]
-
-
-async def test_resuming_what_cannot_be_resumed_is_told(train: Any, chat_workspace: Workspace) -> None:
-    running(chat_workspace)
-    async with train() as screen:
-        await screen.press("r")
-        await screen.until(lambda: screen.toasts, "the reason")
-        assert screen.toasts[0].startswith("the run zh-lora is still going on")
-
-
 # --- sizes and names --------------------------------------------------------------------------------------------
 
 
@@ -514,20 +227,3 @@ async def test_the_screen_comes_back_to_the_run_that_was_looked_at(
         await screen.until(lambda: isinstance(screen.screen, TrainScreen) and screen.rows(), "the list")
         await screen.until(lambda: screen.screen.current.name == name, "the same run")
         assert screen.screen.query_one("#train-filter", Input).value == ""
-
-
-def test_a_log_that_was_cut_short_is_read_anew(tmp_path: Path) -> None:
-    from tui.widgets.log_view import LogTail
-
-    path = tmp_path / "output.log"
-    path.write_bytes("first\nhalf 通".encode()[:-1])
-    tail = LogTail(path)
-    assert tail.read_on()
-    assert tail.lines == ["first", "half �"]
-    path.write_bytes("first\nhalf 通义\n".encode())
-    assert tail.read_on()
-    assert tail.lines == ["first", "half 通义"]
-    assert not tail.read_on()
-    path.write_text("new\n")
-    tail.read_on()
-    assert tail.lines == ["new"]

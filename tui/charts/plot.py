@@ -19,6 +19,8 @@ from tui.series import Column, columns, nearest, smoothed, window
 
 COLOURS = 6
 _GUTTER = 8
+_NEAR = 0.4
+"""The share of a level from which on it is in view."""
 _ROWS_WITH_STEPS = 6
 """From this height on a chart tells the steps below it."""
 
@@ -60,6 +62,8 @@ class Chart:
     traces: Sequence[Trace]
     current: bool = False
     """Whether the keys are about this one."""
+    level: float | None = None
+    """A value to be held against: a line across, from where the curves come near it."""
 
 
 def draw(chart: Chart, view: View, width: int, height: int) -> list[Row]:
@@ -70,7 +74,7 @@ def draw(chart: Chart, view: View, width: int, height: int) -> list[Row]:
     title = _title(chart, curves, view, width)
     if rows < 1 or across < 4:
         return [title, *_blank(width, height - 1)][: max(height, 0)]
-    scale = _scale(curves, view, across)
+    scale = _scale(curves, view, across, chart.level)
     canvas = Canvas(across, rows)
     for curve in curves:
         _draw_columns(canvas, curve.raw, scale, f"raw-{curve.colour}" if view.smooth else f"line-{curve.colour}")
@@ -78,6 +82,7 @@ def draw(chart: Chart, view: View, width: int, height: int) -> list[Row]:
         if view.smooth:
             _draw_columns(canvas, curve.main, scale, f"line-{curve.colour}")
     body = [Row(characters, styles) for characters, styles in canvas.rows()]
+    _draw_level(body, scale, chart.level)
     _draw_crosshair(body, view, across)
     for curve in curves:
         _mark_end(body, curve, scale)
@@ -86,9 +91,13 @@ def draw(chart: Chart, view: View, width: int, height: int) -> list[Row]:
     return [title, *framed, *([_step_row(view, width, across)] if steps else [])]
 
 
-def _scale(curves: Sequence[_Curve], view: View, across: int) -> Scale:
+def _scale(curves: Sequence[_Curve], view: View, across: int, level: float | None) -> Scale:
     inside = [column for curve in curves for column in curve.raw if 0 <= column.x < 2 * across]
-    return value_scale([value for column in inside for value in (column.low, column.high)], log=view.log)
+    values = [value for column in inside for value in (column.low, column.high)]
+    highest = max((value for value in values if math.isfinite(value)), default=-math.inf)
+    if level is not None and highest >= _NEAR * level:  # further away it would press the curve flat
+        values.append(level)
+    return value_scale(values, log=view.log)
 
 
 def _blank(width: int, height: int) -> list[Row]:
@@ -215,6 +224,16 @@ def _mark_end(body: list[Row], curve: _Curve, scale: Scale) -> None:
             body[row].characters[round(column.x) // 2] = curve.letter or FULL
             body[row].styles[round(column.x) // 2] = f"mark-{curve.colour}"
             return
+
+
+def _draw_level(body: list[Row], scale: Scale, level: float | None) -> None:
+    fraction = scale.fraction(level) if level is not None else math.nan
+    if not 0 <= fraction <= 1:
+        return
+    row = body[round((1 - fraction) * (4 * len(body) - 1)) // 4]
+    for column, character in enumerate(row.characters):
+        if character == " ":
+            row.characters[column], row.styles[column] = "╌", "crosshair"
 
 
 def _draw_crosshair(body: list[Row], view: View, across: int) -> None:

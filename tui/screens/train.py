@@ -23,13 +23,15 @@ from textual.widgets import ContentSwitcher, Input, OptionList, Static
 from core.i18n import _
 from core.report.catalog import list_reports
 from core.runs.events import CheckpointSaved
-from core.workspace import Workspace, load_state
+from core.workspace import Workspace
 from tui.actions import bindings
+from tui.curve_plots import ShownRun
 from tui.evaluation_table import results_of
 from tui.run_watcher import RunWatcher, Watched
-from tui.screens.metrics import MetricsDialog
-from tui.screens.run_list import LETTERS, LIST_CELLS, ListedRuns
-from tui.widgets.curves_pane import CurvesPane, ShownRun, metrics_of
+from tui.screens.run_curves import DrawnCurves
+from tui.screens.run_list import LETTERS, LIST_CELLS
+from tui.widgets.curves_page import CurvesPage
+from tui.widgets.curves_pane import CurvesPane
 from tui.widgets.facts_pane import FactsPane, tell_line
 from tui.widgets.inert_inputs import InertInput
 from tui.widgets.log_page import LogPage
@@ -50,7 +52,7 @@ PAGES = {
 }
 
 
-class TrainScreen(ListedRuns):
+class TrainScreen(DrawnCurves):
     """Lists runs and shows them."""
 
     AUTO_FOCUS = ""  # Textual's choice, back from the form, would be the filter, which may be hidden
@@ -101,9 +103,6 @@ class TrainScreen(ListedRuns):
         return watcher
 
     def compose(self) -> ComposeResult:
-        kept = load_state(self.workspace).get("curves")
-        kept = kept if isinstance(kept, dict) else {}
-        metrics = [name for name in kept.get("metrics") or () if isinstance(name, str)]
         with Horizontal(id="train-body"):
             with Vertical(id="train-list"):
                 yield Static(Content(_("Runs")), id="train-title")
@@ -113,8 +112,7 @@ class TrainScreen(ListedRuns):
                 yield Static(Content(""), id="train-head")
                 yield Static(Content(""), id="train-tabs")
                 with ContentSwitcher(initial="curves"):
-                    with Vertical(id="curves"):
-                        yield CurvesPane(metrics, smooth=kept.get("smooth") is not False, log=kept.get("log") is True)
+                    yield CurvesPage(self.kept_curves(), id="curves")
                     with Vertical(id="log"):
                         yield LogPage()
                     with Vertical(id="answers"):
@@ -193,7 +191,9 @@ class TrainScreen(ListedRuns):
         self._tell_tabs(watched)
         match self.page:
             case "curves":
-                self.query_one(CurvesPane).show(self._overlaid(watched), _waiting(watched))
+                self.query_one(CurvesPage).show(
+                    self._overlaid(watched), watched.history, watched.stage, watched.options, _waiting(watched)
+                )
             case "log":
                 self.query_one(LogPage).show(watched.run.log)
             case "answers":
@@ -210,7 +210,11 @@ class TrainScreen(ListedRuns):
         """The marked runs and this one."""
         letters = self.letters or {watched.run.path: LETTERS[0]}
         runs = [(self.watcher.runs[path], letter) for path, letter in letters.items() if path in self.watcher.runs]
-        return [ShownRun(run.name, letter, run.history, run.active) for run, letter in runs if run.history is not None]
+        return [
+            ShownRun(run.name, letter, run.history, run.active, run.stage, run.options)
+            for run, letter in runs
+            if run.history is not None
+        ]
 
     def _tell_tabs(self, watched: Watched) -> None:
         history = watched.history
@@ -237,6 +241,7 @@ class TrainScreen(ListedRuns):
             self.call_after_refresh(self._focus_page)
 
     def _focus_page(self) -> None:
+        self.call_after_refresh(self._show_run)  # what stands inside has its size only then
         pages: dict[str, Any] = {
             "curves": CurvesPane,
             "log": LogView,
@@ -278,40 +283,6 @@ class TrainScreen(ListedRuns):
             self.query_one("#train-runs").focus()
         else:
             self.app.pop_screen()
-
-    # --- how curves are drawn ---
-
-    def action_smooth(self) -> None:
-        self.query_one(CurvesPane).toggle("smooth")
-
-    def action_log_scale(self) -> None:
-        self.query_one(CurvesPane).toggle("log")
-
-    def action_zoom(self, factor: float) -> None:
-        self.query_one(CurvesPane).zoom(factor)
-
-    def action_whole(self) -> None:
-        self.query_one(CurvesPane).whole()
-
-    def action_metrics(self) -> None:
-        """Choose which curves are shown."""
-        pane = self.query_one(CurvesPane)
-        there = metrics_of(pane.runs)
-
-        def chosen(metrics: list[str] | None) -> None:
-            if metrics is not None:
-                pane.metrics = tuple(metrics)
-                self._curves_drawn()
-                self._show_run()
-
-        if there:
-            self.app.push_screen(MetricsDialog(there, pane.metrics), chosen)
-
-    @on(CurvesPane.Drawn)
-    def _curves_drawn(self) -> None:
-        pane = self.query_one(CurvesPane)
-        kept = {"smooth": pane.view.smooth, "log": pane.view.log, "metrics": list(pane.metrics)}
-        self.remember(curves=kept)
 
     # --- the line of keys ---
 

@@ -1,12 +1,13 @@
 """The curves of one or more runs, a chart for each metric, looked at together: one zoom, one crosshair, one scale.
 
-The first chart is the large one. What is shown is told in a line above: whose letters these are, and how it is drawn.
+Of a supervised training the first chart is the large one, of other stages four are of one size. What is shown is told
+in a line above: whose letters these are, and how it is drawn.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import ClassVar
 
 from textual import events, on
@@ -18,42 +19,20 @@ from textual.message import Message
 from textual.widgets import Static
 
 from core.i18n import _
-from core.runs.history import History
+from core.runs.quantities import TrainingStage
 from core.untrusted import inert_line
 from tui.actions import bindings
 from tui.charts.axes import step_range
-from tui.charts.plot import COLOURS, Chart, Trace, View
+from tui.charts.plot import Chart, View
+from tui.curve_plots import AT_ONCE, ShownRun, about, metrics_of, shown_first, stage_of, target_of, title_of, traces
 from tui.series import nearest
 from tui.widgets.curve import Curve
 
-FIRST_METRICS = ("loss", "eval_loss", "grad_norm", "learning_rate", "tokens_per_second")
-_LAST_METRICS = ("rows_per_second",)
 _AS_IT_IS = ("learning_rate",)
 """No measurement: smoothing it would only tell it late."""
-_UNASKED = ("rows_per_second", "eval_perplexity")
-"""They say what another curve says, so they are drawn when they are chosen."""
 _ROWS_PER_CHART = 6
 _TWO_COLUMNS = 52
 _GUTTER = 9
-
-
-@dataclass(frozen=True, slots=True)
-class ShownRun:
-    """A run whose curves are drawn."""
-
-    name: str
-    letter: str
-    history: History
-    active: bool
-
-
-def metrics_of(runs: Iterable[ShownRun]) -> list[str]:
-    """The metrics that there are, in the order that they are shown: those of every training, of a stage, the rest."""
-    there = {name for run in runs for name, curve in run.history.curves.items() if len(curve)}
-    evaluations = sorted(name for name in there if name.startswith("eval_"))
-    known = [*FIRST_METRICS, *evaluations, *_LAST_METRICS]
-    others = sorted(there.difference(known))
-    return [name for name in dict.fromkeys([*FIRST_METRICS[:2], *others, *known]) if name in there]
 
 
 class CurvesPane(Vertical, can_focus=True):
@@ -70,10 +49,14 @@ class CurvesPane(Vertical, can_focus=True):
     class Drawn(Message):
         """Another way of drawing was chosen, to be remembered."""
 
-    def __init__(self, metrics: Sequence[str] = (), *, smooth: bool = True, log: bool = False) -> None:
+    def __init__(
+        self, chosen: Mapping[TrainingStage, Sequence[str]] | None = None, *, smooth: bool = True, log: bool = False
+    ) -> None:
         super().__init__()
-        self.metrics = tuple(metrics)
-        """Those that were chosen; none means the first few there are."""
+        self.chosen: dict[TrainingStage, tuple[str, ...]] = {
+            stage: tuple(names) for stage, names in (chosen or {}).items()
+        }
+        """The curves that were chosen for runs of a stage; none means the first few there are."""
         self._runs: list[ShownRun] = []
         self._view = View(smooth=smooth, log=log)
         self._steps = 0.0
@@ -115,10 +98,23 @@ class CurvesPane(Vertical, can_focus=True):
     def runs(self) -> Sequence[ShownRun]:
         return self._runs
 
+    @property
+    def stage(self) -> TrainingStage:
+        """The stage of what is shown."""
+        return stage_of(self._runs)
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """Those that were chosen for this stage."""
+        return self.chosen.get(self.stage, ())
+
+    def choose(self, metrics: Sequence[str]) -> None:
+        """Draw these whenever a run of this stage is shown."""
+        self.chosen[self.stage] = tuple(metrics)
+
     def _all_metrics(self) -> list[str]:
-        there = metrics_of(self._runs)
-        chosen = [name for name in there if name in self.metrics]
-        return chosen or [name for name in there if name not in _UNASKED]
+        chosen = [name for name in metrics_of(self._runs) if name in self.metrics]
+        return chosen or shown_first(self._runs)
 
     def _shown_metrics(self) -> list[str]:
         """The metrics that there is room for."""
@@ -128,12 +124,24 @@ class CurvesPane(Vertical, can_focus=True):
         self._current = min(self._current, len(names) - 1)
         if self._alone:
             return [names[self._current]]
-        across = self._across
-        rows = max(1, (self.size.height - 1) // _ROWS_PER_CHART)
-        room = rows if across == 1 else 1 + 2 * max(0, rows - 2)
+        room = self._room
         if self._current < room:
             return names[:room]
         return [*names[: room - 1], names[self._current]]
+
+    @property
+    def _even(self) -> bool:
+        """Whether the charts are of one size."""
+        return self.stage != "sft"
+
+    @property
+    def _room(self) -> int:
+        """How many charts have room; of one size, four say enough until others are chosen."""
+        across = self._across
+        rows = max(1, (self.size.height - 1) // _ROWS_PER_CHART)
+        if self._even:
+            return across * rows if self.metrics else min(across * rows, AT_ONCE)
+        return rows if across == 1 else 1 + 2 * max(0, rows - 2)
 
     @property
     def _across(self) -> int:
@@ -149,7 +157,8 @@ class CurvesPane(Vertical, can_focus=True):
         current = self._all_metrics()[self._current]
         for curve, name in zip(curves, names, strict=True):
             view = replace(self._view, smooth=False) if name in _AS_IT_IS else self._view
-            curve.show(Chart(name, list(self._traces(name)), self.has_focus and name == current), view)
+            lines, level = list(traces(name, self._runs)), target_of(name, self._runs)
+            curve.show(Chart(title_of(name, self._runs), lines, self.has_focus and name == current, level), view)
         self._tell_legend(names)
 
     def _laid_out(self, count: int) -> list[Curve]:
@@ -163,18 +172,12 @@ class CurvesPane(Vertical, can_focus=True):
             grid.mount(curves[-1])
         across = 1 if count == 1 else self._across
         grid.styles.grid_size_columns = across
-        grid.styles.grid_rows = "1fr" if across == 1 else "3fr 2fr"
+        large = 0 if self._even else 1
+        grid.styles.grid_rows = "3fr 2fr" if across > large > 0 else "1fr"
         for number, curve in enumerate(curves):
-            last_alone = number == count - 1 and (count - 1) % 2 == 1
-            curve.styles.column_span = across if number == 0 or last_alone else 1
+            last_alone = number == count - 1 and (count - large) % 2 == 1
+            curve.styles.column_span = across if number < large or last_alone else 1
         return curves
-
-    def _traces(self, metric: str) -> Iterable[Trace]:
-        several = len(self._runs) > 1
-        for number, run in enumerate(self._runs):
-            curve = run.history.curves.get(metric)
-            if curve is not None:
-                yield Trace(run.letter if several else "", number % COLOURS, curve.slices)
 
     @property
     def _whole(self) -> tuple[float, float]:
@@ -212,6 +215,8 @@ class CurvesPane(Vertical, can_focus=True):
         hidden = len(metrics_of(self._runs)) - len(names)
         if hidden > 0 and names:
             parts.append(Content(_("{n} more: m").format(n=hidden)))
+        if self.has_focus and names and (told := about(self._all_metrics()[self._current], self._runs)):
+            parts.append(Content(told.rstrip(".")))
         legend = Content(" · ").join(parts).truncate(max(1, self.size.width - 2), ellipsis=True)
         line = self.query_one("#curves-legend", Static)
         if line.content != legend:

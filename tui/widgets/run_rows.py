@@ -15,9 +15,11 @@ from core.i18n import _, plural
 from core.models.figures import count_text, size_text
 from core.runs.events import Answered, ModelReady
 from core.runs.history import History
+from core.runs.quantities import headline
 from core.runs.state import RunState
 from core.untrusted import inert, inert_line
 from tui.charts.axes import number_text
+from tui.curve_plots import word
 from tui.run_watcher import Watched
 from tui.series import sparkline
 
@@ -71,14 +73,14 @@ def percent(watched: Watched) -> str:
     return "" if progress is None or watched.state == "finished" else f"{progress:.0%}"
 
 
-def strip(history: History | None, width: int = _STRIP) -> str:
-    """The loss so far as a strip of bars."""
-    curve = history.curves.get("loss") if history is not None else None
+def strip(watched: Watched, width: int = _STRIP) -> str:
+    """What it is about so far, as a strip of bars: the loss, of a policy the reward."""
+    curve = watched.history.curves.get(headline(watched.stage)) if watched.history is not None else None
     return sparkline(curve.slices, width) if curve else ""
 
 
 def row_content(watched: Watched, letter: str, width: int) -> Content:
-    """Two lines that are exactly as wide as asked: what it is called and how far it is, its loss and what comes."""
+    """Two lines that are exactly as wide as asked: what it is called and how far it is, how it goes and what comes."""
     mark, colour = MARKS[watched.state]
     right = percent(watched)
     room = max(1, width - 4 - cell_len(right) - 1)
@@ -87,7 +89,7 @@ def row_content(watched: Watched, letter: str, width: int) -> Content:
     first = Content.assemble((f"{letter or ' '} ", "bold"), (mark + " ", colour), name, gap, right)
     told = _second(watched)
     cells = min(_STRIP, width - 4 - cell_len(told) - 2)
-    bars = strip(watched.history, cells) if cells >= _SHORTEST_STRIP else ""
+    bars = strip(watched, cells) if cells >= _SHORTEST_STRIP else ""
     text = Content(told).truncate(max(1, width - 4 - (len(bars) + 1 if bars else 0)), ellipsis=True)
     filled = width - 4 - len(bars) - text.cell_length
     second = Content.assemble("    ", (bars, colour), " " * max(0, filled), text.stylize("$muted"))
@@ -101,17 +103,28 @@ def _second(watched: Watched) -> str:
             holder = history.queued.holder if history and history.queued else ""
             return _("waits for {name}").format(name=inert_line(holder)) if holder else _("waits")
         case "running":
-            return _running_text(history)
+            return _running_text(watched)
         case "failed":
             return inert_line(summary.error) or _("failed")
         case "lost":
             return _("lost")
         case _ended:
-            loss = history.step.loss if history and history.step else summary.loss
-            return _("loss {loss}").format(loss=number_text(loss)) if loss is not None else STATES[watched.state]
+            return _number(watched) or STATES[watched.state]
 
 
-def _running_text(history: History | None) -> str:
+def _number(watched: Watched) -> str:
+    """`loss 0.5`, `reward 1.2`."""
+    name = headline(watched.stage)
+    value, step = watched.summary.loss, watched.history.step if watched.history is not None else None
+    if step is not None:
+        value = step.loss if name == "loss" else step.metrics.get(name)
+    elif name != "loss":
+        value = None
+    return f"{word(watched.stage, name)} {number_text(value)}" if value is not None else ""
+
+
+def _running_text(watched: Watched) -> str:
+    history = watched.history
     if history is None:
         return ""
     stage = history.stage.stage if history.stage else "importing"
@@ -119,7 +132,7 @@ def _running_text(history: History | None) -> str:
         share = history.stage.fraction if history.stage else None
         return STAGES[stage] + (f" {share:.0%}" if share is not None else "")
     left = duration_text(history.step.remaining)
-    return f"{number_text(history.step.loss)}  {left}"
+    return f"{_number(watched).rpartition(' ')[2]}  {left}"
 
 
 # --- what is told beside the curves -----------------------------------------------------------------------------
@@ -231,6 +244,7 @@ def _groups(watched: Watched, history: History | None) -> Iterator[list[tuple[st
         (_("numbers"), f"{model.dtype}, {model.device}" if model else ""),
         (_("processes"), str(model.processes) if model and model.processes > 1 else ""),
     ]
+    yield _beside(watched, history)
     yield [
         (_("data"), summary.dataset),
         (_("rows"), f"{data.rows:,}" if data else ""),
@@ -243,6 +257,21 @@ def _groups(watched: Watched, history: History | None) -> Iterator[list[tuple[st
     if model and model.choices:
         yield [("·", choice) for choice in model.choices]
     yield [(_("folder"), str(watched.run.path))]
+
+
+def _beside(watched: Watched, history: History) -> list[tuple[str, str]]:
+    """The stage, and the models that it needs besides the one it trains."""
+    beside = history.beside
+    if watched.stage == "sft" and beside is None:
+        return []
+    told: list[tuple[str, str]] = [(_("stage"), watched.stage)]
+    if beside is not None and beside.reference:
+        as_it_was = _("{name}, as it was at the start") if beside.is_start else "{name}"
+        told.append((_("held against"), as_it_was.format(name=beside.reference)))
+        told.append((_("its weights"), beside.reference_sha256[:12]))
+    if beside is not None and beside.reward:
+        told.append((_("rewards from"), " ".join(filter(None, (beside.reward, f"({beside.reward_kind})")))))
+    return told
 
 
 def _trained(model: ModelReady) -> str:

@@ -1,0 +1,204 @@
+"""F3 for stages beyond the supervised one: four curves at once, numbers in words, alarms, answers over time."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from train_app import HOSTILE, ended, hasten
+
+from core.runs.events import Evaluation
+from core.runs.history import read_history
+from core.workspace import Workspace, load_state
+from scripted_runs import BEGAN, ScriptedRun
+from tui.run_line import runs_text
+from tui.widgets.curve import Curve
+from tui.widgets.stage_lines import StageLines, stage_content
+from tui.widgets.status_bar import StatusBar
+
+
+@pytest.fixture(autouse=True)
+def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
+    hasten(monkeypatch)
+
+
+def ppo_run(workspace: Workspace, name: str = "zh-ppo", *, upto: int = 71) -> ScriptedRun:
+    """A PPO run that goes on, with its models beside it."""
+    run = ScriptedRun(workspace.runs / name, stage="ppo")
+    run.configure(ppo_target=6.0, ppo_adaptive_kl="true", reward_model="zh-rm")
+    run.start()
+    run.beside("telecom (adapter) on demo", "zh-rm")
+    run.ready()
+    run.ppo_steps(1, upto)
+    return run
+
+
+def pair_run(workspace: Workspace, stage: str = "rm") -> ScriptedRun:
+    run = ScriptedRun(workspace.runs / f"zh-{stage}", stage=stage, launched=BEGAN - 500)
+    run.start(alive=False)
+    run.ready()
+    run.pair_steps(1, 91)
+    run.tell(Evaluation(run.now, 91, 2.0, {"loss": 0.5, "accuracy": 0.8, "margin": 1.25}, 40, 1.0))
+    run.finish()
+    return run
+
+
+def words(screen: Any) -> list[str]:
+    return str(screen.screen.query_one(StageLines).content).splitlines()
+
+
+# --- the panel --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("size", "keys"), [((120, 36), ()), ((80, 24), ("enter",))])
+async def test_reward_distance_entropy_and_length_are_seen_at_once(
+    train: Any, chat_workspace: Workspace, size: tuple[int, int], keys: tuple[str, ...]
+) -> None:
+    ppo_run(chat_workspace)
+    async with train(size) as screen:
+        await screen.press(*keys)
+        await screen.until(lambda: len(screen.curves()) == 4, "four charts")
+        assert list(screen.curves()) == ["reward", "KL", "entropy", "length"]
+        widths = {curve.size.width for curve in screen.screen.query("Curve")}
+        assert max(widths) - min(widths) <= 1
+        await screen.until(lambda: words(screen), "the words")
+        assert words(screen)[:3] == [
+            "reward 0.775 ± 0.5 · normalised 0.25 · explained 60%",
+            "KL 2.84 of 6 nats · coefficient 0.2 · clipped 4%",
+            "length 32.9 · ended 90% · repeated 5% · entropy 1.29",
+        ]
+        assert "drawing 2.5 s · scoring 0.5 s · learning 3 s" in words(screen)
+
+
+async def test_the_target_of_the_distance_is_a_line_from_where_it_comes_near(
+    train: Any, chat_workspace: Workspace
+) -> None:
+    run = ppo_run(chat_workspace, upto=51)
+    async with train() as screen:
+        await screen.until(lambda: screen.curves(), "the charts")
+        assert "╌" not in screen.curves()["KL"]
+        run.ppo_steps(61, 91)
+        await screen.until(lambda: "╌╌╌" in screen.curves()["KL"], "the line")
+        assert "6┤╌╌╌" in screen.curves()["KL"]
+        assert "╌" not in screen.curves()["reward"]
+
+
+async def test_other_curves_take_a_place_when_they_are_gone_to(train: Any, chat_workspace: Workspace) -> None:
+    ppo_run(chat_workspace)
+    async with train() as screen:
+        await screen.press("enter")
+        for _key in range(4):
+            await screen.press("down")
+        titles = [line.split("  ")[0].strip() for line in (curve.text for curve in screen.screen.query(Curve))]
+        assert titles == ["reward", "KL", "entropy", "▸reward spread"]
+        await screen.press("f")
+        assert "The scores' stand" in screen.legend
+        await screen.press("f", "m", "space", "enter")
+        assert list(screen.curves()) == ["reward"]
+        assert load_state(chat_workspace)["curves"]["metrics_ppo"] == ["reward"]
+        assert load_state(chat_workspace)["curves"]["metrics"] == []
+
+
+@pytest.mark.parametrize("stage", ["rm", "dpo"])
+async def test_pairs_show_training_and_kept_rows_in_one_chart(
+    train: Any, chat_workspace: Workspace, stage: str
+) -> None:
+    pair_run(chat_workspace, stage)
+    async with train() as screen:
+        await screen.until(lambda: len(screen.curves()) == 4, "four charts")
+        assert list(screen.curves()) == ["loss", "accuracy", "margin", "rewards"]
+        assert screen.curves()["accuracy"].split("\n")[0].split()[1:3] == ["0.955", "e"]
+        assert "b 0.91  w -0.91" in screen.curves()["rewards"]
+        assert words(screen) == [
+            "accuracy 96% · margin 1.82 · better 0.91 · worse -0.91",
+            "on rows kept out · accuracy 80% · margin 1.25",
+        ]
+        assert "accuracy 0.955" in screen.rows()[0]
+
+
+async def test_a_supervised_run_looks_as_before(train: Any, chat_workspace: Workspace) -> None:
+    ended(chat_workspace, "old")
+    async with train() as screen:
+        await screen.until(lambda: screen.curves(), "the curves")
+        assert list(screen.curves()) == ["loss", "eval_loss", "grad_norm", "learning_rate", "tokens_per_second"]
+        assert not screen.screen.query_one(StageLines).display
+        assert "stage" not in screen.text("#train-facts Static")
+
+
+async def test_it_is_told_what_it_is_held_against(train: Any, chat_workspace: Workspace) -> None:
+    ppo_run(chat_workspace)
+    async with train() as screen:
+        await screen.until(lambda: "held against" in screen.text("#train-facts Static"), "the reference")
+        told = screen.text("#train-facts Static")
+        assert "telecom (adapter) on demo, as it was at the start" in told
+        assert "abababababab" in told
+        assert "rewards from zh-rm (lora)" in " ".join(told.split())
+
+
+async def test_an_idle_panel_paints_nothing(train: Any, chat_workspace: Workspace) -> None:
+    pair_run(chat_workspace)
+    async with train() as screen:
+        await screen.until(lambda: words(screen), "the words")
+        await screen.pilot.pause(0.2)
+        painted: list[object] = []
+        screen.app._display = lambda _screen, renderable: painted.append(renderable)
+        await screen.pilot.pause(0.3)
+        assert painted == []
+
+
+# --- alarms -----------------------------------------------------------------------------------------------------
+
+
+async def test_an_alarm_is_seen_wherever_one_is_with_what_to_do(train_in_app: Any, chat_workspace: Workspace) -> None:
+    run = ppo_run(chat_workspace)
+    async with train_in_app() as screen:
+        await screen.until(lambda: words(screen), "the words")
+        run.warn("step 71: answers lie 18.5 nats from the reference, more than 18", "raise ppo_kl_coef")
+        await screen.until(lambda: words(screen)[0].startswith("! step 71"), "the alarm")
+        assert words(screen)[:3] == [
+            "! step 71: answers lie 18.5 nats from the reference,",
+            "  more than 18",
+            "  raise ppo_kl_coef",
+        ]
+        assert screen.toasts == [
+            "zh-ppo: alarm step 71: answers lie 18.5 nats from the reference, more than 18. raise ppo_kl_coef"
+        ]
+        bar = screen.screen.query_one(StatusBar)
+        await screen.until(lambda: "! step 71: answers lie 18.5 nats…" in bar.status.runs, "the line at the bottom")
+        run.warn("step 72: answers lie 19.5 nats from the reference, more than 18", "raise ppo_kl_coef")
+        await screen.until(lambda: words(screen)[0].startswith("! step 72"), "the newer one in its place")
+        assert len(screen.toasts) == 1
+        assert sum(line.startswith("!") for line in words(screen)) == 1
+        run.ppo_steps(95, 100)
+        run.step(100, 0.1, reward=1.0)
+        await screen.until(lambda: "!" not in bar.status.runs, "that it is old")
+
+
+def test_what_was_said_before_the_training_is_no_alarm(tmp_path: Path) -> None:
+    run = ScriptedRun(tmp_path / "run", stage="ppo")
+    run.start()
+    run.warn("fp16 needs a GPU")
+    run.ready()
+    run.ppo_steps(1, 11)
+    text = str(stage_content(read_history(run.run), "ppo", {}, 60, 20))
+    assert "fp16" not in text
+    assert text.startswith("reward -0.725 ± 0.5")
+    assert "KL 0.44 of" not in text  # nothing is known of a target
+    assert runs_text([]) == ""
+
+
+def test_hostile_alarms_are_inert_and_the_words_keep_to_their_room(tmp_path: Path) -> None:
+    run = ScriptedRun(tmp_path / "run", stage="ppo")
+    run.start()
+    run.ready()
+    run.ppo_steps(1, 11)
+    run.warn(HOSTILE + "警" * 60, HOSTILE)
+    for width, most in ((54, 12), (20, 3), (5, 1), (54, 0)):
+        content = stage_content(read_history(run.run), "ppo", {"ppo_target": "6"}, width, most)
+        lines = content.split("\n") if content else []
+        assert len(lines) <= most
+        assert all(line.cell_length <= max(width, 12) for line in lines)
+        assert "\x1b" not in str(content)
+    shown = str(stage_content(read_history(run.run), "ppo", {"ppo_target": "6"}, 54, 12))
+    assert "[bold]x[/bold]" in shown
