@@ -79,6 +79,12 @@ class Learner:
                 slopes.append(slope)
         return _learnt(slopes, max(first, default=0.0), moves > 0)
 
+    def rehearse(self, lesson: Lesson) -> None:
+        """Go through all of a lesson at once without moving, to see what fits into memory."""
+        numbers, tokens = list(range(len(lesson.experience.answers))), sum(lesson.experience.lengths)
+        self._descent.fitted(lambda: self._try(lesson, numbers, tokens, None))
+        self._descent.work.optimizer.zero_grad(set_to_none=True)
+
     def _try(self, lesson: Lesson, minibatch: list[int], tokens: int, apart: list[float] | None) -> Tensor | None:
         """The sums of this process's share of a minibatch; None when memory was too short."""
         device = self._descent.work.processes.device

@@ -11,7 +11,7 @@ from torch import Tensor
 from core.config.ppo import PPOOptions
 from core.engine.ppo.advantages import advantages_of, token_rewards, whitened
 from core.engine.ppo.controller import RunningMoments
-from core.engine.ppo.experience import Experience
+from core.engine.ppo.experience import Answer, Experience, Opinions
 from core.engine.ppo.losses import Then, explained_variance
 
 
@@ -57,6 +57,14 @@ def lesson_of(experience: Experience, options: PPOOptions, kl_coef: float, momen
     )
     then = Then(opinions.log_probabilities, opinions.values, whitened(advantages), returns)
     return Lesson(experience, then, scores)
+
+
+def longest_lesson(prompts: Sequence[Sequence[int]], tokens: int) -> Lesson:
+    """What takes most memory: answers of full length to some questions. There is nothing to learn from it."""
+    answers = [Answer(tuple(ids), (int(ids[-1]),) * tokens, "", False, 0.0) for ids in prompts]
+    nothing = torch.zeros(tokens * len(answers))
+    opinions = Opinions(nothing, nothing, nothing, nothing)
+    return Lesson(Experience(answers, opinions), Then(nothing, nothing, nothing, nothing), [0.0] * len(answers))
 
 
 def _learnt_scores(experience: Experience, options: PPOOptions, moments: RunningMoments) -> list[float]:

@@ -14,14 +14,15 @@ from functools import partial
 import torch
 from torch import nn
 
+from core.config.data import DataOptions
 from core.config.ppo import PPOOptions
 from core.engine.batches.prompts import PromptRows
 from core.engine.ppo.collecting import Collected, Collector
 from core.engine.ppo.examining import Examiner
 from core.engine.ppo.learning import Learner, Learnt
-from core.engine.ppo.lesson import Lesson, lesson_of
+from core.engine.ppo.lesson import Lesson, lesson_of, longest_lesson
 from core.engine.ppo.memory import PPOMemory
-from core.engine.ppo.partners import open_partners
+from core.engine.ppo.partners import longest_answer, open_partners
 from core.engine.ppo.watch import Watch, refuse_no_number
 from core.engine.training.checkpoint import what_is_kept
 from core.engine.training.descent import Slope
@@ -48,7 +49,7 @@ class PPOLoop(Loop):
         self.options = work.settings[PPOOptions]
         self.memory = PPOMemory.of(self.options)
         work.memory = self.memory
-        _still(self.policy.network)
+        still(self.policy.network)
         self._answered_at = -1
         """The step of the last answers to probes."""
 
@@ -64,6 +65,16 @@ class PPOLoop(Loop):
         is_start = self.partners.reference.identity.is_start
         self.watch = Watch(work.journal, self.memory.alarms, is_start=is_start, narrow=narrow)
         work.journal.tell(self.partners.told())
+
+    def _try_longest(self) -> None:
+        self.work.journal.stage("trying")
+        kept = self.descent.room_to_move()
+        longest = [self.rows.row(number).ids.tolist() for number in self.updates.longest_batch()]
+        with undisturbed(self.work.processes.device):
+            self.learner.rehearse(
+                longest_lesson(longest, longest_answer(self.options, self.work.settings[DataOptions]))
+            )
+        del kept
 
     # --- one step -----------------------------------------------------------------------------------------------
 
@@ -160,7 +171,7 @@ class PPOLoop(Loop):
         self.work.journal.stage("training")
 
 
-def _still(network: nn.Module) -> None:
+def still(network: nn.Module) -> None:
     """No dropout, in no pass: an answer would be of another probability each time."""
     for module in network.modules():
         if isinstance(module, nn.Dropout):
