@@ -7,8 +7,13 @@ import random
 from pathlib import Path
 from typing import Any
 
+import torch
+from safetensors.torch import load_file
+
+from core.runs.events import Step
 from core.workspace import Workspace
 from tiny_models import make_model
+from training_runs import Trained
 
 GOOD, BAD = ("glad", "thanks", "sure", "happy"), ("no", "never", "bah", "go away")
 SMALL_PAIRS: dict[str, Any] = {"dataset": ("pairs",), "per_device_train_batch_size": 4, "learning_rate": 5e-3}
@@ -47,3 +52,24 @@ def make_pair_workspace(root: Path, kind: str = "llama", count: int = 26) -> Wor
     (root / "data" / "dataset_info.json").write_text(json.dumps(info))
     make_model(root / "models" / "tiny", kind)
     return Workspace(root)
+
+
+def weights_of(trained: Trained) -> dict[str, torch.Tensor]:
+    """Whatever was saved of a model: the adapter or the whole of it, and its value head."""
+    return {
+        name: tensor
+        for path in sorted(trained.run.path.glob("*.safetensors"))
+        if path.name != "reference.safetensors"
+        for name, tensor in load_file(path).items()
+    }
+
+
+def told(trained: Trained, name: str) -> list[float]:
+    """A number of every point."""
+    return [point.metrics[name] for point in trained.all(Step)]
+
+
+def predictions(trained: Trained) -> list[tuple[float, float]]:
+    """The scores of both answers, as stage rm leaves them."""
+    lines = (trained.run.path / "generated_predictions.jsonl").read_text().splitlines()
+    return [(row["chosen"], row["rejected"]) for row in map(json.loads, lines)]
