@@ -154,6 +154,10 @@ class PPOLoop(Loop):
     def _evaluated(self) -> Evaluated:
         return self.examiner.evaluated(self.progress.step, self.updates.epoch_after(self.progress.step))
 
+    def results(self) -> dict[str, float]:
+        """The mean of all scores, and where the price of distance ended."""
+        return {"reward": self.memory.rewards.mean, "kl_coef": self.memory.controller.coef}
+
     def _answer_probes(self) -> None:
         work, step = self.work, self.progress.step
         if not work.data.probes or not work.processes.is_main or self._answered_at == step:

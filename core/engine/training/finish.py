@@ -32,7 +32,8 @@ def finish(loop: Loop, ending: Ending) -> None:
     progress, files = ending.progress, work.journal.files
     flos = 6.0 * progress.tokens * work.tunable.parameters
     epoch = work.updates.epoch_after(progress.step)
-    train = train_metrics(progress, epoch, len(work.rows), flos)
+    told = {f"train_{name}": value for name, value in loop.results().items()}
+    train = {**train_metrics(progress, epoch, len(work.rows), flos), **told}
     evaluation = evaluation_row(files.history, progress.standing.best_step if ending.is_best else None)
     metrics = {name: float(value) for name, value in {**evaluation, **train}.items()}
     files.history.append({**train, "step": progress.step})

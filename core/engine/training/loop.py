@@ -121,6 +121,10 @@ class Loop:
         """What the evaluation rows say about the weights as they are; asked for where there are any."""
         raise NotImplementedError
 
+    def results(self) -> dict[str, float]:
+        """What the stage has to say of the whole training besides its loss."""
+        return {}
+
     def leave_results(self) -> None:
         """Write what a stage leaves besides the model, with the weights that are kept. Every process calls it, after
         the model is saved; an OSError costs nothing but these files."""
