@@ -98,7 +98,7 @@ class _Reader:
     def _is_option(self, word: str) -> bool:
         """Whether a word is an option rather than a value that happens to begin with dashes (`--`, `-1`)."""
         found = _LONG.fullmatch(word)
-        return found is not None and re.fullmatch(r"[A-Za-z][\w-]*", found["key"]) is not None
+        return found is not None and re.fullmatch(r"[A-Za-z][\w.-]*", found["key"]) is not None
 
     def _put(self, key: str, value: str, where: str) -> None:
         spec = self.known.get(key)

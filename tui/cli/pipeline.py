@@ -19,7 +19,7 @@ from core.config.load import fill
 from core.config.pipeline_file import read_pipeline
 from core.config.sources import Entry
 from core.config.training import TRAINING
-from core.errors import UsageError
+from core.errors import UsageError, did_you_mean
 from core.i18n import _
 from core.runs.catalog import find_run
 from core.runs.launch_file import Caution, read_launch
@@ -136,6 +136,9 @@ def _read(words: Sequence[str]) -> tuple[PipelineOptions, list[Entry]]:
     of_steps = describe(*TRAINING, *EVALUATION)
     line = read_command_line(words, [*own, *_of_single_steps(words, of_steps), *of_steps])
     ours = {name for spec in own for name in (spec.name, *spec.aliases)}
+    known = by_name(of_steps)
+    # What is no option at all is told by who has the nearest.
+    ours |= {entry.key for entry in line.entries if entry.key not in known and did_you_mean(entry.key, ours)}
     settings = fill((PipelineOptions,), [entry for entry in line.entries if entry.key in ours], line.problems)
     return settings[PipelineOptions], [entry for entry in line.entries if entry.key not in ours]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from core.config.fields import shown
@@ -14,6 +15,7 @@ from core.runs.quantities import QUANTITIES, headline, stage_named
 from core.runs.state import RunState
 from core.runs.told import answer_rate, clock
 from core.untrusted import inert_line
+from tui.cli.event_lines import cut
 from tui.cli.model_tables import table
 from tui.cli.run_lines import state_word
 
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from core.launch.pipeline.plan import PipelinePlan, What
 
 Row = tuple[str, ...]
+_VALUE_CHARACTERS = 48
 _MARKS: Mapping[RunState | None, str] = {
     None: "·",
     "queued": "…",
@@ -100,7 +103,7 @@ def _numbers(point: Step) -> Iterator[str]:
 
 
 def plan_lines(plan: PipelinePlan) -> Iterator[str]:
-    """The graph, and then each step with the options that are not at their defaults."""
+    """The graph, and then the options that are not at their defaults: those that all steps share, and each step's."""
     rows = [(_("STEP"), _("WHAT"), _("NOW"), _("RUN"), _("STANDS ON"))]
     for planned in plan.steps:
         step, run = planned.step, planned.standing.run
@@ -108,10 +111,13 @@ def plan_lines(plan: PipelinePlan) -> Iterator[str]:
             (step.name, what_text(step), _what_word(planned.what), inert_line(run.name), inert_line(stands_on(step)))
         )
     yield from table(rows)
-    for planned in plan.steps:
-        yield ""
-        yield f"{planned.step.name}:"
-        yield from (f"  {line}" for line in _option_lines(planned.step))
+    given = [_given(planned.step) for planned in plan.steps]
+    shared = [row for row in given[0] if all(row in rows for rows in given)] if len(given) > 1 else []
+    if shared:
+        yield from ("", _("every step:"), *(f"  {line}" for line in table(shared)))
+    for planned, rows_given in zip(plan.steps, given, strict=True):
+        own = [row for row in rows_given if row not in shared]
+        yield from ("", f"{planned.step.name}:", *(f"  {line}" for line in table(own) if own))
         for caution in planned.cautions:
             told = f"{caution.message} ({caution.hint})" if caution.hint else caution.message
             yield "  ! " + inert_line(told)
@@ -128,11 +134,23 @@ def _what_word(what: What) -> str:
     return words[what]
 
 
-def _option_lines(step: PipelineStep) -> Iterator[str]:
+def _given(step: PipelineStep) -> list[Row]:
+    """Options that somebody gave, each with its value and where it stands."""
     origins, values = step.settings.origins, step.values
-    given = [name for name, value in values.items() if origins[name].source != "default"]
-    rows: list[Row] = [(name, inert_line(shown(values[name])), inert_line(origins[name].where)) for name in given]
-    return table(rows) if rows else iter(())
+    return [
+        (name, cut(inert_line(_typed(value)), _VALUE_CHARACTERS), inert_line(_place(origins[name].where)))
+        for name, value in values.items()
+        if origins[name].source != "default"
+    ]
+
+
+def _typed(value: Any) -> str:
+    return ", ".join(value) if isinstance(value, tuple) else shown(value)
+
+
+def _place(where: str) -> str:
+    """`persona.yaml:12` of `/somewhere/persona.yaml:12: sft.dataset`; the option's name stands before it already."""
+    return Path(where.rpartition(": ")[0] or where).name
 
 
 def plan_record(plan: PipelinePlan) -> dict[str, Any]:
