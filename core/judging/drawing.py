@@ -94,7 +94,7 @@ def go_on_drawing(judging: Judging) -> RunDirectory | None:
         return None
     drawing = read_drawing(judging)
     runs = [RunDirectory(Path(path)) for path in drawing.runs]
-    if not runs or not runs[-1].launch.is_file():  # it was killed, or its first run deleted, before there was anything
+    if not runs or not all(run.launch.is_file() for run in runs):  # killed before there was one, or one was deleted
         return start_drawing(judging, drawing.left_out)
     if not _is_complete(runs[-1]):
         if not is_active(state_of(runs[-1])):
@@ -150,7 +150,7 @@ def _asked(prompts: Path, run: str, judging: Judging) -> dict[str, Any]:
 def _draw_again(judging: Judging, drawing: Drawing, prompts: Sequence[Prompt]) -> RunDirectory:
     """Ask some prompts again, of the very models that answered before, with another seed."""
     number, first = len(drawing.runs) + 1, RunDirectory(Path(drawing.runs[0]))
-    path = judging.folder / f"prompts-{number}.jsonl"
+    path = judging.prompts.with_stem(f"{judging.prompts.stem}-{number}")
     write_prompts(path, prompts)
     changes = _asked(path, f"{judging.name}-answers-again", judging)
     seed = (judging.seed + number - 1) % (LARGEST_SEED + 1)

@@ -1,6 +1,6 @@
 """Where a judging is kept: a folder of its own below the data sets, so that nothing is asked or drawn twice.
 
-`pairs.yaml` has the options, `prompts.jsonl` what is asked, `drawing.json` the runs that draw the answers, and
+`pairs.yaml` has the options, `NAME-prompts.jsonl` what is asked, `drawing.json` the runs that draw the answers, and
 `pairs.jsonl` is put in its place whole when they are drawn; `verdicts.jsonl` grows while somebody judges. The set that
 is written out of these lies beside the other data sets, under the same name.
 """
@@ -59,7 +59,7 @@ class Judging:
     @property
     def prompts(self) -> Path:
         """What is asked, as a data set of conversations; an `id` is a prompt's number."""
-        return self.folder / "prompts.jsonl"
+        return self.folder / f"{self.name}-prompts.jsonl"
 
     @property
     def drawing(self) -> Path:

@@ -37,14 +37,14 @@ def open_judging(settings: Settings, workspace: Workspace) -> Judging:
         DataError: there are no prompts, or the name is taken by another data set.
     """
     data, name = data_folder_of(settings, workspace), output_name(settings)
-    begun = options_file(judging_folder(data, name)).is_file()
-    if begun and settings[JudgingOptions].overwrite:
-        refuse_under_way(find_judging(name, workspace, data))
-        forget(judging_folder(data, name))
-        begun = False
-    if not begun:
-        return _begin(Judging(data, name, settings, workspace))
+    judging = Judging(data, name, settings, workspace)
+    if not options_file(judging.folder).is_file():
+        _refuse_taken(judging)
+        return _begin(judging)
     kept = find_judging(name, workspace, data)
+    if settings[JudgingOptions].overwrite:
+        refuse_under_way(kept)
+        return _begin_anew(judging)
     return Judging(data, name, _overlaid(settings, kept.settings), workspace)
 
 
@@ -70,43 +70,52 @@ def has_verdicts(settings: Settings, workspace: Workspace) -> bool:
     return (folder / "verdicts.jsonl").is_file()
 
 
-def forget(folder: Path) -> None:
-    """Delete a judging; the runs that drew its answers, and the set that it became, stay."""
-    try:
-        shutil.rmtree(folder)
-    except OSError as error:
-        told = _("cannot delete {path}: {reason}").format(path=inert_line(str(folder)), reason=error.strerror)
-        raise WorkspaceError(told, _("look at its permissions")) from error
-
-
 def _begin(judging: Judging) -> Judging:
-    """Keep the options and the prompts, and start to draw; a mistake leaves nothing behind."""
-    _refuse_taken(judging)
+    """Keep the options and the prompts, and start to draw; a mistake leaves nothing behind.
+
+    Raises:
+        FinetuiError: it cannot be begun.
+    """
     options, drawing = judging.settings[PromptOptions], judging.settings[DrawingOptions]
     prompts, left_out = read_prompts(
         options, judging.workspace, seed=drawing.seed, default_system=drawing.default_system
     )
     try:
         judging.folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        told = _("cannot write {path}: {reason}").format(path=inert_line(str(judging.folder)), reason=error.strerror)
-        raise WorkspaceError(told, _("choose another folder with --dataset_dir")) from error
-    try:
         write_prompts(judging.prompts, prompts)
         replace_file(options_file(judging.folder), as_yaml(judging.settings, *JUDGING).encode())
         start_drawing(judging, left_out)
+    except OSError as error:
+        shutil.rmtree(judging.folder, ignore_errors=True)
+        told = _("cannot write {path}: {reason}").format(path=inert_line(str(judging.folder)), reason=error.strerror)
+        raise WorkspaceError(told, _("free some space or change the permissions")) from error
     except FinetuiError:
-        forget(judging.folder)
+        shutil.rmtree(judging.folder, ignore_errors=True)
         raise
     return judging
 
 
+def _begin_anew(judging: Judging) -> Judging:
+    """Begin where there is a judging already; that one is gone only when the new one has begun."""
+    aside = judging.folder.with_name(f".{judging.name}.before")
+    shutil.rmtree(aside, ignore_errors=True)  # of one that was killed here
+    judging.folder.rename(aside)
+    try:
+        begun = _begin(judging)
+    except FinetuiError:
+        aside.rename(judging.folder)
+        raise
+    shutil.rmtree(aside, ignore_errors=True)
+    return begun
+
+
 def _refuse_taken(judging: Judging) -> None:
-    taken = judging.name in read_catalog(judging.data).entries or judging.written.exists()
-    if taken and not judging.options.overwrite:
+    """Raises:
+    DataError: the name is that of a data set which no judging wrote.
+    """
+    if judging.name in read_catalog(judging.data).entries or judging.written.exists():
         what = _("there is a data set {name} already, and these pairs would take its place")
-        hint = _("take another --output, or --overwrite to put the pairs there")
-        raise DataError(what.format(name=inert_line(judging.name)), hint)
+        raise DataError(what.format(name=inert_line(judging.name)), _("take another --output"))
 
 
 def _overlaid(given: Settings, kept: Settings) -> Settings:

@@ -2,8 +2,8 @@
 
     {"instruction": "…", "input": "", "output": ["better", "worse"], "history": […], "system": "…", "meta": {…}}
 
-The file is written out of the journal, whole, so that a judgement which was taken back is gone from it too. `history`
-and `system` stand in every row or in none: a column has one type.
+The file is written out of the journal, whole, so that a judgement which was taken back is gone from it too. Every row
+has every column, be it empty: LLaMA-Factory dies of one that lacks any that the entry names.
 """
 
 from __future__ import annotations
@@ -16,7 +16,16 @@ from core.jsonl import Json, dump_line
 from core.judging.folder import Judging
 from core.judging.pair import Answer, Judged, Pair
 
-_COLUMNS = {"prompt": "instruction", "query": "input", "response": "output"}
+_ENTRY: Json = {
+    "ranking": True,
+    "columns": {
+        "prompt": "instruction",
+        "query": "input",
+        "response": "output",
+        "history": "history",
+        "system": "system",
+    },
+}
 
 
 def write_preferences(judging: Judging, judged: Mapping[int, Judged]) -> int:
@@ -28,15 +37,12 @@ def write_preferences(judging: Judging, judged: Mapping[int, Judged]) -> int:
     Raises:
         WorkspaceError: the set cannot be written.
     """
-    pairs = judging.pairs()
-    columns = _columns(pairs)
-    rows = [_row(pair, better, judged[pair.number], columns) for pair, better in _decided(pairs, judged)]
+    rows = [_row(pair, better, judged[pair.number]) for pair, better in _decided(judging.pairs(), judged)]
     if not rows and not judging.written.exists():
         return 0
-    entry = {"file_name": judging.written.name, "ranking": True, "columns": columns}
     with locked(judging.data):
         replace_file(judging.written, b"".join(map(dump_line, rows)))
-        register(judging.data, judging.name, entry)
+        register(judging.data, judging.name, {"file_name": judging.written.name, **_ENTRY})
     return len(rows)
 
 
@@ -50,26 +56,16 @@ def _decided(pairs: Sequence[Pair], judged: Mapping[int, Judged]) -> Iterator[tu
                 yield pair, (pair.second, pair.first)
 
 
-def _columns(pairs: Sequence[Pair]) -> dict[str, str]:
-    """Of all pairs, judged or not, so that the set's entry stays true while it grows."""
-    columns = dict(_COLUMNS)
-    if any(_history(pair.messages) for pair in pairs):
-        columns["history"] = "history"
-    if any(pair.messages[0].role == "system" for pair in pairs):
-        columns["system"] = "system"
-    return columns
-
-
-def _row(pair: Pair, better: tuple[Answer, Answer], judged: Judged, columns: Mapping[str, str]) -> Json:
-    system = pair.messages[0].content if pair.messages[0].role == "system" else ""
-    told = {"history": _history(pair.messages), "system": system}
-    texts: Json = {
+def _row(pair: Pair, better: tuple[Answer, Answer], judged: Judged) -> Json:
+    opening = pair.messages[0]
+    return {
         "instruction": pair.messages[-1].content,
         "input": "",
         "output": [answer.text for answer in better],
+        "history": _history(pair.messages),
+        "system": opening.content if opening.role == "system" else "",
+        "meta": {"chosen": better[0].source, "rejected": better[1].source, "judge": judged.by},
     }
-    meta = {"chosen": better[0].source, "rejected": better[1].source, "judge": judged.by}
-    return texts | {name: told[name] for name in told if name in columns} | {"meta": meta}
 
 
 def _history(messages: Sequence[Message]) -> list[list[str]]:

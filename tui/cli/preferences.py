@@ -15,7 +15,7 @@ from pydantic import Field
 
 from core.config.fields import Section, Shown
 from core.config.load import Settings
-from core.errors import DataError, RunError
+from core.errors import DataError, RunError, UsageError
 from core.i18n import _, plural
 from core.judging.options import JUDGING, JudgingOptions
 from core.untrusted import inert_line
@@ -84,6 +84,7 @@ def _draw(judging: Judging) -> int:
 
     while (drawing := go_on_drawing(judging)) is not None:
         progress = Progress()
+        note(_("run {name} draws the answers; ctrl+c leaves it running").format(name=inert_line(drawing.name)))
         try:
             ended = _watch(drawing, progress)
         except KeyboardInterrupt:
@@ -142,6 +143,9 @@ def _judge(judging: Judging, book: VerdictBook) -> None:
 
         judge_by_reward(judging, book)
     elif who == "app" and len(book.latest) < len(judging.pairs()):
+        if not (sys.stdin.isatty() and sys.stdout.isatty()):
+            hint = _("judge on a terminal, or on the Data screen of the app (F5, j)")
+            raise UsageError(_("a person judges on a terminal, and this is none"), hint)
         resolve(_APP)(judging, book)
 
 
