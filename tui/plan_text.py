@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from core.i18n import _, plural
 from core.models.figures import count_text, size_text
-from core.runs.plan import DryStep, Plan
+from core.runs.plan import DryStep, Plan, RowKind
 from core.runs.told import clock
 from core.untrusted import inert_line
 
@@ -26,22 +26,13 @@ def plan_pairs(plan: Plan) -> Iterator[tuple[str, str]]:
             share=share,
         ),
     )
-    rows = _("{rows} to train on, {tokens} tokens, {trained} of them trained; the longest has {longest}")
-    yield (
-        _("rows"),
-        rows.format(
-            rows=f"{plan.rows:,}",
-            tokens=f"{report.tokens:,}",
-            trained=f"{report.trained_tokens:,}",
-            longest=report.longest,
-        ),
-    )
+    yield _rows(plan)
     if plan.eval_rows:
-        yield _("evaluated on"), plural("{count} row", "{count} rows", plan.eval_rows)
+        yield _("evaluated on"), units_text(report.kind, plan.eval_rows)
     if report.cut_rows:
         cut = _("{count}: {turns} lost turns, {questions} a part of the question, {answers} of the answer")
         yield (
-            _("cut rows"),
+            _("cut rows") if report.kind == "answers" else _("cut"),
             cut.format(
                 count=report.cut_rows,
                 turns=report.cut_turns,
@@ -68,14 +59,52 @@ def plan_pairs(plan: Plan) -> Iterator[tuple[str, str]]:
     yield _("disk"), _("{used} of {free} free").format(used=size_text(disk.total), free=size_text(disk.free))
 
 
+def units_text(kind: RowKind, count: int) -> str:
+    """So many of what a stage learns from."""
+    match kind:
+        case "answers":
+            return plural("{count} row", "{count} rows", count)
+        case "pairs":
+            return plural("{count} pair", "{count} pairs", count)
+        case "prompts":
+            return plural("{count} question", "{count} questions", count)
+
+
+def _rows(plan: Plan) -> tuple[str, str]:
+    report = plan.report
+    values = {"rows": f"{plan.rows:,}", "tokens": f"{report.tokens:,}", "longest": report.longest}
+    match report.kind:
+        case "answers":
+            told = _("{rows} to train on, {tokens} tokens, {trained} of them trained; the longest has {longest}")
+            return _("rows"), told.format(trained=f"{report.trained_tokens:,}", **values)
+        case "pairs":
+            told = _(
+                "{rows} of a better and a worse answer, {tokens} tokens; the longest answer ends at token {longest}"
+            )
+            return _("pairs"), told.format(**values)
+        case "prompts":
+            told = _("{rows}, {tokens} tokens; the longest has {longest}, an answer gets {answer} at most")
+            return _("questions"), told.format(answer=plan.longest_answer, **values)
+
+
 def _steps(plan: Plan) -> str:
     told = _("{steps} in {epochs} epochs: {updates}, {batches}, {rows}")
+    values = {
+        "steps": f"{plan.total_steps:,}",
+        "epochs": f"{round(plan.epochs, 1 if plan.epochs >= 10 else 2):,}".removesuffix(".0"),
+        "updates": plural("{count} update an epoch", "{count} updates an epoch", plan.updates_per_epoch),
+    }
+    if plan.report.kind == "prompts":
+        told = _("{steps} in {epochs} epochs: {answers} a step, each learnt from {passes}")
+        answers = plural("{count} answer", "{count} answers", plan.rows_per_update)
+        return told.format(answers=answers, passes=plural("once", "{count} times", plan.passes), **values)
+    each = (
+        plural("{count} row an update", "{count} rows an update", plan.rows_per_update)
+        if plan.report.kind == "answers"
+        else plural("{count} pair an update", "{count} pairs an update", plan.rows_per_update)
+    )
     return told.format(
-        steps=f"{plan.total_steps:,}",
-        epochs=f"{round(plan.epochs, 1 if plan.epochs >= 10 else 2):,}".removesuffix(".0"),
-        updates=plural("{count} update an epoch", "{count} updates an epoch", plan.updates_per_epoch),
-        batches=plural("{count} batch", "{count} batches", plan.micro_batches_per_epoch),
-        rows=plural("{count} row an update", "{count} rows an update", plan.rows_per_update),
+        batches=plural("{count} batch", "{count} batches", plan.micro_batches_per_epoch), rows=each, **values
     )
 
 

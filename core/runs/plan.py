@@ -12,6 +12,7 @@ from typing import Literal, TypeAlias
 
 from core.errors import Problem
 from core.records import registry
+from core.runs.quantities import TrainingStage
 
 LeftOutReason: TypeAlias = Literal[
     "too_long", "no_room", "untrained", "unanswered", "same_answers", "refused", "unreadable"
@@ -72,18 +73,26 @@ class MemoryEstimate:
     checkpointed_activations: int
     """With gradient checkpointing."""
     logits: int
-    """The vocabulary at trained positions."""
+    """The vocabulary at positions whose tokens' probabilities are computed."""
     available: int
     """What the machine or the device has free now; 0 where it does not say."""
     device: str
+    beside: int = 0
+    """Of PPO: the reference, and a reward model of weights."""
+    rollouts: int = 0
+    """Of PPO: keys and values while answers are drawn, which is never while there are activations."""
 
     @property
     def total(self) -> int:
-        return self.runtime + self.weights + self.gradients + self.optimizer + self.activations + self.logits
+        return self._with(self.activations)
 
     @property
     def checkpointed_total(self) -> int:
-        return self.total - self.activations + self.checkpointed_activations
+        return self._with(self.checkpointed_activations)
+
+    def _with(self, activations: int) -> int:
+        held = self.runtime + self.weights + self.gradients + self.optimizer + self.beside
+        return held + max(activations + self.logits, self.rollouts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +118,8 @@ class Plan:
     """That are trained on."""
     eval_rows: int
     rows_per_update: int
-    """All processes and accumulated batches together; a pack of rows counts as one."""
+    """All processes and accumulated batches together; a pack of rows counts as one, and so does a pair. Of PPO the
+    answers of a step."""
     micro_batches_per_epoch: int
     updates_per_epoch: int
     total_steps: int
@@ -129,6 +139,11 @@ class Plan:
     disk: DiskEstimate
     warnings: tuple[Problem, ...] = ()
     """`where` is the option's name."""
+    stage: TrainingStage = "sft"
+    longest_answer: int = 0
+    """Of those that PPO draws, in tokens; 0 for rows that bring theirs."""
+    passes: int = 1
+    """How often PPO learns from an answer."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -185,7 +185,7 @@ def test_checkpointing_is_switched_on_by_the_estimate_alone(
 ) -> None:
     made = planned()
     plenty = made.memory
-    arguments = (made.settings, made.model.path, made.updates, made.targets, "cpu")
+    arguments = (made.settings, made.model.path, made.updates, made.rows.projected, "cpu")
     for free, expected in ((plenty.total * 2, False), (plenty.total, True), (0, False)):
         monkeypatch.setattr(memory_plan, "memory", lambda free=free: Memory(free, free))
         assert needs_checkpointing(*arguments) is expected
@@ -433,4 +433,4 @@ def test_a_model_of_pickles_is_planned_as_far_as_it_can_be(
         planned(model_name_or_path=str(folder))
     made = planned(model_name_or_path=str(folder), allow_pickle=True, lora_target="q_proj")
     assert (made.plan.total_steps, made.plan.trainable) == (9, 0)
-    assert not needs_checkpointing(made.settings, folder, made.updates, made.targets)
+    assert not needs_checkpointing(made.settings, folder, made.updates, made.rows.projected)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -27,11 +28,17 @@ class PairRows:
         self._numbers = np.arange(len(whole) // 2, dtype=np.int32) if numbers is None else numbers
         self.lengths: NDArray[np.int32] = whole.lengths.reshape(-1, 2).sum(1, dtype=np.int32)[self._numbers]
         self.targets: NDArray[np.int32] = np.ones(len(self._numbers), dtype=np.int32)
+        self.projected: NDArray[np.int32] = whole.targets.reshape(-1, 2).sum(1, dtype=np.int32)[self._numbers]
+        """Tokens of both answers, whose probabilities are computed where a stage asks for them."""
         self.examples: NDArray[np.int32] = whole.examples[::2][self._numbers]
         """The numbers of the comparisons they were made of."""
 
     def __len__(self) -> int:
         return len(self._numbers)
+
+    def only(self, indices: Sequence[int]) -> PairRows:
+        """Some of them, numbered anew."""
+        return PairRows(self._whole, self._numbers[list(indices)])
 
     def row(self, index: int) -> EncodedRow:
         """The better answer's."""

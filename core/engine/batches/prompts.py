@@ -7,6 +7,7 @@ stay as often as they stand in the data.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,11 +28,17 @@ class PromptRows:
         self.lengths: NDArray[np.int32] = whole.lengths[self._numbers]
         """Of the prompts alone."""
         self.targets: NDArray[np.int32] = np.ones(len(self._numbers), dtype=np.int32)
+        self.projected: NDArray[np.int32] = np.zeros(len(self._numbers), dtype=np.int32)
+        """No token of a prompt is predicted."""
         self.examples: NDArray[np.int32] = whole.examples[self._numbers]
         """The numbers of the examples they were made of."""
 
     def __len__(self) -> int:
         return len(self._numbers)
+
+    def only(self, indices: Sequence[int]) -> PromptRows:
+        """Some of them, numbered anew."""
+        return PromptRows(self._whole, self._recipe, self._numbers[list(indices)])
 
     def row(self, index: int) -> EncodedRow:
         """The prompt up to where the answer begins; no token bears loss."""

@@ -6,6 +6,7 @@ its two answers are stored as two rows.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TypeAlias
 
 import numpy as np
@@ -26,11 +27,17 @@ class RowsOf:
         self._numbers = np.arange(len(whole), dtype=np.int32) if numbers is None else numbers
         self.lengths: NDArray[np.int32] = whole.lengths[self._numbers]
         self.targets: NDArray[np.int32] = whole.targets[self._numbers]
+        self.projected = self.targets
+        """Tokens whose probabilities are computed."""
         self.examples: NDArray[np.int32] = whole.examples[self._numbers]
         """The numbers of the examples they were made of."""
 
     def __len__(self) -> int:
         return len(self._numbers)
+
+    def only(self, indices: Sequence[int]) -> RowsOf:
+        """Some of them, numbered anew."""
+        return RowsOf(self._whole, self._numbers[list(indices)])
 
     def row(self, index: int) -> EncodedRow:
         return self._whole.row(int(self._numbers[index]))

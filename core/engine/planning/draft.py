@@ -8,32 +8,32 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Literal
 
-import numpy as np
-from numpy.typing import NDArray
-
 from core.config.data import DataOptions
 from core.config.finetuning import FinetuningOptions
 from core.config.load import Settings
 from core.config.model import BaseModelOptions
 from core.config.optimization import OptimizationOptions
 from core.config.output import LaunchOptions
+from core.config.ppo import PPOOptions
 from core.data.checks import Report, check
 from core.engine.batches.cache import token_set
-from core.engine.batches.encoded_set import EncodedSet
 from core.engine.batches.order import Updates, data_seed, split_rows, updates_of
-from core.engine.batches.recipe import Recipe, recipe_for
-from core.engine.batches.verdict import mistakes
+from core.engine.batches.recipe import KINDS, Recipe, longest_answer, recipe_for
+from core.engine.batches.rows import StageRows, rows_of
+from core.engine.batches.verdict import mistakes, nothing
 from core.engine.planning import cautions
 from core.engine.planning.anatomy import read_anatomy
+from core.engine.planning.beside import parameters_beside
 from core.engine.planning.counts import Counts, count, disk_estimate
 from core.engine.planning.memory import estimate_memory, is_short, longest, place_of
-from core.engine.planning.trainable import trainable_parameters
+from core.engine.planning.trainable import head_parameters, idle_parameters, trainable_parameters
 from core.errors import ConfigError, Problem
 from core.i18n import _, plural
 from core.models.adapters import resolve_adapter
 from core.models.catalog import resolve_model
 from core.models.info import ModelInfo
 from core.runs.plan import MemoryEstimate, Plan, Planning, TokenReport
+from core.runs.quantities import TrainingStage
 from core.workspace import Workspace
 
 _SECONDS_BETWEEN_WORDS = 0.2
@@ -47,9 +47,10 @@ class Draft:
     workspace: Workspace
     model: ModelInfo
     recipe: Recipe
-    encoded: EncodedSet
-    numbers: NDArray[np.int32]
-    """The rows of `encoded` that are trained on."""
+    report: TokenReport
+    """Of all rows, those kept out included."""
+    rows: StageRows
+    """That are trained on."""
     eval_rows: int
     eval_tokens: int
     found: Report
@@ -60,24 +61,28 @@ class Draft:
     @cached_property
     def updates(self) -> Updates:
         world = self.settings[LaunchOptions].nproc_per_node
-        return updates_of(self.settings, self.encoded.lengths[self.numbers], world=world)
+        return updates_of(self.settings, self.rows.lengths, world=world)
 
     @property
-    def targets(self) -> NDArray[np.int32]:
-        return self.encoded.targets[self.numbers]
+    def stage(self) -> TrainingStage:
+        return self.settings[FinetuningOptions].stage
 
     @cached_property
     def trainable(self) -> int:
         options = self.settings[FinetuningOptions]
         adapters = [resolve_adapter(name, self.workspace) for name in options.adapter_name_or_path]
         anatomy = read_anatomy(self.model.path)
-        return trainable_parameters(anatomy, options, adapters) if anatomy.weights else 0  # pickles tell no shapes
+        if not anatomy.weights:  # pickles tell no shapes
+            return 0
+        counted = trainable_parameters(anatomy, options, adapters) + head_parameters(anatomy, self.stage)
+        return counted - idle_parameters(anatomy, self.stage, options)
 
     @cached_property
     def memory(self) -> MemoryEstimate:
-        size = longest(self.settings, self.updates, self.targets)
+        size = longest(self.settings, self.updates, self.rows.projected)
         anatomy = read_anatomy(self.model.path)
-        return estimate_memory(self.settings, anatomy, self.trainable, size, place_of(self.settings))
+        beside = parameters_beside(self.settings, self.model, self.trainable, self.workspace)
+        return estimate_memory(self.settings, anatomy, self.trainable, size, place_of(self.settings), beside)
 
     @property
     def checkpointing(self) -> bool:
@@ -96,7 +101,7 @@ class Draft:
         disk = disk_estimate(settings, anatomy, self.trainable, self.memory, counts.checkpoints, self.workspace)
         warnings = (
             *cautions.of_steps(settings, updates, counts),
-            *cautions.of_model(settings, self.model, self.recipe.chosen_template, self.encoded.report),
+            *cautions.of_model(settings, self.model, self.recipe.chosen_template, self.report),
             *cautions.of_packing(settings, updates),
             *cautions.of_sets(settings[DataOptions], self.eval_reports),
             *cautions.of_room(settings, self.memory, disk, self.checkpointing),
@@ -105,8 +110,8 @@ class Draft:
         return Plan(
             method=settings[FinetuningOptions].finetuning_type,
             model=self.model.name,
-            report=self.encoded.report,
-            rows=len(self.numbers),
+            report=self.report,
+            rows=len(self.rows),
             eval_rows=self.eval_rows,
             rows_per_update=updates.rows_per_update,
             micro_batches_per_epoch=updates.micro_batches_per_epoch,
@@ -117,17 +122,22 @@ class Draft:
             checkpoints=counts.checkpoints,
             points=counts.points,
             evaluations=counts.evaluations,
-            parameters=self.model.parameters + (0 if self._trains_itself else self.trainable),
+            parameters=self.model.parameters + self._added,
             trainable=self.trainable,
             memory=self.memory,
             gradient_checkpointing=self.checkpointing,
             disk=disk,
             warnings=warnings,
+            stage=self.stage,
+            longest_answer=longest_answer(settings) if self.stage == "ppo" else 0,
+            passes=settings[PPOOptions].ppo_epochs if self.stage == "ppo" else 1,
         )
 
     @property
-    def _trains_itself(self) -> bool:
-        return self.settings[FinetuningOptions].finetuning_type in ("full", "freeze")
+    def _added(self) -> int:
+        """Parameters that the model does not have by itself."""
+        inside = self.settings[FinetuningOptions].finetuning_type in ("full", "freeze")
+        return head_parameters(read_anatomy(self.model.path), self.stage) if inside else self.trainable
 
 
 def draft(settings: Settings, workspace: Workspace, tell: Callable[[Planning], None]) -> Draft:
@@ -146,6 +156,7 @@ def draft(settings: Settings, workspace: Workspace, tell: Callable[[Planning], N
         options,
         workspace,
         against=options.eval_dataset,
+        ranking=KINDS[settings[FinetuningOptions].stage] == "pairs",
         on_progress=lambda done, total: told(done / max(total, 1), "checking"),
     )
     found.raise_if_it_stops(options.on_bad_rows)
@@ -153,19 +164,22 @@ def draft(settings: Settings, workspace: Workspace, tell: Callable[[Planning], N
     encoded = token_set(recipe, lambda fraction: told(fraction, "tokens"))
     wrong = mistakes(encoded.report, options)
     if wrong or not len(encoded):
-        raise ConfigError(wrong or [Problem("dataset", _("there is no row to train on"))])
-    kept, out = split_rows(len(encoded), options.val_size, data_seed(settings))
+        raise ConfigError(wrong or [Problem("dataset", nothing(recipe.kind))])
+    every = rows_of(recipe, encoded)
+    kept, out = split_rows(len(every), options.val_size, data_seed(settings))
     if not len(kept):
-        what = _("leaves none of the {count} rows to train on").format(count=len(encoded))
+        what = _("leaves none of the {count} rows to train on").format(count=len(every))
         raise ConfigError([Problem("val_size", what)])
-    tests = {name: token_set(recipe_for(settings, (name,), model.path, workspace)) for name in options.eval_dataset}
-    wrong = tuple(problem for test in tests.values() for problem in mistakes(test.report, options))
+    reports = {
+        name: token_set(recipe_for(settings, (name,), model.path, workspace)).report for name in options.eval_dataset
+    }
+    wrong = tuple(problem for report in reports.values() for problem in mistakes(report, options))
     if wrong:
         raise ConfigError(wrong)
-    reports = {name: test.report for name, test in tests.items()}
-    eval_rows = len(out) + sum(map(len, tests.values()))
-    eval_tokens = int(encoded.lengths[out].sum()) + sum(report.tokens for report in reports.values())
-    return Draft(settings, workspace, model, recipe, encoded, kept, eval_rows, eval_tokens, found, reports)
+    eval_rows = len(out) + sum(report.rows for report in reports.values())
+    eval_tokens = int(every.lengths[out].sum()) + sum(report.tokens for report in reports.values())
+    rows = rows_of(recipe, encoded, kept)
+    return Draft(settings, workspace, model, recipe, encoded.report, rows, eval_rows, eval_tokens, found, reports)
 
 
 def _usable_model(settings: Settings, workspace: Workspace) -> ModelInfo:

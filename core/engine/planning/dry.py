@@ -7,35 +7,43 @@ as the training would do it.
 from __future__ import annotations
 
 import resource
+import tempfile
 import time
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from core.config.data import DataOptions
-from core.config.finetuning import FinetuningOptions
 from core.config.model import BaseModelOptions
 from core.config.optimization import OptimizationOptions
 from core.config.output import LaunchOptions, OutputOptions
-from core.engine.batches.batch import Batch
-from core.engine.forward.choose import Forward, choose_forward
+from core.config.preference import PreferenceOptions
+from core.engine.batches.order import updates_of
+from core.engine.control import Control
+from core.engine.forward.choose import Forward
 from core.engine.load import choose_device
+from core.engine.objectives.preferring import WITHOUT_REFERENCE
 from core.engine.planning.draft import Draft
 from core.engine.shortage import is_out_of_memory
-from core.engine.training.data import probes_of
+from core.engine.stages import make_loop
+from core.engine.training.data import Data, probes_of
+from core.engine.training.journal import Journal
+from core.engine.training.judge import make_judge
+from core.engine.training.loop import Loop
 from core.engine.training.memory import free_unused
-from core.engine.training.optim import build_optimizer
 from core.engine.training.probes import Prober
 from core.engine.training.processes import Processes
-from core.engine.tuning.prepare import TrainingBase, describe_base, load_for_training, prepare
-from core.engine.tuning.tunable import Tunable
+from core.engine.training.row_loop import RowLoop
+from core.engine.training.setup import Decided, Start, assemble
+from core.engine.training.work import Work
 from core.errors import TrainingError
 from core.hardware import free_physical_cores
 from core.i18n import _
-from core.models.adapters import resolve_adapter
 from core.runs.plan import DryStep
+from core.runs.rundir import RunDirectory
 
 _QUICK_SECONDS = 60.0
 """A first update that took no longer is done once more: the first one also finds its kernels and its memory."""
@@ -50,36 +58,90 @@ def dry_step(made: Draft) -> DryStep:
     Raises:
         FinetuiError: the model cannot be loaded, has not what the options name, or one row is too much for it.
     """
-    settings, options = made.settings, made.settings[OptimizationOptions]
-    base_options = settings[BaseModelOptions]
-    device = choose_device(base_options.device)
-    processes = Processes(device, "fp16" if options.fp16 and device.type != "cpu" else "bf16" if options.bf16 else "no")
-    torch.set_num_threads(base_options.threads or free_physical_cores())
-    folder = base_options.model_copy(update={"model_name_or_path": str(made.model.path)})
-    base = load_for_training(folder, settings[FinetuningOptions], options, device=device)
-    base = replace(base, template=made.recipe.chosen_template)
-    adapters = [resolve_adapter(n, made.workspace).path for n in settings[FinetuningOptions].adapter_name_or_path]
-    tunable = prepare(base, settings[FinetuningOptions], options, adapters, describe_base(base, settings[DataOptions]))
-    forward = choose_forward(tunable, options=options, checkpointing=made.checkpointing)
-    forward.train(True)
-    measured = _Measured(made, tunable, forward, processes)
-    step = measured.step()
-    besides = measured.evaluations() + _probes(made, base, tunable, forward)
+    with tempfile.TemporaryDirectory() as folder:
+        work = _assembled(made, RunDirectory(Path(folder)))
+        loop = make_loop(work)
+        if isinstance(loop, RowLoop):
+            measured = _Measured(made, loop)
+            before = measured.before()
+            step = measured.step()
+            besides = before + measured.evaluations() + _probes(made, work, loop.forward)
+        else:
+            step, evaluations = _played(made, loop)
+            besides = evaluations + _probes(made, work, loop.forward)
     return replace(step, estimated_seconds=step.estimated_seconds + besides)
 
 
-def _probes(made: Draft, base: TrainingBase, tunable: Tunable, forward: Forward) -> float:
+def _assembled(made: Draft, run: RunDirectory) -> Work:
+    """The training itself, of the longest rows alone, in a folder that nobody keeps."""
+    settings, options = made.settings, made.settings[OptimizationOptions]
+    base_options, output = settings[BaseModelOptions], settings[OutputOptions]
+    device = choose_device(base_options.device)
+    processes = Processes(device, "fp16" if options.fp16 and device.type != "cpu" else "bf16" if options.bf16 else "no")
+    torch.set_num_threads(base_options.threads or free_physical_cores())
+    rows = made.rows.only(_longest(made))
+    probes = probes_of(made.recipe, rows.examples, settings[DataOptions], output) if output.probe_max_new_tokens else ()
+    return assemble(
+        Start(run, settings, made.workspace, Journal(run, writes=False), Control(run, reads_wishes=False)),
+        Decided(
+            processes=processes,
+            folder=made.model.path,
+            data=Data(rows, made.report, (), made.recipe.chosen_template, probes),
+            updates=replace(updates_of(settings, rows.lengths), shuffle=False),
+            total_steps=1,
+            checkpointing=made.checkpointing,
+            judge=make_judge(settings, []),
+            state=None,
+        ),
+    )
+
+
+def _longest(made: Draft) -> list[int]:
+    """The rows of the longest micro-batch; for stages that make their own rows, of the longest update."""
+    if made.stage != "ppo":
+        return made.updates.longest_batch()
+    share = made.updates.rows_per_update // made.updates.world
+    longest: list[int] = np.argsort(-made.rows.lengths, kind="stable")[:share].tolist()
+    return longest
+
+
+def _played(made: Draft, loop: Loop) -> tuple[DryStep, float]:
+    """A step of PPO with its answers as they are now, and the seconds of all evaluations by what it took to answer."""
+    _forget_peak(loop.work.processes.device)
+    loop.rehearse()
+    window, work = loop.progress.window, loop.work
+    answering = sum(window.means.get(name, 0.0) for name in ("rollout_seconds", "score_seconds"))
+    evaluated = answering / max(1, window.rows) * made.eval_rows * made.plan.evaluations
+    step = DryStep(
+        seconds=window.seconds,
+        tokens=window.tokens,
+        peak_memory=_peak(work.processes.device),
+        estimated_seconds=window.seconds * made.plan.total_steps,
+        trainable=_count(work),
+        micro_batch=loop.effective.micro_batch,
+    )
+    return step, evaluated
+
+
+def _count(work: Work) -> int:
+    return sum(parameter.numel() for parameter in work.tunable.trained.values())
+
+
+def _probes(made: Draft, work: Work, forward: Forward) -> float:
     """Seconds of all answers to probes: the beginning of one, measured."""
-    output = made.settings[OutputOptions]
-    longest = output.probe_max_new_tokens
-    asked = made.encoded.examples[made.numbers]
-    probes = probes_of(made.recipe, asked, made.settings[DataOptions], output) if longest else ()
-    if not probes:
+    longest = made.settings[OutputOptions].probe_max_new_tokens
+    if work.prober is None:
         return 0.0
     forward.train(False)
     tokens = min(longest, _PROBE_TOKENS)
+    probes = work.data.probes
     prober = Prober(
-        tunable.network, probes[:1], decode=base.tokenizer.decode, end_ids=frozenset(), stop=(), longest=tokens
+        work.tunable.network,
+        probes[:1],
+        decode=work.base.tokenizer.decode,
+        end_ids=frozenset(),
+        stop=(),
+        longest=tokens,
     )
     began = time.perf_counter()
     list(prober.answer(0))
@@ -88,23 +150,38 @@ def _probes(made: Draft, base: TrainingBase, tunable: Tunable, forward: Forward)
 
 
 class _Measured:
-    def __init__(self, made: Draft, tunable: Tunable, forward: Forward, processes: Processes) -> None:
-        self._made, self._tunable, self._forward, self._processes = made, tunable, forward, processes
-        self._optimizer = build_optimizer(tunable.groups(), made.settings[OptimizationOptions])
-        self._rows = made.updates.longest_batch()
+    """The longest micro-batch of rows that lie ready."""
+
+    def __init__(self, made: Draft, loop: RowLoop) -> None:
+        self._made, self._work, self._objective = made, loop.work, loop.objective
+        self._forward, self._processes = loop.forward, loop.work.processes
+        self._optimizer = loop.work.optimizer
+        self._rows = list(range(len(loop.work.rows)))
+
+    def before(self) -> float:
+        """Seconds of what has to be known of all rows before the first update (DPO: of the reference)."""
+        self._forward.train(True)
+        settings = self._made.settings
+        if self._made.stage != "dpo" or settings[PreferenceOptions].pref_loss in WITHOUT_REFERENCE:
+            return 0.0
+        began = time.perf_counter()
+        self._objective.begin(self._forward)
+        self._forward.train(True)
+        every = int(self._made.rows.lengths.sum()) + self._made.eval_tokens
+        return (time.perf_counter() - began) / self._tokens * every / self._sharing
 
     def step(self) -> DryStep:
         _forget_peak(self._processes.device)
         backward, moving = self._update()
         if backward + moving < _QUICK_SECONDS:
             backward, moving = self._update()
-        tokens = int(self._made.updates.lengths[self._rows].sum())
+        tokens = self._tokens
         return DryStep(
             seconds=backward + moving,
             tokens=tokens,
             peak_memory=_peak(self._processes.device),
             estimated_seconds=self._whole(backward / tokens, moving),
-            trainable=sum(parameter.numel() for parameter in self._tunable.trained.values()),
+            trainable=_count(self._work),
             micro_batch=len(self._rows),
         )
 
@@ -114,14 +191,15 @@ class _Measured:
         if not made.plan.evaluations:
             return 0.0
         self._forward.train(False)
-        batch, began = self._batch(), time.perf_counter()
+        began = time.perf_counter()
         with torch.no_grad(), self._processes.autocast():
-            self._forward.loss(batch)
+            self._objective.measure(self._forward, self._work.rows, self._rows)
         self._wait()
-        return (time.perf_counter() - began) / batch.tokens * made.eval_tokens * made.plan.evaluations / self._sharing
+        return (time.perf_counter() - began) / self._tokens * made.eval_tokens * made.plan.evaluations / self._sharing
 
-    def _batch(self) -> Batch:
-        return self._made.encoded.batch([int(self._made.numbers[row]) for row in self._rows])
+    @property
+    def _tokens(self) -> int:
+        return int(self._work.data.rows.lengths[self._rows].sum())
 
     def _update(self) -> tuple[float, float]:
         """Seconds of the passes through the model, and of moving the weights."""
@@ -141,10 +219,10 @@ class _Measured:
         return passed - began, time.perf_counter() - passed
 
     def _pass(self) -> None:
-        batch = self._batch()
         scaler = self._processes.scaler
         with self._processes.autocast():
-            loss = self._forward.loss(batch).sum / batch.targets
+            measured = self._objective.measure(self._forward, self._work.rows, self._rows)
+            loss = measured.sum / measured.units
         torch.autograd.backward(loss if scaler is None else scaler.scale(loss))
         self._wait()
 

@@ -19,6 +19,7 @@ from core.config.model import BaseModelOptions
 from core.config.optimization import OptimizationOptions
 from core.config.output import LaunchOptions
 from core.engine.batches.order import Updates
+from core.engine.batches.recipe import longest_answer
 from core.engine.planning.anatomy import Anatomy, read_anatomy
 from core.engine.planning.trainable import trainable_parameters
 from core.engine.tuning.stored import trains_as_stored
@@ -44,6 +45,9 @@ class Size:
     tokens: int
     """Padding included, where rows are padded."""
     targets: int
+    """Whose probabilities are computed."""
+    drawn: int = 0
+    """Tokens of the longest answers of a step of PPO, with their prompts."""
 
 
 @dataclass(frozen=True)
@@ -58,13 +62,13 @@ class Place:
 
 
 def needs_checkpointing(
-    settings: Settings, folder: Path, updates: Updates, targets: NDArray[np.int32], device: str = ""
+    settings: Settings, folder: Path, updates: Updates, projected: NDArray[np.int32], device: str = ""
 ) -> bool:
     """Whether a training computes again instead of keeping: as the options say, `auto` by the estimate.
 
     Args:
         folder: the base model's.
-        targets: of each row.
+        projected: of each row, the tokens whose probabilities are computed.
         device: what was chosen already; to be asked before the model is loaded into it.
     """
     options = settings[OptimizationOptions]
@@ -78,7 +82,7 @@ def needs_checkpointing(
     except ModelError:  # names that the loaded model may know; if not, it says so better
         trainable = 0
     place = place_of(settings, device)
-    return is_short(estimate_memory(settings, model, trainable, longest(settings, updates, targets), place))
+    return is_short(estimate_memory(settings, model, trainable, longest(settings, updates, projected), place))
 
 
 def is_short(estimate: MemoryEstimate) -> bool:
@@ -86,12 +90,16 @@ def is_short(estimate: MemoryEstimate) -> bool:
     return 0 < _USABLE * estimate.available < estimate.total
 
 
-def longest(settings: Settings, updates: Updates, targets: NDArray[np.int32]) -> Size:
-    """The size of the longest micro-batch that can come."""
-    rows = updates.longest_batch()
-    lengths = updates.lengths[rows]
+def longest(settings: Settings, updates: Updates, projected: NDArray[np.int32]) -> Size:
+    """The size of the longest micro-batch that can come; PPO's answers are as long as may be."""
+    rows, stage = updates.longest_batch(), settings[FinetuningOptions].stage
+    answer = longest_answer(settings) if stage == "ppo" else 0
+    lengths = updates.lengths[rows] + answer
     tokens = int(lengths.max()) * len(rows) if pads(settings) else int(lengths.sum())
-    return Size(tokens, int(targets[rows].sum()))
+    if stage == "ppo":
+        drawn = min(updates.rows_per_update // updates.world, len(updates.lengths)) * int(lengths.max())
+        return Size(tokens, answer * len(rows), drawn)
+    return Size(tokens, 0 if stage == "rm" else int(projected[rows].sum()))
 
 
 def pads(settings: Settings) -> bool:
@@ -111,8 +119,14 @@ def place_of(settings: Settings, device: str = "") -> Place:
     return Place("cuda" if chosen.kind != "mps" else "mps", chosen.name, chosen.free_bytes)
 
 
-def estimate_memory(settings: Settings, model: Anatomy, trainable: int, size: Size, place: Place) -> MemoryEstimate:
-    """What a process will hold at its longest micro-batch."""
+def estimate_memory(
+    settings: Settings, model: Anatomy, trainable: int, size: Size, place: Place, beside: int = 0
+) -> MemoryEstimate:
+    """What a process will hold at its longest micro-batch.
+
+    Args:
+        beside: parameters of other models that are held.
+    """
     options = settings[OptimizationOptions]
     trained_bytes = 2 if options.pure_bf16 else 4
     is_cpu = place.kind == "cpu"
@@ -130,6 +144,8 @@ def estimate_memory(settings: Settings, model: Anatomy, trainable: int, size: Si
         logits=min(size.targets, slice_rows) * model.vocabulary * 4 * _LOGIT_COPIES,
         available=place.free,
         device=place.name,
+        beside=beside * _held_bytes(settings, model, is_cpu),
+        rollouts=size.drawn * model.layers * 2 * model.key * width,
     )
 
 

@@ -13,6 +13,7 @@ from core.config.finetuning import FinetuningOptions
 from core.engine.planning.anatomy import Anatomy, layer_of
 from core.engine.tuning.purposes import ends_with, resolve_names
 from core.models.info import AdapterInfo
+from core.runs.quantities import TrainingStage
 
 
 def trainable_parameters(model: Anatomy, options: FinetuningOptions, adapters: Iterable[AdapterInfo] = ()) -> int:
@@ -36,6 +37,20 @@ def trainable_parameters(model: Anatomy, options: FinetuningOptions, adapters: I
             return last.parameters if last else _prefix(model, options)
         case _:
             assert_never(options.finetuning_type)
+
+
+def head_parameters(model: Anatomy, stage: TrainingStage) -> int:
+    """Of the value head that reward models and PPO train besides."""
+    return model.hidden + 1 if stage in ("rm", "ppo") else 0
+
+
+def idle_parameters(model: Anatomy, stage: TrainingStage, options: FinetuningOptions) -> int:
+    """Of an output head that a reward model has no use for, where its method would train it."""
+    if stage != "rm" or options.finetuning_type not in ("full", "freeze"):
+        return 0
+    would = options.finetuning_type == "full" or "lm_head" in options.freeze_extra_modules
+    heads = [header.elements for name, header in model.parts() if name.endswith("lm_head.weight")]
+    return sum(heads) if would else 0
 
 
 def _factors(model: Anatomy, options: FinetuningOptions) -> int:

@@ -104,6 +104,12 @@ class Loop:
         self._count_time()
         return Ending(reason, self.progress, is_best)
 
+    def rehearse(self) -> None:
+        """The first update with what has to be known before it, and nothing around: for a plan, which keeps nothing."""
+        self._prepare()
+        self.forward.train(True)
+        self._update()
+
     # --- what a stage does in its own way -------------------------------------------------------------------------
 
     def _prepare(self) -> None:

@@ -116,7 +116,7 @@ def decide(start: Start) -> Decided:
     for name, report in data.evaluation_reports:
         _tell_of_rows(journal, report, name)
     judge = make_judge(settings, [one.name for one in data.evaluation_sets])
-    (checkpointing,) = processes.agree(needs_checkpointing(settings, folder, updates, data.rows.targets, str(device)))
+    (checkpointing,) = processes.agree(needs_checkpointing(settings, folder, updates, data.rows.projected, str(device)))
     return Decided(processes, folder, data, updates, total, checkpointing, judge, state)
 
 
@@ -191,7 +191,7 @@ def _data_ready(data: Data, updates: Updates, total: int) -> DataReady:
         time=time.time(),
         rows=len(data.rows),
         tokens=int(data.rows.lengths.sum()),
-        trained_tokens=int(data.rows.targets.sum()),
+        trained_tokens=int(data.rows.projected.sum()),
         eval_rows=data.evaluation_rows,
         cut_rows=data.report.cut_rows,
         left_out_rows=data.report.left_out,
@@ -241,7 +241,7 @@ def assemble(start: Start, decided: Decided) -> Work:
         optimizer=optimizer,
         schedule=build_schedule(optimizer, options, decided.total_steps),
         data=decided.data,
-        trained_tokens=int(decided.data.rows.targets.sum()),
+        trained_tokens=int(decided.data.rows.projected.sum()),
         updates=decided.updates,
         total_steps=decided.total_steps,
         judge=decided.judge,
