@@ -32,19 +32,18 @@ def learnt(workspace: Workspace) -> Trained:
     return train_here(workspace, "learnt", **LEARNS, eval_steps=20, plot_loss=True)
 
 
-def judged(workspace: Workspace) -> list[tuple[tuple[Message, ...], tuple[Message, ...]]]:
-    """The conversations of the evaluation set, the better ones first."""
-    rows = json.loads((workspace.data / "judged.json").read_text())
+def judged(workspace: Workspace) -> list[list[list[Message]]]:
+    """The conversations of the evaluation set, two of each pair, the better ones first."""
     found = []
-    for row in rows:
-        turns = [
-            Message(role, text)
-            for turn in row["history"]
-            for role, text in zip(("user", "assistant"), turn, strict=True)
-        ]
-        asked = (*turns, Message("user", row["instruction"]))
-        found.append(tuple((*asked, Message("assistant", text)) for text in row["output"]))
+    for row in json.loads((workspace.data / "judged.json").read_text()):
+        asked = [message for said, answer in row["history"] for message in (Message("user", said), _answer(answer))]
+        asked.append(Message("user", row["instruction"]))
+        found.append([[*asked, _answer(text)] for text in row["output"]])
     return found
+
+
+def _answer(text: str) -> Message:
+    return Message("assistant", text)
 
 
 # --- learning -----------------------------------------------------------------------------------------------------
@@ -104,7 +103,7 @@ def test_evaluations_score_as_the_training_did(workspace: Workspace, learnt: Tra
         else train_here(workspace, method, **{**LEARNS, "max_steps": 4}, finetuning_type=method)
     )
     options = EvaluatedModelOptions(model_name_or_path=str(workspace.models / "tiny"), dtype="float32", device="cpu")
-    model = load_reward_model(find_reward_model(str(run.run.path), options, workspace), options)
+    model: Any = load_reward_model(find_reward_model(str(run.run.path), options, workspace), options)
     for pair, expected in zip(judged(workspace), predictions(run), strict=True):
         assert list(model.scores(pair)) == pytest.approx(expected, abs=2e-5)
 

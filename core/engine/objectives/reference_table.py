@@ -22,9 +22,10 @@ from torch import Tensor
 from core.config.finetuning import FinetuningOptions
 from core.config.model import BaseModelOptions
 from core.config.preference import PreferenceOptions
+from core.engine.batches.batch import Batch
 from core.engine.forward.choose import Forward
 from core.engine.objectives.pairs import answers_likely, batch_of_pairs, by_row, over_pairs, over_part, pairs_of
-from core.engine.ppo.reference import Identity, Reference, open_reference
+from core.engine.ppo.reference import Identity, open_reference, start_identity
 from core.engine.training.evaluate import Rows
 from core.engine.training.work import Work
 from core.i18n import _
@@ -73,34 +74,41 @@ class ReferenceTable:
 
     def _computed(self, forward: Forward) -> _Found:
         work = self._work
-        reference = self._opened(forward)
+        identity, likely = self._opened(forward)
         total = sum(len(rows) for _name, rows in self._sets)
         tensors, before = dict[str, Tensor](), 0
         for name, rows in self._sets:
             told = _told_in_steps(work, before / total, len(rows) / total)
             tensors[name] = over_pairs(
                 rows,
-                lambda batch: by_row(batch, reference.log_probabilities(batch)),
+                likely,
                 work.processes,
                 batch_rows=work.optimization.per_device_eval_batch_size,
                 on_progress=told,
             )
             before += len(rows)
-        return _Found(reference.identity, tensors)
+        return _Found(identity, tensors)
 
-    def _opened(self, forward: Forward) -> Reference:
+    def _opened(self, forward: Forward) -> tuple[Identity, Callable[[Batch], Tensor]]:
+        """Who the reference is, and how likely it finds the answers of a batch, [rows]."""
         work, settings = self._work, self._work.settings
-        finetuning = settings[FinetuningOptions]
-        return open_reference(
+        names = settings[FinetuningOptions].adapter_name_or_path
+        adapters = [resolve_adapter(name, work.workspace).path for name in names]
+        named = settings[PreferenceOptions].ref_model
+        forward.train(False)
+        if named is None:  # nothing has been learnt yet: no second look is needed, nor a copy of the beginning
+            return start_identity(work.base, adapters), lambda batch: answers_likely(forward, batch)
+        reference = open_reference(
             work.tunable,
             work.base,
-            ref_model=settings[PreferenceOptions].ref_model,
-            adapters=[resolve_adapter(name, work.workspace).path for name in finetuning.adapter_name_or_path],
+            ref_model=named,
+            adapters=adapters,
             forward=lambda: forward,
             options=settings[BaseModelOptions],
             workspace=work.workspace,
             on_warning=work.journal.warn,
         )
+        return reference.identity, lambda batch: by_row(batch, reference.log_probabilities(batch))
 
     def _check_start(self, forward: Forward) -> None:
         """Before the first update the trained model is its own reference, and every loss begins at its value for pairs

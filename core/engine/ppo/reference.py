@@ -143,7 +143,7 @@ def open_reference(
     if ref_model is None:
         if tunable.method == "full":
             on_warning(_("the reference takes the memory of a second model: all weights are trained"))
-        return StartReference(_start(base, adapters), snapshot or Snapshot(tunable), forward)
+        return StartReference(start_identity(base, adapters), snapshot or Snapshot(tunable), forward)
     found = resolve_candidate(ref_model, workspace)
     adapter = found if isinstance(found, AdapterInfo) else None
     folder = base_of(adapter, workspace).path if adapter is not None else found.path
@@ -163,7 +163,12 @@ def open_reference(
     return OtherReference(Identity(_on(name, chat.base.name), sha256), chat, _NAME)
 
 
-def _start(base: TrainingBase, adapters: Sequence[Path]) -> Identity:
+def start_identity(base: TrainingBase, adapters: Sequence[Path]) -> Identity:
+    """Who the trained model is before its first update.
+
+    Args:
+        adapters: folders that the training goes on from.
+    """
     if not adapters:
         return Identity(base.name, is_start=True)
     sha256 = sha256_of(open_adapter(path).weights for path in adapters)
