@@ -28,6 +28,7 @@ from core.runs.events import (
     Sample,
     StageChanged,
     Step,
+    StepMoved,
     Warned,
 )
 from core.runs.follow import Follower
@@ -61,6 +62,8 @@ class History:
         self.beside: ModelsBeside | None = None
         """What the trained model is held against, and what scores it."""
         self.step: Step | None = None
+        self.moved: StepMoved | None = None
+        """Which step of a pipeline is busy, or was the last."""
         self.answered: Answered | None = None
         """How far an evaluation is."""
         self.scored: dict[str, PartScored] = {}
@@ -108,6 +111,8 @@ class History:
             return 1.0
         if self.answered is not None:
             return self.answered.done / self.answered.total if self.answered.total else None
+        if self.moved is not None:
+            return self.moved.done / self.moved.total
         done = self.step.step if self.step else 0
         return done / self.total_steps if self.total_steps else None
 
@@ -140,6 +145,8 @@ class History:
             case Step():
                 self.step = event
                 self._put(event.step, _step_values(event))
+            case StepMoved():
+                self.moved = event
             case Evaluation():
                 self._evaluated(event)
             case Answered():

@@ -37,6 +37,21 @@ class Caution:
 
 
 @dataclass(frozen=True, slots=True)
+class QueuedRun:
+    """A step of a pipeline, for who shows it."""
+
+    name: str
+    run: str
+    """The folder of its run, which need not be there yet."""
+    kind: str = "train"
+    """Of its run: train or evaluation."""
+    stage: str = ""
+    """Of a training."""
+    after: tuple[str, ...] = ()
+    """The steps that it stands on, by name."""
+
+
+@dataclass(frozen=True, slots=True)
 class Launch:
     """How a run is started."""
 
@@ -66,6 +81,8 @@ class Launch:
     pipeline: str = ""
     """The pipeline that started it, by name; so is its step in that."""
     pipeline_step: str = ""
+    steps: tuple[QueuedRun, ...] = ()
+    """Of a pipeline, in their order."""
     subjects: tuple[str, ...] = ()
     """Who answers in an evaluation, by name."""
     datasets: tuple[str, ...] = ()

@@ -29,9 +29,11 @@ from core.models.reward_source import find_reward_source
 from core.runs.catalog import list_runs
 from core.runs.events import Event, RunFailed, RunFinished, RunStarted, StepMoved, Warned
 from core.runs.follow import Follower
-from core.runs.launch_file import read_launch
+from core.runs.history import read_history
+from core.runs.launch_file import QueuedRun, read_launch
 from core.runs.rundir import RunDirectory
 from core.runs.state import is_active, read_marks, state_of
+from core.runs.summary import summarise
 from core.workspace import Workspace
 from folders import make_adapter, make_model
 
@@ -341,5 +343,10 @@ def test_the_run_says_what_makes_it(workspace: Workspace) -> None:
     run = made(workspace, FILE.partition("  two:")[0])
     launch = read_launch(run)
     assert launch.command == ("finetui", "pipeline", str(run.path))
-    assert (launch.kind, launch.subjects, launch.datasets, launch.devices) == ("pipeline", ("one",), ("intro",), ())
+    assert (launch.kind, launch.datasets, launch.devices) == ("pipeline", ("intro",), ())
+    assert launch.steps == (QueuedRun("one", str(workspace.runs / "tales-one"), "train", "sft"),)
+    summary = summarise(run)
+    assert (summary.step, summary.total_steps, summary.steps) == (1, 1, launch.steps)
+    assert summarise(RunDirectory(workspace.runs / "tales-one")).pipeline == "tales"
+    assert read_history(run).progress == 1.0
     assert launch.directory == str(Path.cwd())

@@ -13,10 +13,10 @@ from pathlib import Path
 from core.config.pipeline import as_text
 from core.launch.folder import make_folder, refuse_active
 from core.launch.local import ENVIRONMENT, launch_run, remove, start_segment
-from core.launch.pipeline.plan import PipelinePlan
+from core.launch.pipeline.plan import PipelinePlan, PlannedStep
 from core.launch.record import CHECKOUT, commits, packages
 from core.runs.alive import this_host
-from core.runs.launch_file import Launch, read_launch
+from core.runs.launch_file import Launch, QueuedRun, read_launch
 from core.runs.rundir import PIPELINE, RunDirectory
 from core.workspace import write_text
 
@@ -58,8 +58,20 @@ def _launch(plan: PipelinePlan) -> Launch:
         host=this_host(),
         workspace=str(plan.workspace.root),
         model=", ".join(models),
-        subjects=tuple(planned.step.name for planned in plan.steps),
+        steps=tuple(_queued(planned) for planned in plan.steps),
         datasets=tuple(datasets),
         packages=packages(),
         commits=commits({"finetui": CHECKOUT, "workspace": plan.workspace.root}),
+    )
+
+
+def _queued(planned: PlannedStep) -> QueuedRun:
+    step = planned.step
+    trains = step.verb == "train"
+    return QueuedRun(
+        name=step.name,
+        run=str(planned.standing.run.path),
+        kind="train" if trains else "evaluation",
+        stage=step.values["stage"] if trains else "",
+        after=step.after,
     )
