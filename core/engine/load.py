@@ -11,7 +11,7 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from safetensors import SafetensorError
@@ -205,6 +205,15 @@ def choose_dtype(name: str, device: torch.device) -> torch.dtype:
     if device.type == "cuda" and not torch.cuda.is_bf16_supported():
         return torch.float16
     return torch.bfloat16
+
+
+def number_format(dtype: torch.dtype) -> Literal["float32", "bfloat16", "float16"]:
+    """A format as a request names it."""
+    words: dict[torch.dtype, Literal["float32", "bfloat16", "float16"]] = {
+        torch.bfloat16: "bfloat16",
+        torch.float16: "float16",
+    }
+    return words.get(dtype, "float32")
 
 
 def load_network(

@@ -31,8 +31,9 @@ from core.launch.naming import joined_name, plain_name, run_folder, unused
 from core.launch.record import CHECKOUT, commits, data_files, packages
 from core.launch.test_sets import TestSet, find_test_sets, lasting_shots
 from core.metrics.catalog import find_metrics
-from core.models.candidates import Candidate, resolve_candidate
+from core.models.candidates import Candidate
 from core.models.packaged import DEFAULT
+from core.models.reward_source import find_reward_source
 from core.runs.alive import this_host
 from core.runs.launch_file import Caution, Launch, read_launch
 from core.runs.rundir import RunDirectory
@@ -187,13 +188,12 @@ class _Preparation:
         return list(find_test_sets(self._findings, values["dataset"], self._options, self._workspace))
 
     def _judge(self, values: dict[str, Any]) -> str | None:
-        """The folder of the reward model, where one is asked."""
+        """What scores answers, where something does, by a name that lasts."""
         if values["reward_model"] is None:
             return None
-        found = self._findings.tried(
-            "reward_model", partial(resolve_candidate, values["reward_model"], self._workspace)
-        )
-        return str(found.path.absolute()) if found is not None else None
+        find = partial(find_reward_source, values["reward_model"], "auto", self._workspace)
+        found = self._findings.tried("reward_model", find)
+        return found.name if found is not None else None
 
     # --- where it is written ------------------------------------------------------------------------------------
 

@@ -13,7 +13,8 @@ from safetensors.torch import save_file
 
 from core.engine.control import Control
 from core.engine.evaluating import conduct
-from core.engine.evaluating.rewards import RewardModel
+from core.engine.ppo.scorers.classifier import Classifier
+from core.engine.ppo.scorers.trained import TrainedScorer
 from core.runs.rundir import RunDirectory
 from core.workspace import Workspace
 from tiny_models import VOCABULARY, reference_model, save_tokenizer, train_adapter
@@ -48,10 +49,10 @@ def make_classifier(folder: Path, labels: int) -> Path:
 
 
 def ids_of(found: Evaluated, number: int) -> torch.Tensor:
-    """The whole conversation, rendered as the tiny models' template does."""
+    """The whole conversation up to what ends the answer, rendered as the tiny models' template does."""
     row = found.rows()[number]
     tokenizer = transformers.AutoTokenizer.from_pretrained(found.run.path.parent.parent / "models" / "tiny")
-    text = f"{row.prompt}{row.predict}<|im_end|>\n"
+    text = f"{row.prompt}{row.predict}<|im_end|>"
     return torch.tensor([tokenizer(text, add_special_tokens=False).input_ids])
 
 
@@ -91,17 +92,18 @@ def test_an_answer_that_memory_is_too_small_for_has_no_score(
     workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     make_classifier(workspace.models / "large", 1)
-    score, asked = RewardModel._score, list[int]()
+    scores, asked = Classifier._scores, list[int]()
 
-    def limited(self: RewardModel, ids: Any) -> float:
-        asked.append(len(ids))
-        if len(asked) == 1:
+    def limited(self: Classifier, texts: Any) -> torch.Tensor:
+        asked.append(len(texts))
+        if len(asked) <= 2:
             raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
-        return score(self, ids)
+        return scores(self, texts)
 
-    monkeypatch.setattr(RewardModel, "_score", limited)
+    monkeypatch.setattr(Classifier, "_scores", limited)
     found = evaluate_here(workspace, "short", dataset=("few",), reward_model="large", max_samples=2)
     assert [row.reward is None for row in found.rows()] == [True, False]
+    assert asked == [2, 1, 1]
     assert found.report().complete
 
 
@@ -114,7 +116,7 @@ def test_what_is_no_reward_model_is_refused_with_a_reason(workspace: Workspace) 
     (workspace.runs / "pickled" / "value_head.bin").write_bytes(b"\x80")
     wide = train_adapter(workspace.models / "tiny", workspace.runs / "wide", steps=1)
     save_file({"v_head.summary.weight": torch.zeros(1, 7)}, wide / "value_head.safetensors")
-    assert error("tiny") == "tiny is no reward model"
+    assert "tiny is no reward model: it has no value head" in error("tiny")
     assert "tells 3 classes apart; a reward model has one label" in error("classes")
     assert "its value head is a pickle" in error("pickled")
     assert "the value head is for 7 numbers, the model has 48" in error("wide")
@@ -127,16 +129,16 @@ def test_stopped_while_answers_are_scored_it_goes_on_with_those_that_have_none(
     make_classifier(workspace.models / "patient", 1)
     run = RunDirectory(workspace.runs / "interrupted")
     control = Control(run)
-    scores = RewardModel.scores
+    scores = TrainedScorer.scores
 
-    def wished(self: RewardModel, conversations: Any) -> Any:
+    def wished(self: TrainedScorer, conversations: Any) -> Any:
         for score in scores(self, conversations):
             run.wish("stop")
             yield score
 
     monkeypatch.setattr(conduct, "_SECONDS_BETWEEN_LOOKS", 0.0)
     with monkeypatch.context() as patch:
-        patch.setattr(RewardModel, "scores", wished)
+        patch.setattr(TrainedScorer, "scores", wished)
         stopped = evaluate_here(
             workspace, "interrupted", control=control, dataset=("few",), reward_model="patient", max_samples=2
         )

@@ -34,9 +34,11 @@ from core.runs.rundir import RunDirectory
 from core.workspace import Workspace
 
 if TYPE_CHECKING:
-    from core.engine.evaluating.rewards import RewardFolder, RewardModel
+    from core.engine.ppo.scorers.scorer import Scorer
+    from core.models.reward_source import RewardSource
 
 _SECONDS_BETWEEN_LOOKS = 0.1
+_SECONDS_BETWEEN_WORDS = 0.5
 
 
 @dataclass(frozen=True)
@@ -67,10 +69,10 @@ class Conduct:
     ) -> None:
         self._run, self._settings, self._workspace = run, settings, workspace
         self._diary, self._control = diary, control
-        self._looked_at, self._stopped, self._is_working = 0.0, False, False
+        self._looked_at, self._told_at, self._stopped, self._is_working = 0.0, 0.0, False, False
         self._reports: dict[str, Report] = {}
-        self._judge: RewardFolder | None = None
-        self._rewards: RewardModel | None = None
+        self._judge: RewardSource | None = None
+        self._rewards: Scorer | None = None
 
     def go(self, contenders: Sequence[Contender], tests: Sequence[TestSet]) -> Ended:
         """Let everybody answer everything.
@@ -173,13 +175,18 @@ class Conduct:
         from core.engine.evaluating.rewards import load_reward_model, rewarded
 
         if self._rewards is None:
-            self._rewards = load_reward_model(self._judge, self._settings[EvaluatedModelOptions])
-            for warning in self._rewards.warnings:
-                self._diary.warn(f"{self._rewards.name}: {warning}")
-        for answer in rewarded(self._rewards, sheet.in_order(), sheet.part.tests.rows):
+            self._rewards = load_reward_model(self._judge, self._settings[EvaluatedModelOptions], self._diary.warn)
+        answers = sheet.in_order()
+        for number, answer in enumerate(rewarded(self._rewards, answers, sheet.part.tests.rows)):
+            self._tell_of_rewards(number / len(answers))
             sheet.add(answer)
             if self._is_stopped():
                 return
+
+    def _tell_of_rewards(self, fraction: float) -> None:
+        if time.monotonic() - self._told_at >= _SECONDS_BETWEEN_WORDS:
+            self._told_at = time.monotonic()
+            self._diary.stage("scoring", round(fraction, 3))
 
     def _keep(self, sheet: Sheet, answer: Prediction) -> None:
         sheet.add(answer)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
 
 import torch
 
 from core.config.model import BaseModelOptions
 from core.engine.adapters import AdapterFolder, below, open_adapter
 from core.engine.chat_model import ChatModel
+from core.engine.load import number_format
 from core.engine.ppo.policy_runner import PolicyRunner
 from core.engine.tokenizer import Tokenizer
 from core.engine.tuning.base import TrainingBase
@@ -63,7 +63,7 @@ class Beside:
         return Load(
             1,
             str(folder),
-            dtype=_word(network.dtype),
+            dtype=number_format(network.dtype),
             device=str(network.device),
             threads=torch.get_num_threads(),
             trust_remote_code=self._options.trust_remote_code,
@@ -74,14 +74,6 @@ class Beside:
 def _adds_up(adapter: AdapterFolder) -> bool:
     """Whether the fast forward can add an adapter, with those below it, to weights that lie there already."""
     return adapter.is_plain_lora() and all(lower.adds_up() for lower in below(adapter))
-
-
-def _word(dtype: torch.dtype) -> Literal["float32", "bfloat16", "float16"]:
-    words: dict[torch.dtype, Literal["float32", "bfloat16", "float16"]] = {
-        torch.bfloat16: "bfloat16",
-        torch.float16: "float16",
-    }
-    return words.get(dtype, "float32")
 
 
 def refuse_other_tokens(name: str, other: Tokenizer, trained: Tokenizer) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +16,12 @@ from core.engine.ppo.beside import Beside
 from core.engine.ppo.scorers.classifier import Classifier
 from core.engine.ppo.scorers.function import open_function
 from core.engine.ppo.scorers.scorer import Scorer
-from core.engine.ppo.scorers.server import KEY_VARIABLE, ServerScorer
+from core.engine.ppo.scorers.server import open_server
 from core.engine.ppo.scorers.trained import TrainedScorer, by_value_head
 from core.engine.tokenizer import load_tokenizer
 from core.i18n import _
 from core.models.reward_source import RewardSource, is_classifier
 from core.serve.protocol import Load
-from core.serve.remote_address import Server
 from core.untrusted import inert_line
 
 REWARD = "reward"
@@ -44,8 +42,7 @@ def open_scorer(
     if source.kind == "function":
         return open_function(source.name)
     if source.kind == "api":
-        decode = partial(beside.base.tokenizer.backend.decode, skip_special_tokens=False)
-        return ServerScorer(Server(source.name, key_variable=KEY_VARIABLE), lambda ids: str(decode(list(ids))))
+        return open_server(source.name, beside.base.tokenizer)
     folder = _weights_of(source)
     if is_classifier(folder):
         on_warning(_costs(source))

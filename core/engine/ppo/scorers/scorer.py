@@ -20,6 +20,8 @@ class Asked:
     """As the policy read it."""
     answer_ids: Sequence[int]
     answer: str
+    text: str = ""
+    """Prompt and answer as the policy read and wrote them, special tokens shown; not given: what the ids say."""
 
 
 class Scorer(Protocol):

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from core.engine.ppo.scorers.scorer import Asked
+from core.engine.tokenizer import Tokenizer
 from core.errors import ScoringFailed, ServerError
 from core.i18n import _
 from core.serve.remote_address import Server
@@ -45,7 +46,7 @@ class ServerScorer:
 
     def score(self, asked: Sequence[Asked]) -> list[float]:
         """See `Scorer`."""
-        texts = [self.text_of([*one.prompt_ids, *one.answer_ids]) for one in asked]
+        texts = [one.text or self.text_of([*one.prompt_ids, *one.answer_ids]) for one in asked]
         scores: list[float] = []
         for begin in range(0, len(texts), _AT_ONCE):
             scores += self._asked(texts[begin : begin + _AT_ONCE])
@@ -85,6 +86,19 @@ class ServerScorer:
             what = _("{host} gave no score for each of {count} answers; it said: {reply}")
             raise ScoringFailed(what.format(host=self.server.host, count=count, reply=shown), _hint())
         return numbers
+
+
+def open_server(address: str, tokenizer: Tokenizer | None = None) -> ServerScorer:
+    """The server of an address.
+
+    Args:
+        tokenizer: the policy's; None where texts are given.
+    """
+
+    def text_of(ids: Sequence[int]) -> str:
+        return "" if tokenizer is None else str(tokenizer.backend.decode(list(ids), skip_special_tokens=False))
+
+    return ServerScorer(Server(address, key_variable=KEY_VARIABLE), text_of)
 
 
 def _number(value: object) -> float:
