@@ -43,8 +43,8 @@ class TrainingSourceOptions(SourceOptions):
     presets: ClassVar[Verb] = "train"
 
     preset: Annotated[str | None, Shown("NAME")] = None
-    """Options that come with finetui: quick_lora, persona_sft, telecom_lora, intro_lora, intro_ptuning or
-    adgen_ptuning. A file and what is typed win over them."""
+    """Options that come with finetui: quick_lora, quick_dpo, persona_sft, persona_rm, persona_ppo, telecom_lora,
+    intro_lora, intro_ptuning or adgen_ptuning. A file and what is typed win over them."""
 
 
 class EvaluationSourceOptions(SourceOptions):

@@ -20,7 +20,7 @@ from core.config.training import TRAINING
 EXAMPLES = Path(__file__).parents[2] / "examples"
 TRAINS = (*TRAINING, TrainingSourceOptions)
 PREDICTS = (*EVALUATION, PredictStageOptions, EvaluationSourceOptions)
-FILES = sorted(EXAMPLES.rglob("*.yaml"))
+FILES = sorted(set(EXAMPLES.rglob("*.yaml")) - {EXAMPLES / "persona_rlhf.yaml"})  # a pipeline
 README = (EXAMPLES / "README.md").read_text()
 
 
@@ -46,7 +46,7 @@ def test_files_say_what_the_commands_say() -> None:
     typed = [read(words=shlex.split(command.replace("\\\n", " "))) for command in commands]
     by_output = {settings.values()["output_dir"]: settings for settings in typed}
     files = [file for file in FILES if file.parent == EXAMPLES]
-    assert len(files) == 6
+    assert len(files) == 9
     for file in files:
         settings = read(file=file).values()
         expected = by_output[settings["output_dir"]].values()
