@@ -26,7 +26,7 @@ from core.runs.rundir import RunDirectory
 from core.runs.state import wait_gone
 from core.workspace import Workspace
 from fake_drawer import COMMAND
-from folders import make_adapter, make_model
+from folders import make_adapter, make_model, make_weights
 
 TALK = {
     "system": "be brief",
@@ -52,6 +52,8 @@ def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
     found = Workspace(tmp_path)
     make_model(found.models / "demo")
     make_adapter(found.runs / "zh", "demo")
+    judge = make_adapter(found.runs / "judge", "demo")
+    make_weights(judge / "value_head.safetensors", {"v_head.summary.weight": [1, 576]})
     found.data.mkdir()
     rows = [TALK, *({**TALK, "system": "", "history": [], "instruction": f"question {n}"} for n in (1, 2, 3))]
     (found.data / "talks.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
@@ -72,9 +74,11 @@ def begun(workspace: Workspace, **options: Any) -> Judging:
 def drawn(workspace: Workspace, **options: Any) -> Judging:
     """A judging with all its answers."""
     judging = begun(workspace, **{"dataset": "talks", "output": "mine", **options})
-    while (run := go_on_drawing(judging)) is not None:
+    for _draw in range(6):
+        if (run := go_on_drawing(judging)) is None:
+            return judging
         wait_gone(run, 10)
-    return judging
+    raise AssertionError(f"never drawn: {judging.drawing.read_text()}")
 
 
 def pair(number: int, first: str, second: str, *, rewards: tuple[float | None, float | None] = (None, None)) -> Pair:
@@ -258,7 +262,7 @@ def test_rewards_decide_where_they_are_far_enough_apart(rewards: Any, margin: fl
 
 
 def test_a_reward_model_judges_all_and_again_with_another_margin(workspace: Workspace) -> None:
-    judging = drawn(workspace, reward_model="zh")  # what is in it is the engine's affair
+    judging = drawn(workspace, reward_model="judge")
     book = VerdictBook(judging.verdicts, judging.seed)
     assert judge_by_reward(judging, book) == 4
     assert [book.latest[number].verdict for number in range(4)] == ["second", "tie", "second", "second"]
