@@ -56,10 +56,19 @@ class CurvesPage(Vertical):
             waiting: said where there is nothing to draw yet.
         """
         self._told = (history, stage, options) if history is not None else None
+        self.pane.display = True
         self.pane.show(runs, waiting)
         self._tell()
 
+    def show_instead(self, text: Content) -> None:
+        """Show a text in the place of curves, for what has none of its own."""
+        self._told = None
+        self.pane.display = False
+        self.query_one(StageLines).show(text)
+
     def _tell(self) -> None:
+        if not self.pane.display:
+            return
         room = self.size.height - _CHART_ROWS
         content = stage_content(*self._told, self.size.width - 2, room) if self._told else Content("")
         self.query_one(StageLines).show(content)

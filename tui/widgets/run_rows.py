@@ -103,7 +103,7 @@ def _second(watched: Watched) -> str:
             holder = history.queued.holder if history and history.queued else ""
             return _("waits for {name}").format(name=inert_line(holder)) if holder else _("waits")
         case "running":
-            return _running_text(watched)
+            return running_text(watched)
         case "failed":
             return inert_line(summary.error) or _("failed")
         case "lost":
@@ -123,10 +123,17 @@ def _number(watched: Watched) -> str:
     return f"{word(watched.stage, name)} {number_text(value)}" if value is not None else ""
 
 
-def _running_text(watched: Watched) -> str:
+def running_text(watched: Watched) -> str:
+    """What a run that goes on is busy with, and for how long yet."""
     history = watched.history
     if history is None:
         return ""
+    if history.moved is not None:
+        moved = history.moved
+        told = _("{step}: {number} of {total}")
+        return told.format(step=inert_line(moved.step), number=min(moved.done + 1, moved.total), total=moved.total)
+    if history.answered is not None:
+        return _("{time} left").format(time=duration_text(history.answered.remaining))
     stage = history.stage.stage if history.stage else "importing"
     if history.step is None or stage in ("data", "loading", "importing", "trying"):
         share = history.stage.fraction if history.stage else None
