@@ -25,21 +25,24 @@ from core.launch.machine import Machine
 from core.models.packaged import PACKAGED_MODELS
 from core.records import to_record
 from core.runs.alive import this_host
-from core.runs.events import Event, RunStarted, Step, Warned
+from core.runs.events import Event, ModelsBeside, RunStarted, Step, Warned
 from core.runs.follow import Follower
 from core.runs.launch_file import Launch, write_launch
+from core.runs.quantities import QUANTITIES
 from core.runs.rundir import RunDirectory
 from core.workspace import Workspace
 from tui.__main__ import main
 
 DATA = Path(__file__).parents[2] / "data"
 SETS = ("persona_desc", "persona_train", "telecom_train_400", "self_introduction", "ad_copy")
+COMPARISONS = ("comparison_en", "comparison_zh")
 WRITTEN = {
     *("README.md", "all_results.json", "config.yaml", "events.jsonl", "finetui.json", "launch.json"),
     *("train_results.json", "trainer_log.jsonl", "trainer_state.json", "training_loss.png"),
 }
 LORA = {"adapter_config.json", "adapter_model.safetensors"}
 PREFIX = {"prefix_encoder.safetensors"}
+HEAD = {"value_head.safetensors"}
 
 SEED_000 = """
 --do_train --model_name_or_path default --dataset persona_desc,persona_train --dataset_dir data --finetuning_type lora
@@ -47,6 +50,22 @@ SEED_000 = """
 --lr_scheduler_type cosine --logging_steps 10 --save_steps 1000 --learning_rate 5e-5 --weight_decay 1e-5
 --num_train_epochs 5.0 --lora_target query_key_value --source_prefix 现在你将扮演苏汐，模拟旅人和苏汐的对话。
 --plot_loss --fp16
+"""
+SEED_000_LONG = SEED_000.replace("qkv ", "qkv_100r ").replace("epochs 5.0", "epochs 100.0")
+SEED_001_REWARD = """
+--stage rm --do_train --model_name_or_path default --dataset comparison_en,comparison_zh --dataset_dir data
+--finetuning_type lora --output_dir reward_model_230510_en_zh --overwrite_cache --per_device_train_batch_size 4
+--gradient_accumulation_steps 4 --lr_scheduler_type cosine --logging_steps 10 --save_steps 1000 --learning_rate 1e-5
+--weight_decay 1e-5 --num_train_epochs 1.0 --lora_target query_key_value
+--source_prefix 现在你将扮演苏汐，模拟旅人和苏汐的对话。 --plot_loss --fp16
+"""
+SEED_001_PPO = """
+--stage ppo --do_train --model_name_or_path default --dataset persona_desc,persona_train --dataset_dir data
+--finetuning_type lora --checkpoint_dir yui_230510_lora_qkv_100r --reward_model reward_model_230510_en_zh
+--output_dir yui_230511_lora_rlhf_50r --overwrite_cache --per_device_train_batch_size 4
+--gradient_accumulation_steps 4 --max_source_length 256 --max_target_length 128 --lr_scheduler_type cosine
+--logging_steps 10 --save_steps 1000 --learning_rate 1e-5 --weight_decay 1e-5 --num_train_epochs 50.0
+--lora_target query_key_value --source_prefix 现在你将扮演苏汐，模拟旅人和苏汐的对话。 --plot_loss --fp16
 """
 SEED_002 = """
 --stage sft --do_train --model_name_or_path default --dataset telecom_train_400 --template default
@@ -73,12 +92,26 @@ SEED_004 = """
 """
 
 
+ASKED_OF_PPO = {
+    "overwrite_cache": "true",
+    "per_device_train_batch_size": 4,
+    "gradient_accumulation_steps": 4,
+    "max_source_length": 256,
+    "lr_scheduler_type": "cosine",
+    "learning_rate": "1e-05",
+    "weight_decay": "1e-05",
+    "num_train_epochs": 50,
+    "lora_target": '["query_key_value"]',
+    "plot_loss": "true",
+}
+
+
 @pytest.fixture
 def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, model_folder: Callable[[str], Path]) -> Workspace:
     """A workspace with the bundled sets and a tiny base as `default`; a machine without accelerators."""
     found = Workspace(tmp_path)
     found.data.mkdir()
-    for name in ("dataset_info.json", *(f"{name}.jsonl" for name in SETS)):
+    for name in ("dataset_info.json", *(f"{name}.jsonl" for name in (*SETS, *COMPARISONS))):
         shutil.copy(DATA / name, found.data)
     shutil.copytree(model_folder("llama"), found.models / PACKAGED_MODELS[0].name)
     monkeypatch.setenv("FINETUI_WORKSPACE", str(tmp_path))
@@ -113,6 +146,10 @@ class Done:
         return json.loads((self.folder / name).read_text())
 
     @property
+    def log(self) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in (self.folder / "trainer_log.jsonl").read_text().splitlines()]
+
+    @property
     def events(self) -> list[Event]:
         return Follower(RunDirectory(self.folder)).poll_all()
 
@@ -123,6 +160,10 @@ class Done:
     @property
     def config(self) -> str:
         return (self.folder / "config.yaml").read_text()
+
+
+def pictures(*names: str) -> set[str]:
+    return {f"training_{name}.png" for name in names}
 
 
 def run_seed(workspace: Workspace, command: str, folder: str, *more: str) -> Done:
@@ -147,6 +188,47 @@ def test_seed_000_a_character_by_lora(workspace: Workspace, capsys: pytest.Captu
     assert "global step 10 ( 100.00% ) , epoch: 1, loss: " in told
     assert "***** train metrics *****" in told
     assert done.json("trainer_state.json")["global_step"] == 10
+
+
+@pytest.mark.usefixtures("here")
+def test_seed_001_a_reward_model_and_ppo(workspace: Workspace, capsys: pytest.CaptureFixture[str]) -> None:
+    """The adapter of seed 000, a reward model, and PPO that goes on from the one and is scored by the other."""
+    silent = ("--probe_max_new_tokens", "0")
+    sft = run_seed(workspace, SEED_000_LONG, "runs/yui_230510_lora_qkv_100r", "--max_steps", "2", *silent)
+    reward = run_seed(workspace, SEED_001_REWARD, "runs/reward_model_230510_en_zh")
+    capsys.readouterr()
+    cut = ("--max_steps", "2", "--logging_steps", "1", "--save_steps", "1", "--max_target_length", "8", *silent)
+    ppo = run_seed(workspace, SEED_001_PPO, "runs/yui_230511_lora_rlhf_50r", *cut)
+    told = capsys.readouterr().out
+
+    assert reward.files == WRITTEN | LORA | HEAD | {"generated_predictions.jsonl"} | pictures("accuracy", "margin")
+    assert reward.json("finetui.json")["source_prefix"] == "现在你将扮演苏汐，模拟旅人和苏汐的对话。"
+    assert reward.json("all_results.json")["train_samples"] == 84
+    (point,) = reward.log
+    assert (point["current_steps"], point["total_steps"]) == (6, 6)
+    assert 0 <= point["accuracy"] <= 1
+
+    assert ppo.files >= WRITTEN | LORA | HEAD | pictures("reward")
+    assert [point["current_steps"] for point in ppo.log] == [1, 2]
+    assert all(isinstance(point["reward"], float) for point in ppo.log)
+    first, second = [event for event in ppo.events if isinstance(event, Step)]
+    assert (first.rows, second.rows) == (16, 32)
+    assert {quantity.name for quantity in QUANTITIES["ppo"]} == set(first.metrics)
+    assert first.metrics["kl"] == pytest.approx(0, abs=1e-4)
+    assert ", reward: " in told
+    assert ", kl: " in told
+
+    (beside,) = [event for event in ppo.events if isinstance(event, ModelsBeside)]
+    assert beside.is_start
+    assert "yui_230510_lora_qkv_100r" in beside.reference
+    assert "reward_model_230510_en_zh" in beside.reward
+    assert f'adapter_name_or_path: ["{sft.folder}"]  # --checkpoint_dir' in ppo.config
+    assert f"reward_model: {reward.folder}  # --reward_model" in ppo.config
+    assert all(f"{name}: {value}  # --{name}" in ppo.config for name, value in ASKED_OF_PPO.items())
+    saved = ppo.folder / "checkpoints" / "step-000001"
+    assert {path.name for path in saved.iterdir()} >= LORA | HEAD
+    for file in ("adapter_model.safetensors", "value_head.safetensors"):  # nothing of the others was written over
+        assert (ppo.folder / file).read_bytes() != (saved / file).read_bytes()
 
 
 @pytest.mark.usefixtures("here")
