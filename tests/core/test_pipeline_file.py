@@ -11,6 +11,7 @@ from core.config.pipeline_file import read_pipeline
 from core.config.sources import Entry
 from core.errors import ConfigError
 
+EXAMPLES = Path(__file__).parents[2] / "examples"
 WHOLE = """\
 name: tales
 model_name_or_path: demo
@@ -66,6 +67,19 @@ def test_options_above_are_every_steps_that_has_them_and_says_nothing_else() -> 
     assert found.steps[0].values["lora_rank"] == read("steps: {a: {preset: quick_lora}}").steps[0].values["lora_rank"]
     assert found.steps[0].settings.origins["dataset"].where == "p.yaml:8: sft.dataset"
     assert read("steps:\n  a:\n    stage: sft\n").name == "p"
+
+
+def test_the_example_is_read_and_is_a_whole_round() -> None:
+    found = read_pipeline(EXAMPLES / "persona_rlhf.yaml")
+    assert [(step.name, step.verb, step.after) for step in found.steps] == [
+        ("sft", "train", ()),
+        ("rm", "train", ()),
+        ("ppo", "train", ("sft", "rm")),
+        ("compare", "eval", ("sft", "ppo", "rm")),
+    ]
+    assert values(found, "stage") == ["sft", "rm", "ppo", None]
+    assert len(set(values(found, "source_prefix"))) == 1
+    assert "reward" in found.steps[3].values["metrics"]
 
 
 def test_steps_stand_on_those_that_they_name() -> None:
