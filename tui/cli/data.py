@@ -266,6 +266,7 @@ def check(
         from tui.cli.data_tokens import with_tokens  # 150 ms, options and launching with it: for --model alone
 
         options: dict[str, str | int] = {"dataset_dir": dataset_dir, "cutoff_len": cutoff_len, "template": template}
+        options |= _stage_of(names, dataset_dir, workspace)
         report = with_tokens(report, names, model, options, workspace, progress)
     progress.clear()
     for problem in report.problems:
@@ -280,6 +281,24 @@ def check(
             print(_("and {count} more").format(count=f"{report.total - len(report.problems):,}"))
         print(report_line(report))
     raise typer.Exit(1 if report.errors else 0)
+
+
+def _stage_of(names: list[str], dataset_dir: str, workspace: Workspace) -> dict[str, str]:
+    """The stage that reads such sets: pairs of answers become tokens in their own way.
+
+    Raises:
+        DataError: sets of both kinds are named.
+    """
+    entries = [_catalog(dataset_dir, workspace).entry(name) for name in names]
+    ranking = [entry.name for entry in entries if entry.ranking]
+    if not ranking:
+        return {}
+    if len(ranking) < len(entries):
+        other = next(entry.name for entry in entries if not entry.ranking)
+        what = _("{ranking} holds two answers to compare, {other} one: no stage trains on both")
+        shown = what.format(ranking=inert_line(ranking[0]), other=inert_line(other))
+        raise DataError(shown, _("check them one after the other"))
+    return {"stage": "rm"}
 
 
 # --- split -------------------------------------------------------------------------------------------------------

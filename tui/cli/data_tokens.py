@@ -49,8 +49,10 @@ def with_tokens(
 def _joined(report: Report, tokens: TokenReport, cutoff_len: str | int) -> Report:
     untrained = [row for row in tokens.first_left_out if row.reason != "unreadable"]
     found = [*map(_left_out, untrained), *_cut(tokens, cutoff_len)]
+    same = tokens.left_out_reasons.get("same_answers", 0)
     left_out = tokens.left_out - tokens.left_out_reasons.get("unreadable", 0)
-    counts = {"no_trained_token": left_out, "cut": tokens.cut_rows}
+    same_before = report.counts.get("same_answers", 0)  # without any cut
+    counts = {"no_trained_token": left_out - same, "cut": tokens.cut_rows, "same_answers": same_before + same}
     errors = [problem for problem in (*report.problems, *found) if problem.severity == "error"]
     warnings = [problem for problem in (*report.problems, *found) if problem.severity == "warning"]
     return dataclasses.replace(
@@ -67,9 +69,11 @@ def _left_out(row: LeftOutRow) -> DataProblem:
         "no_room": _("the system prompt and the template's marks leave no room within cutoff_len"),
         "unanswered": _("the row does not end with an answer"),
         "too_long": _("the row is longer than cutoff_len"),
+        "same_answers": _("the better and the worse answer are the same once they are cut"),
     }
     what = whats.get(row.reason) or row.detail
-    return DataProblem(row.place, "no_trained_token", what, _("shorten it, take it out, or raise cutoff_len"))
+    kind = "same_answers" if row.reason == "same_answers" else "no_trained_token"
+    return DataProblem(row.place, kind, what, _("shorten it, take it out, or raise cutoff_len"))
 
 
 def _cut(tokens: TokenReport, cutoff_len: str | int) -> Iterator[DataProblem]:

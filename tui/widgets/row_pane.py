@@ -24,7 +24,7 @@ from tui.widgets.fitted_line import FittedLine
 from tui.widgets.row_view import Reading, reading_content
 from tui.widgets.rows_list import RowsList
 from tui.widgets.set_rows import OpenSet
-from tui.widgets.token_view import token_content
+from tui.widgets.token_view import of_last_answer, token_content
 
 Render: TypeAlias = Callable[[Sequence[Message]], Awaitable[tuple[Rendered, str]]]
 """What a training makes of a conversation, and the name of the model whose tokenizer was asked."""
@@ -111,19 +111,29 @@ class RowPane(Vertical):
         self._tell(_("rendering…"))
         await asyncio.sleep(_DELAY)
         try:
-            rendered, model = await self._ask(reading.messages)
+            found = [(name, *await self._ask(messages)) for name, messages in reading.conversations]
         except FinetuiError as error:
             self._row.update(Content.styled(inert(str(error)), "$text-warning"))
             self._tell()
             return
-        parts = [Content.styled(inert_line(warning), "$text-warning") for warning in rendered.warnings]
-        tokens = self._view == "tokens"
-        parts.append(token_content(rendered.tokens[:_MOST_TOKENS]) if tokens else Content(inert(rendered.text)))
+        parts, counts = list[Content](), list[tuple[int, int]]()
+        for name, rendered, _model in found:
+            tokens = of_last_answer(rendered.tokens) if name else rendered.tokens
+            parts += [Content.styled(inert_line(warning), "$text-warning") for warning in rendered.warnings]
+            parts += [Content.styled(f"▎{name}", "bold $text-success")] if name else []
+            is_token = self._view == "tokens"
+            parts.append(token_content(tokens[:_MOST_TOKENS]) if is_token else Content(inert(rendered.text)))
+            counts.append((len(tokens), sum(token.trained for token in tokens)))
         self._row.update(Content("\n").join(parts))
-        trained = sum(token.trained for token in rendered.tokens)
-        self._tell(
-            plural("{count} token", "{count} tokens", len(rendered.tokens)),
-            _("{count} trained").format(count=trained),
-            model,
-            _("template: {name}").format(name=rendered.template),
-        )
+        _name, rendered, model = found[0]
+        self._tell(*_counted(counts), model, _("template: {name}").format(name=rendered.template))
+
+
+def _counted(counts: Sequence[tuple[int, int]]) -> tuple[str, str]:
+    """Tokens, and those with loss; of a pair the better answer's and the worse one's."""
+    tokens, trained = (" + ".join(map(str, column)) for column in zip(*counts, strict=True))
+    if len(counts) == 1:
+        tokens = plural("{count} token", "{count} tokens", counts[0][0])
+    else:
+        tokens = _("{counts} tokens").format(counts=tokens)
+    return tokens, _("{count} trained").format(count=trained)

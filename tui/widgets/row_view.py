@@ -42,6 +42,17 @@ class Reading:
             case None:
                 return ()
 
+    @property
+    def conversations(self) -> tuple[tuple[str, tuple[Message, ...]], ...]:
+        """What a training reads of the row, each with its name: one conversation, or two that differ in their end."""
+        match self.example:
+            case Comparison(messages, _chosen, rejected):
+                return (_("better"), self.messages), (_("worse"), (*messages, Message("assistant", rejected)))
+            case Example():
+                return (("", self.messages),)
+            case None:
+                return ()
+
 
 def read_row(rows: Rows, shape: RowShape, number: int) -> Reading:
     """Read a row; nothing is raised about it."""
