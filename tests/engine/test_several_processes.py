@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import socket
-from pathlib import Path
-
 import pytest
+from several import two_processes
 
-from core.engine.train import main
 from core.runs.events import ModelReady, Step
 from core.workspace import Workspace
-from training_runs import Trained, ended, forked, killed_when, new_run, train_here
+from training_runs import Trained, ended, killed_when, new_run, train_here
 
 OPTIONS = {
     "max_steps": 7,
@@ -21,27 +18,6 @@ OPTIONS = {
     "save_steps": 2,
     "weight_decay": 0.01,
 }
-
-
-def two_processes(run_path: Path, workspace: Workspace, resume: str = "") -> list[int]:
-    """What torchrun starts, without paying for its imports."""
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        port = found.getsockname()[1]
-    pids = []
-    for rank in (0, 1):
-        environment = {
-            "RANK": str(rank),
-            "LOCAL_RANK": str(rank),
-            "WORLD_SIZE": "2",
-            "LOCAL_WORLD_SIZE": "2",
-            "MASTER_ADDR": "127.0.0.1",
-            "MASTER_PORT": str(port),
-            "FINETUI_WORKSPACE": str(workspace.root),
-        }
-        arguments = [str(run_path), *(["--resume", resume] if resume else [])]
-        pids.append(forked(lambda arguments=arguments: main(arguments), environment))
-    return pids
 
 
 def test_two_processes_train_like_one_and_go_on_exactly(workspace: Workspace) -> None:
