@@ -20,6 +20,7 @@ Scope: TypeAlias = Literal[
     "message",
     "train",
     "curves",
+    "answers",
     "form",
     "train_form",
     "data",
@@ -30,9 +31,10 @@ Scope: TypeAlias = Literal[
     "compare",
 ]
 """app: everywhere; chat: the chat screen; message: on the message that the transcript's cursor is at; train: the
-Train screen; curves: where the keyboard is in its curves; form: the form of a training or an evaluation, train_form:
-of a training alone; data: the Data screen; judge: the judging of pairs; evaluate: the Evaluate screen, evaluation:
-the log and facts of one of its runs; report: the rows of one report; compare: a comparison of reports."""
+Train screen; curves: where the keyboard is in its curves, answers: in its answers; form: the form of a training or an
+evaluation, train_form: of a training alone; data: the Data screen; judge: the judging of pairs; evaluate: the Evaluate
+screen, evaluation: the log and facts of one of its runs; report: the rows of one report; compare: a comparison of
+reports."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -279,6 +281,8 @@ ACTIONS: tuple[Action, ...] = (
     Action("choose(-1)", _("Curve above"), _("the curve above"), "curves", "up"),
     Action("choose(1)", _("Curve below"), _("the curve below"), "curves", "down"),
     Action("alone", _("Alone"), _("this curve alone, or all again"), "curves", "f,enter"),
+    Action("question(-1)", _("Question before"), _("the answers to the question before"), "answers", "left"),
+    Action("question(1)", _("Next question"), _("the answers to the next question"), "answers", "right"),
     # --- the form of a training or an evaluation ---
     Action("start_run", _("Start"), _("start what the form says"), "form", "ctrl+r"),
     Action("save_yaml", _("Save as YAML"), _("write the options into a file, for the command"), "form", "ctrl+s"),

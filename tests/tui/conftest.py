@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 from textual.pilot import Pilot
-from train_app import train_alone, train_within
 
 from core.workspace import Workspace
 from fakes import fake_worker_command
 from folders import make_adapter, make_model
+from train_app import train_alone, train_within
 from tui.app import FinetuiApp
 
 

@@ -6,13 +6,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from train_app import HOSTILE, ended, hasten
+from rich.cells import cell_len
+from textual.widgets import Static
 
-from core.runs.events import Evaluation
+from core.runs.events import Evaluation, Sample
 from core.runs.history import read_history
 from core.workspace import Workspace, load_state
 from scripted_runs import BEGAN, ScriptedRun
+from train_app import HOSTILE, ended, hasten
 from tui.run_line import runs_text
+from tui.widgets.answers_page import AnswersPage, question_content
 from tui.widgets.curve import Curve
 from tui.widgets.stage_lines import StageLines, stage_content
 from tui.widgets.status_bar import StatusBar
@@ -202,3 +205,52 @@ def test_hostile_alarms_are_inert_and_the_words_keep_to_their_room(tmp_path: Pat
         assert "\x1b" not in str(content)
     shown = str(stage_content(read_history(run.run), "ppo", {"ppo_target": "6"}, 54, 12))
     assert "[bold]x[/bold]" in shown
+
+
+# --- answers over time ------------------------------------------------------------------------------------------
+
+
+async def test_one_question_at_a_time_from_the_first_answer_on_with_its_rewards(
+    train: Any, chat_workspace: Workspace
+) -> None:
+    run = ppo_run(chat_workspace)
+    for step, reward in ((0, -1.25), (40, 0.5), (80, 0.75)):
+        run.answer(step, "你是谁？", f"我是第{step}步的客服" + "小智" * 12, reward)
+        run.answer(step, "Who?", HOSTILE if step else "I am a model.", reward + 1)
+    async with train() as screen:
+        await screen.press("enter", "3")
+        page = screen.screen.query_one(AnswersPage)
+        shown = str(page.query_one(Static).content)
+        head, rows = shown.splitlines()[:4], shown.splitlines()[4:]
+        assert head == ["question 1 of 2  ←→", "你是谁？", "", "   step   reward  "]
+        assert [row[:18].split() for row in rows] == [["0", "-1.25"], [], ["40", "0.5"], [], ["80", "0.75"], []]
+        assert "".join(row[18:] for row in rows[:2]) == "我是第0步的客服" + "小智" * 12
+        assert all(cell_len(row) <= page.size.width - 2 for row in rows)
+        await screen.press("right")
+        shown = str(page.query_one(Static).content)
+        assert shown.splitlines()[0:2] == ["question 2 of 2  ←→", "Who?"]
+        assert shown.splitlines()[4:] == [
+            "      0    -0.25  I am a model.",
+            "     40      1.5  ␛]0;owned␇[bold]x[/bold]␛[2J",
+            "     80     1.75  as before",
+        ]
+        await screen.press("right")
+        assert "question 1 of 2" in str(page.query_one(Static).content)
+        assert "←→ question" in screen.text("#train-keys")
+
+
+def test_of_very_many_answers_the_first_and_the_newest_are_kept() -> None:
+    samples = [Sample(1.0, step, "q", f"answer {step}", 0.1) for step in range(0, 2000, 10)]
+    lines = str(question_content(samples, 0, 60)).splitlines()[3:]
+    assert lines[1].split()[0] == "0"
+    assert lines[-1].split()[0] == "1990"
+    assert len(lines) == 1 + 60
+
+
+async def test_the_page_that_is_open_is_the_one_that_is_marked(train: Any, chat_workspace: Workspace) -> None:
+    ppo_run(chat_workspace)
+    async with train() as screen:
+        await screen.press("3")
+        tabs = screen.screen.query_one("#train-tabs", Static).content
+        marked = [tabs.plain[span.start : span.end] for span in tabs.spans if "underline" in str(span.style)]
+        assert marked == ["3 answers"]

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 from textual.widgets import Static
-from train_app import ended, hasten, running
 
 from core.workspace import Workspace
+from train_app import ended, hasten, running
 from tui.screens.train import TrainScreen
 
 

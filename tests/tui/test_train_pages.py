@@ -7,15 +7,16 @@ from typing import Any
 
 import pytest
 from textual.widgets import Static
-from train_app import HOSTILE, ended, hasten, running
 
 from core.workspace import Workspace, load_state
 from scripted_runs import BEGAN
+from train_app import HOSTILE, ended, hasten, running
 from tui.screens.metrics import MetricsDialog
+from tui.widgets.answers_page import AnswersPage
+from tui.widgets.checkpoints_page import CheckpointsPage
 from tui.widgets.curves_pane import CurvesPane
 from tui.widgets.dialogs import Confirm
 from tui.widgets.log_view import LogView
-from tui.widgets.run_pages import AnswersPage, CheckpointsPage
 
 
 @pytest.fixture(autouse=True)

@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 from textual.widgets import Input
-from train_app import HOSTILE, ended, hasten, running
 
 from core.workspace import Workspace
 from hostile import FILE_NAMES
 from scripted_runs import BEGAN, ScriptedRun
+from train_app import HOSTILE, ended, hasten, running
 from tui import run_watcher
 from tui.screens.train import TrainScreen
 from tui.widgets.dialogs import Confirm

@@ -22,6 +22,7 @@ _TITLES: dict[Scope, str] = {
     "message": _("On a message (ctrl+up goes there, esc comes back)"),
     "train": _("On the Train screen"),
     "curves": _("In its curves (tab goes there)"),
+    "answers": _("In its answers, where they have rewards"),
     "form": _("In the form of a training or an evaluation"),
     "train_form": _("In the form of a training"),
     "data": _("On the Data screen"),

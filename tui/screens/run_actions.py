@@ -8,66 +8,28 @@ from __future__ import annotations
 import asyncio
 import shutil
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from textual import work
-from textual.screen import Screen
 
-from core.errors import FinetuiError, RunError
+from core.errors import RunError
 from core.i18n import _
 from core.launch.local import remove, resume
 from core.launch.stopping import stop, terminate
-from core.models.adapters import is_adapter_folder
-from core.models.catalog import resolve_model
 from core.models.figures import size_text
-from core.models.info import is_model_folder
 from core.runs.events import CheckpointSaved
 from core.runs.rundir import Wish
-from core.untrusted import inert, inert_line
-from core.workspace import Workspace, save_state
-from tui.messages import ComparisonChosen
-from tui.pulling import Exporting, running_pull
-from tui.run_watcher import RunWatcher, Watched
-from tui.screens.evaluate_start import open_evaluation_form
+from core.untrusted import inert_line
+from tui.run_watcher import Watched
+from tui.screens.run_uses import UsedRuns
 from tui.widgets.dialogs import Confirm
 
 if TYPE_CHECKING:
     from tui.screens.train_form import TrainForm
 
 
-class RunActions(Screen[None]):
+class RunActions(UsedRuns):
     """The actions on the current run."""
-
-    def __init__(self, workspace: Workspace) -> None:
-        super().__init__()
-        self.workspace = workspace
-
-    @property
-    def watcher(self) -> RunWatcher:
-        raise NotImplementedError
-
-    @property
-    def current(self) -> Watched | None:
-        raise NotImplementedError
-
-    @property
-    def checkpoint(self) -> CheckpointSaved | None:
-        raise NotImplementedError
-
-    # --- telling ---
-
-    def tell_error(self, error: FinetuiError) -> None:
-        self.notify(inert(error.hint), title=inert(error.message), severity="error", markup=False)
-
-    def tell(self, text: str, *, name: str = "", **options: Any) -> None:
-        self.notify(text.format(name=inert_line(name)), markup=False, **options)
-
-    def remember(self, **changes: Any) -> None:
-        """Keep something in the workspace's memory, where that can be written."""
-        try:
-            save_state(self.workspace, **changes)
-        except FinetuiError as error:
-            self.tell_error(error)
 
     def _active(self) -> Watched | None:
         """The current run, if it goes on; else that is said."""
@@ -166,73 +128,6 @@ class RunActions(Screen[None]):
     def go_to_run(self, run: Path) -> None:
         """Highlight a run, as soon as it is listed."""
         raise NotImplementedError
-
-    def _folder(self, watched: Watched) -> Path:
-        """Where the weights lie that are meant: the highlighted checkpoint, else the end, the best, the newest."""
-        run, history = watched.run, watched.history
-        if self.checkpoint is not None:
-            return run.path / self.checkpoint.path
-        saved = [each for each in history.checkpoints if (run.path / each.path).is_dir()] if history else []
-        best = [each for each in saved if each.best]
-        found = [run.path, *(run.path / each.path for each in [*best, *reversed(saved)])]
-        for folder in found:
-            if is_adapter_folder(folder) or is_model_folder(folder):
-                return folder
-        raise RunError(
-            _("{name} has saved nothing yet").format(name=inert_line(watched.name)),
-            _("w saves a checkpoint now") if watched.active else "",
-        )
-
-    @work
-    async def action_chat_run(self) -> None:
-        """The base and what was trained, side by side in the chat."""
-        watched = self.current
-        if watched is None:
-            return
-        folder = self._folder(watched)
-        base = (await asyncio.to_thread(resolve_model, watched.summary.model, self.workspace)).name
-        trained = (base, self._short(folder)) if is_adapter_folder(folder) else (str(folder), None)
-        self.app.post_message(ComparisonChosen([(base, None), trained]))
-
-    @work
-    async def action_test_run(self) -> None:
-        """The form of an evaluation of what was trained, beside its base."""
-        watched = self.current
-        if watched is None:
-            return
-        folder = self._folder(watched)
-        base = (await asyncio.to_thread(resolve_model, watched.summary.model, self.workspace)).name
-        given = {"model_name_or_path": str(folder)}
-        if is_adapter_folder(folder):
-            given = {"model_name_or_path": base, "adapter_name_or_path": self._short(folder), "include_base": "true"}
-        open_evaluation_form(self.app, self.workspace, given)
-
-    def _short(self, folder: Path) -> str:
-        """What an adapter of a run is called: `zh-lora`, `zh-lora/step-000200`; elsewhere its folder."""
-        runs = self.workspace.runs
-        if folder.parent == runs:
-            return folder.name
-        if folder.parent.parent.parent == runs:
-            return f"{folder.parent.parent.name}/{folder.name}"
-        return str(folder)
-
-    def action_export_run(self) -> None:
-        """Merge what was trained into its base, as a new model, after a question."""
-        watched = self.current
-        if watched is None:
-            return
-        if running_pull(self.app) is not None:
-            self.tell(_("Another model is being made: one at a time."), severity="warning")
-            return
-        name = self._short(self._folder(watched))
-
-        def answered(confirmed: bool | None) -> None:
-            if confirmed:
-                Exporting(self.app, self.workspace, name).start()
-                self.tell(_("{name} is being merged; it is told when that is done."), name=name)
-
-        question = _("Merge {name} into its model, as a new model?").format(name=inert_line(name))
-        self.app.push_screen(Confirm(question, _("finetui export does the same.")), answered)
 
     # --- deleting ---
 

@@ -30,6 +30,18 @@ class DrawnCurves(ListedRuns):
     def action_log_scale(self) -> None:
         self.query_one(CurvesPane).toggle("log")
 
+    def action_crosshair(self, way: int) -> None:
+        self.query_one(CurvesPane).action_crosshair(way)
+
+    def action_pan(self, way: int) -> None:
+        self.query_one(CurvesPane).action_pan(way)
+
+    def action_choose(self, way: int) -> None:
+        self.query_one(CurvesPane).action_choose(way)
+
+    def action_alone(self) -> None:
+        self.query_one(CurvesPane).action_alone()
+
     def action_zoom(self, factor: float) -> None:
         self.query_one(CurvesPane).zoom(factor)
 

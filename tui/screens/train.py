@@ -30,13 +30,15 @@ from tui.evaluation_table import results_of
 from tui.run_watcher import RunWatcher, Watched
 from tui.screens.run_curves import DrawnCurves
 from tui.screens.run_list import LETTERS, LIST_CELLS
+from tui.widgets.answers_page import AnswersPage
+from tui.widgets.checkpoints_page import CheckpointsPage
 from tui.widgets.curves_page import CurvesPage
 from tui.widgets.curves_pane import CurvesPane
 from tui.widgets.facts_pane import FactsPane, tell_line
 from tui.widgets.inert_inputs import InertInput
 from tui.widgets.log_page import LogPage
 from tui.widgets.log_view import LogView
-from tui.widgets.run_pages import AnswersPage, CheckpointsPage
+from tui.widgets.pipeline_lines import pipeline_content
 from tui.widgets.run_rows import STAGES, facts, progress_line
 from tui.widgets.status_bar import SharedStatusBar
 
@@ -56,7 +58,7 @@ class TrainScreen(DrawnCurves):
     """Lists runs and shows them."""
 
     AUTO_FOCUS = ""  # Textual's choice, back from the form, would be the filter, which may be hidden
-    SCOPES: ClassVar[tuple[str, ...]] = ("train", "curves")
+    SCOPES: ClassVar[tuple[str, ...]] = ("train", "curves", "answers")
     """Of the actions that the palette offers here."""
     BINDINGS: ClassVar[list[BindingType]] = [
         *bindings("train"),
@@ -190,6 +192,9 @@ class TrainScreen(DrawnCurves):
         tell_line(self.query_one("#train-head", Static), progress_line(watched, width))
         self._tell_tabs(watched)
         match self.page:
+            case "curves" if watched.summary.steps:
+                steps = pipeline_content(watched.summary.steps, self.watcher.runs, watched.run.path)
+                self.query_one(CurvesPage).show_instead(steps)
             case "curves":
                 self.query_one(CurvesPage).show(
                     self._overlaid(watched), watched.history, watched.stage, watched.options, _waiting(watched)
@@ -197,7 +202,7 @@ class TrainScreen(DrawnCurves):
             case "log":
                 self.query_one(LogPage).show(watched.run.log)
             case "answers":
-                self.query_one(AnswersPage).show(watched.history)
+                self.query_one(AnswersPage).show(watched.history, watched.stage)
             case "checkpoints":
                 self.query_one(CheckpointsPage).show(watched.history)
             case _facts:
@@ -251,6 +256,9 @@ class TrainScreen(DrawnCurves):
         }
         self.query_one(pages[self.page]).focus()
 
+    def action_question(self, way: int) -> None:
+        self.query_one(AnswersPage).action_question(way)
+
     # --- filter, search, back ---
 
     def action_search(self) -> None:
@@ -293,12 +301,12 @@ class TrainScreen(DrawnCurves):
     def _tell_keys(self, watched: Watched | None) -> None:
         keys = [_("n new")]
         if watched is not None:
-            keys = [*self._place_keys(), *self._run_keys(watched), *keys]
+            keys = [*self._place_keys(watched), *self._run_keys(watched), *keys]
         kept = Content("  ").join(map(Content, [*keys, _("esc back"), _("F1 all keys")]))
         width = max(1, self.size.width - 2)
         tell_line(self.query_one("#train-keys", Static), kept.truncate(width, ellipsis=True))
 
-    def _place_keys(self) -> list[str]:
+    def _place_keys(self, watched: Watched) -> list[str]:
         if self.query_one("#train-runs").has_focus:
             return [_("enter open"), _("space overlay")]
         match self.page:
@@ -306,6 +314,8 @@ class TrainScreen(DrawnCurves):
                 return [_("←→ step"), _("+- zoom"), _("s smooth"), _("l log"), _("m metrics"), _("f alone")]
             case "log":
                 return [_("/ search")]
+            case "answers" if watched.stage != "sft":
+                return [_("←→ question")]
             case _other:
                 return []
 

@@ -25,14 +25,14 @@ class FactsPane(VerticalScroll, can_focus=True):
             if block >= len(shown):
                 self.mount(Static(text_of))
             else:
-                _tell_block(shown[block], text_of)
+                tell_block(shown[block], text_of)
 
 
-def _tell_block(shown: Static, text: Content) -> None:
+def tell_block(shown: Static, text: Content) -> None:
     """Show another text; it is laid out anew only when it needs another number of rows."""
     width = max(1, shown.size.width)
     before = shown.content
-    if text != before:
+    if _differs(text, before):
         shown.update(text, layout=not (isinstance(before, Content) and _rows(before, width) == _rows(text, width)))
 
 
@@ -42,5 +42,10 @@ def _rows(text: Content, width: int) -> list[int]:
 
 def tell_line(line: Static, text: Content) -> None:
     """Show something in a line of a fixed height: nothing is sent when it is the same."""
-    if text != line.content:
+    if _differs(text, line.content):
         line.update(text, layout=False)
+
+
+def _differs(text: Content, before: object) -> bool:
+    """In its words or in its styles; `==` of Textual's contents looks at words alone."""
+    return not (isinstance(before, Content) and text.is_same(before))

@@ -18,6 +18,7 @@ from core.runs.quantities import QUANTITIES, TrainingStage
 from core.untrusted import inert_line
 from tui.charts.axes import number_text
 from tui.curve_plots import target
+from tui.widgets.facts_pane import tell_block
 from tui.widgets.lines import break_offsets
 
 _MOST_ALARMS = 2
@@ -53,13 +54,9 @@ class StageLines(Static):
     """
 
     def show(self, text: Content) -> None:
-        """Show a text; it is laid out anew only when it needs another number of rows."""
-        before = self.content
-        if text == before:
-            return
-        same = isinstance(before, Content) and len(before.split("\n")) == len(text.split("\n"))
+        """Show a text; none takes no room."""
         self.display = bool(text)
-        self.update(text, layout=not same)
+        tell_block(self, text)
 
 
 def stage_content(history: History, stage: TrainingStage, options: Mapping[str, str], width: int, most: int) -> Content:

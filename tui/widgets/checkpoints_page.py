@@ -1,79 +1,21 @@
-"""Two pages about a run: the answers to its probe prompts, step by step, and its checkpoints."""
+"""The page of a run's checkpoints."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import ClassVar
 
 from rich.cells import cell_len
-from textual.app import ComposeResult
 from textual.binding import BindingType
-from textual.containers import VerticalScroll
 from textual.content import Content
-from textual.widgets import OptionList, Static
+from textual.widgets import OptionList
 from textual.widgets.option_list import Option
 
 from core.i18n import _
 from core.models.figures import size_text
-from core.runs.events import CheckpointSaved, Sample
+from core.runs.events import CheckpointSaved
 from core.runs.history import History
-from core.untrusted import inert, inert_line
+from core.untrusted import inert_line
 from tui.charts.axes import number_text
-from tui.widgets.lines import break_offsets
-
-_ANSWERS_PER_PROMPT = 60
-_STEP_CELLS = 9
-
-
-class AnswersPage(VerticalScroll, can_focus=True):
-    """What the model answered to the same prompts as the training went on. The newest answer stands first."""
-
-    DEFAULT_CSS = """
-    AnswersPage { height: 1fr; padding: 0 1; scrollbar-size-vertical: 1; }
-    AnswersPage Static { width: 100%; height: auto; }
-    """
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._shown: tuple[object, int] = (None, 0)
-        self._history: History | None = None
-
-    def compose(self) -> ComposeResult:
-        yield Static(Content(""))
-
-    def show(self, history: History | None) -> None:
-        self._history = history
-        samples = history.samples if history is not None else []
-        now = (samples, self.size.width)
-        if now != self._shown:
-            self._shown = now
-            self.query_one(Static).update(answers_content(samples, max(20, self.size.width - 4)))
-
-    def on_resize(self) -> None:
-        self.show(self._history)
-
-
-def answers_content(samples: Sequence[Sample], width: int) -> Content:
-    """Prompt by prompt, what was answered at which step; an answer that did not change is said once."""
-    if not samples:
-        return Content(_("No answers yet: probe prompts are answered before the first step and at each evaluation."))
-    parts = []
-    for prompt in dict.fromkeys(sample.prompt for sample in samples):
-        lines = [Content.styled(inert(prompt), "bold $text-primary")]
-        answers = [sample for sample in samples if sample.prompt == prompt]
-        for number, sample in reversed(list(enumerate(answers))[-_ANSWERS_PER_PROMPT:]):
-            same = number > 0 and answers[number - 1].answer == sample.answer
-            text = inert(sample.answer.strip())
-            said = [(_("as before"), "$muted")] if same else [(row, "") for row in _broken(text, width - _STEP_CELLS)]
-            for row, (piece, style) in enumerate(said or [(_("nothing"), "$muted")]):
-                step = f"{sample.step:>7}  " if row == 0 else " " * _STEP_CELLS
-                lines.append(Content.assemble((step, "$muted"), (piece, style)))
-        parts.append(Content("\n").join(lines))
-    return Content("\n\n").join(parts)
-
-
-def _broken(text: str, width: int) -> list[str]:
-    return [line[start:end] for line in text.splitlines() for start, end in break_offsets(line, width)]
 
 
 class CheckpointsPage(OptionList):

@@ -1,0 +1,173 @@
+"""What is done with the weights that a run has made: asked beside what they were made of, evaluated, merged.
+
+A policy has many checkpoints, of which an early one may be the best, so it is asked which one is meant. A reward model
+answers nothing: it scores.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from textual import work
+from textual.screen import Screen
+
+from core.errors import FinetuiError, RunError
+from core.i18n import _
+from core.models.adapters import is_adapter_folder
+from core.models.catalog import resolve_model
+from core.models.info import is_model_folder
+from core.runs.events import CheckpointSaved
+from core.untrusted import inert, inert_line
+from core.workspace import Workspace, save_state
+from tui.messages import ComparisonChosen
+from tui.pulling import Exporting, running_pull
+from tui.run_subjects import Subjects, saved_folders, short_name, subjects_of
+from tui.run_watcher import RunWatcher, Watched
+from tui.screens.choose import ChooseWord
+from tui.screens.evaluate_start import open_evaluation_form
+from tui.widgets.dialogs import Confirm
+
+
+class UsedRuns(Screen[None]):
+    """Uses the weights of the current run."""
+
+    def __init__(self, workspace: Workspace) -> None:
+        super().__init__()
+        self.workspace = workspace
+
+    @property
+    def watcher(self) -> RunWatcher:
+        raise NotImplementedError
+
+    @property
+    def current(self) -> Watched | None:
+        raise NotImplementedError
+
+    @property
+    def checkpoint(self) -> CheckpointSaved | None:
+        raise NotImplementedError
+
+    # --- telling ---
+
+    def tell_error(self, error: FinetuiError) -> None:
+        self.notify(inert(error.hint), title=inert(error.message), severity="error", markup=False)
+
+    def tell(self, text: str, *, name: str = "", **options: Any) -> None:
+        self.notify(text.format(name=inert_line(name)), markup=False, **options)
+
+    def remember(self, **changes: Any) -> None:
+        """Keep something in the workspace's memory, where that can be written."""
+        try:
+            save_state(self.workspace, **changes)
+        except FinetuiError as error:
+            self.tell_error(error)
+
+    # --- which weights ---
+
+    def _folder(self, watched: Watched) -> Path:
+        """Where the weights lie that are meant: the highlighted checkpoint, else the end, the best, the newest."""
+        run, history = watched.run, watched.history
+        if self.checkpoint is not None:
+            return run.path / self.checkpoint.path
+        saved = [each for each in history.checkpoints if (run.path / each.path).is_dir()] if history else []
+        best = [each for each in saved if each.best]
+        found = [run.path, *(run.path / each.path for each in [*best, *reversed(saved)])]
+        for folder in found:
+            if is_adapter_folder(folder) or is_model_folder(folder):
+                return folder
+        raise RunError(
+            _("{name} has saved nothing yet").format(name=inert_line(watched.name)),
+            _("w saves a checkpoint now") if watched.active else "",
+        )
+
+    def _chosen_folder(self, watched: Watched, use: Callable[[Path], Any]) -> None:
+        """Use the weights that are meant; where a policy has several, they are asked for first."""
+        folder = self._folder(watched)
+        saved = dict(saved_folders(watched.run, watched.history))
+        if watched.stage not in ("dpo", "ppo") or self.checkpoint is not None or len(saved) < 2:
+            use(folder)
+            return
+
+        def chosen(word: str | None) -> None:
+            if word is not None:
+                use(saved[word])
+
+        now = next((word for word, path in saved.items() if path == folder), "")
+        title = _("Which checkpoint of {name}?").format(name=inert_line(watched.name))
+        self.app.push_screen(ChooseWord(title, list(saved), now), chosen)
+
+    async def _subjects(self, watched: Watched, folder: Path) -> Subjects:
+        model, history = watched.summary.model, watched.history
+        found = await asyncio.to_thread(subjects_of, watched.run, history, model, folder, self.workspace)
+        if watched.stage in ("dpo", "ppo") and found.is_adapter and not found.start:
+            self.tell(_("{name} went on from no adapter that is still there."), name=watched.name)
+        return found
+
+    # --- chat ---
+
+    @work
+    async def action_chat_run(self) -> None:
+        """The base, what the training went on from, and what was trained, side by side in the chat."""
+        watched = self.current
+        if watched is None:
+            return
+        if watched.stage == "rm":
+            told = _("{name} is a reward model: it scores answers and writes none. t has it score those of a model.")
+            self.tell(told, name=watched.name, severity="warning")
+            return
+        self._chosen_folder(watched, lambda folder: self._chat(watched, folder))
+
+    @work
+    async def _chat(self, watched: Watched, folder: Path) -> None:
+        self.app.post_message(ComparisonChosen((await self._subjects(watched, folder)).speakers))
+
+    # --- evaluation ---
+
+    @work
+    async def action_test_run(self) -> None:
+        """The form of an evaluation: of what was trained beside what it was made of; of a reward model, with it."""
+        watched = self.current
+        if watched is None:
+            return
+        if watched.stage == "rm":
+            self._score(watched, self._folder(watched))
+        else:
+            self._chosen_folder(watched, lambda folder: self._test(watched, folder))
+
+    @work
+    async def _test(self, watched: Watched, folder: Path) -> None:
+        open_evaluation_form(self.app, self.workspace, (await self._subjects(watched, folder)).evaluated)
+
+    @work
+    async def _score(self, watched: Watched, folder: Path) -> None:
+        base = (await asyncio.to_thread(resolve_model, watched.summary.model, self.workspace)).name
+        given = {"model_name_or_path": base, "reward_model": short_name(folder, self.workspace)}
+        open_evaluation_form(self.app, self.workspace, given)
+
+    # --- a model of its own ---
+
+    def action_export_run(self) -> None:
+        """Merge what was trained into its base, as a new model, after a question."""
+        watched = self.current
+        if watched is None:
+            return
+        if watched.stage == "rm":
+            told = _("{name} is a reward model: merged into its base, it would lose the head that scores.")
+            self.tell(told, name=watched.name, severity="warning")
+            return
+        if running_pull(self.app) is not None:
+            self.tell(_("Another model is being made: one at a time."), severity="warning")
+            return
+        self._ask_export(short_name(self._folder(watched), self.workspace))
+
+    def _ask_export(self, name: str) -> None:
+        def answered(confirmed: bool | None) -> None:
+            if confirmed:
+                Exporting(self.app, self.workspace, name).start()
+                self.tell(_("{name} is being merged; it is told when that is done."), name=name)
+
+        question = _("Merge {name} into its model, as a new model?").format(name=inert_line(name))
+        self.app.push_screen(Confirm(question, _("finetui export does the same.")), answered)
