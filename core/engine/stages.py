@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import assert_never
 
 from core.config.preference import PreferenceOptions
-from core.engine.objectives.preferring import WITHOUT_REFERENCE, Preferring
+from core.config.stages import WITHOUT_REFERENCE
+from core.engine.objectives.preferring import Preferring
 from core.engine.objectives.reference_table import ReferenceTable
 from core.engine.objectives.rewarding import Rewarding
 from core.engine.objectives.supervised import Supervised

@@ -20,13 +20,13 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from core.config.preference import PreferenceOptions
+from core.config.stages import WITHOUT_REFERENCE
 from core.engine.forward.choose import Forward
 from core.engine.objectives.objective import Measured
 from core.engine.objectives.pairs import PAIR_NAMES, answers_likely, batch_of_pairs, counted_rewards
 from core.engine.objectives.reference_table import ReferenceTable
 from core.engine.training.evaluate import Rows
 
-WITHOUT_REFERENCE = ("orpo", "simpo")
 _BY_TOKEN = ("ipo", "orpo", "simpo")
 """Losses of means over an answer's tokens."""
 _NAMES = (*PAIR_NAMES, "chosen_logp", "rejected_logp")

@@ -21,11 +21,11 @@ from core.config.model import BaseModelOptions
 from core.config.optimization import OptimizationOptions
 from core.config.output import LaunchOptions, OutputOptions
 from core.config.preference import PreferenceOptions
+from core.config.stages import WITHOUT_REFERENCE
 from core.engine.batches.order import updates_of
 from core.engine.control import Control
 from core.engine.forward.choose import Forward
 from core.engine.load import choose_device
-from core.engine.objectives.preferring import WITHOUT_REFERENCE
 from core.engine.planning.draft import Draft
 from core.engine.shortage import is_out_of_memory
 from core.engine.stages import make_loop

@@ -6,13 +6,13 @@ import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
 
+from core.config.stages import METRICS
 from core.engine.batches.prompts import PromptRows
 from core.engine.ppo.collecting import Collector
 from core.engine.ppo.experience import Experience
 from core.engine.ppo.partners import Partners
 from core.engine.ppo.scorers.scorer import Asked
 from core.engine.training.evaluate import Evaluated, EvaluationSet, in_parts
-from core.engine.training.judge import METRICS
 from core.engine.training.work import Work
 from core.runs.events import Evaluation, Sample
 

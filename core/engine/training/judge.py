@@ -13,18 +13,10 @@ from dataclasses import dataclass
 from core.config.finetuning import FinetuningOptions
 from core.config.load import Settings
 from core.config.output import OutputOptions
+from core.config.stages import METRICS
 from core.errors import UsageError, did_you_mean
 from core.i18n import _
-from core.runs.quantities import TrainingStage
 
-_PAIRS = ("loss", "accuracy", "margin", "chosen_reward", "rejected_reward")
-METRICS: Mapping[TrainingStage, tuple[str, ...]] = {
-    "sft": ("loss", "perplexity", "accuracy"),
-    "rm": _PAIRS,
-    "dpo": (*_PAIRS, "chosen_logp", "rejected_logp"),
-    "ppo": ("reward", "kl", "answer_tokens", "eos_rate"),
-}
-"""What the evaluations of each stage tell; the first one judges where nobody names another."""
 _GREATER = ("accuracy", "margin", "reward", "logp", "rate")
 """How the names of those end of which more is better."""
 
