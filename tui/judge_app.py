@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from textual.app import App
 
-from core.errors import FinetuiError
 from core.judging.folder import Judging
 from core.judging.verdicts import VerdictBook
-from core.untrusted import inert
 from core.workspace import load_state
 from tui.app import DARK, LIGHT
 from tui.screens.judge import JudgeScreen
@@ -29,13 +27,6 @@ class JudgeApp(App[None]):
 
     def on_mount(self) -> None:
         self.push_screen(JudgeScreen(self._judging, self._book), lambda _ended: self.exit())
-
-    def _handle_exception(self, error: Exception) -> None:
-        """What cannot be kept is told; a full disk does not end the judging."""
-        if isinstance(error, FinetuiError):
-            self.notify(inert(error.hint), title=inert(error.message), severity="error", markup=False)
-        else:
-            super()._handle_exception(error)
 
 
 def judge(judging: Judging, book: VerdictBook) -> None:

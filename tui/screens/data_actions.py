@@ -256,11 +256,10 @@ class DataActions(Screen[None]):
             return
 
         def ended(rows: int | None) -> None:
-            told = _("{rows} in {name}").format(
-                rows=plural("{count} row", "{count} rows", rows or 0), name=inert_line(name)
-            )
-            self.notify(told, markup=False)
-            self.rescan(name)
+            if rows is not None:
+                counted = plural("{count} row", "{count} rows", rows)
+                self.notify(_("{rows} in {name}").format(rows=counted, name=inert_line(name)), markup=False)
+                self.rescan(name)
 
         self.app.push_screen(JudgeScreen(judging, VerdictBook(judging.verdicts, judging.seed)), ended)
 

@@ -32,8 +32,8 @@ from tui.widgets.judged_pair import JudgedAnswer, JudgedPrompt, JudgingSummary
 _WIDE = 72
 
 
-class JudgeScreen(Screen[int]):
-    """Has the pairs of a judging judged; ends with the number of rows of the data set.
+class JudgeScreen(Screen[int | None]):
+    """Has the pairs of a judging judged; ends with the number of rows of the data set, None where it is not written.
 
     Args:
         judging: whose answers are drawn.
@@ -96,8 +96,12 @@ class JudgeScreen(Screen[int]):
         if self.pair is None or self._at is None:
             self.app.bell()
             return
-        self._book.judge(self.pair, self._verdict(self.pair, what))
-        self._go_on(self._at + 1)
+        try:
+            self._book.judge(self.pair, self._verdict(self.pair, what))
+        except FinetuiError as error:
+            self._tell_error(error)
+        else:
+            self._go_on(self._at + 1)
 
     def _verdict(self, pair: Pair, what: Literal["left", "right", "tie", "bad", "skip"]) -> Verdict:
         if what in ("tie", "bad", "skip"):
@@ -106,7 +110,11 @@ class JudgeScreen(Screen[int]):
 
     def action_undo(self) -> None:
         """Take the last judgement back, and show its pair again."""
-        number = self._book.undo()
+        try:
+            number = self._book.undo()
+        except FinetuiError as error:
+            self._tell_error(error)
+            return
         at = next((at for at, pair in enumerate(self._pairs) if pair.number == number), None)
         if at is None:
             self.app.bell()
@@ -120,13 +128,18 @@ class JudgeScreen(Screen[int]):
 
     @work(exclusive=True)
     async def action_leave(self) -> None:
-        """Write the data set and go; judgements are kept already."""
+        """Write the data set and go, also where it cannot be written: judgements are kept already."""
+        rows: int | None
         try:
             rows = await asyncio.to_thread(write_preferences, self._judging, self._book.latest)
         except FinetuiError as error:
-            self.notify(inert(error.hint), title=inert(error.message), severity="error", markup=False)
-            rows = 0
+            self._tell_error(error)
+            rows = None
         self.dismiss(rows)
+
+    def _tell_error(self, error: FinetuiError) -> None:
+        """A full disk ends no judging; what is on it stays."""
+        self.notify(inert(error.hint), title=inert(error.message), severity="error", markup=False)
 
     # --- showing ---
 
