@@ -1,0 +1,67 @@
+"""A pipeline on the Train screen: its steps, how far each is, what it stands on; and its row in the list."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from core.runs.events import StepMoved
+from core.runs.launch_file import QueuedRun, read_launch, write_launch
+from core.workspace import Workspace
+from scripted_runs import BEGAN, ScriptedRun
+from train_app import hasten, running
+
+
+@pytest.fixture(autouse=True)
+def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
+    hasten(monkeypatch)
+
+
+def pipeline(workspace: Workspace, *steps: QueuedRun) -> ScriptedRun:
+    """A pipeline whose second step is busy."""
+    found = ScriptedRun(workspace.runs / "tales", launched=BEGAN + 100)
+    write_launch(found.run, dataclasses.replace(read_launch(found.run), kind="pipeline", steps=steps))
+    found.start()
+    for done, step in enumerate(steps[:2]):
+        found.tell(StepMoved(BEGAN + 101, step.name, step.run, "started", done, len(steps)))
+    return found
+
+
+def queued(name: str, folder: Path, **more: Any) -> QueuedRun:
+    return QueuedRun(name, str(folder / f"tales-{name}"), **more)
+
+
+async def test_steps_stand_in_their_order_with_what_they_stand_on(train: Any, chat_workspace: Workspace) -> None:
+    runs = chat_workspace.runs
+    done = ScriptedRun(runs / "tales-sft", launched=BEGAN)
+    done.start()
+    done.finish()
+    running(chat_workspace, "tales-rm")
+    pipeline(
+        chat_workspace,
+        queued("sft", runs, stage="sft"),
+        queued("rm", runs, stage="rm"),
+        queued("ppo", Path("/moved/away"), stage="ppo", after=("sft", "rm")),
+        queued("compare", runs, kind="evaluation", after=("sft", "ppo")),
+    )
+    async with train() as screen:
+        rows = [row.split("\n") for row in screen.rows()]
+        (row,) = [row for row in rows if "tales" in row[0] and "tales-" not in row[0]]
+        assert "25%" in row[0]
+        assert "rm: 2 of 4" in row[1]
+        while screen.screen.current.name != "tales":
+            await screen.press("down")
+        shown = screen.text("StageLines")
+        assert [line.rstrip() for line in shown.split("\n") if line] == [
+            "✓ sft      sft · finished",
+            "▸ rm       rm · running · 41% · 0.6557  59 s",
+            "· ppo      ppo · waits",
+            "           stands on sft, rm",
+            "· compare  eval · waits",
+            "           stands on sft, ppo",
+        ]
+        await screen.press("up" if screen.screen.current.name == "tales" else "down")
+        assert "stands on" not in screen.seen()
