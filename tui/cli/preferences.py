@@ -60,7 +60,7 @@ def _preferences(settings: Settings) -> int:
     from core.judging.writing import write_preferences
 
     options, workspace = settings[JudgingOptions], find_workspace()
-    if options.overwrite and not options.yes and sys.stdin.isatty() and has_verdicts(settings, workspace):
+    if options.overwrite and not options.yes and _at_terminal() and has_verdicts(settings, workspace):
         typer.confirm(_("Forget the judgements that are kept under this name?"), abort=True, err=True)
     judging = open_judging(settings, workspace)
     if code := _draw(judging):
@@ -136,17 +136,22 @@ def _watch(drawing: RunDirectory, progress: Progress) -> bool:
 def _judge(judging: Judging, book: VerdictBook) -> None:
     who = judging.options.judge
     if who == "auto":
-        on_terminal = sys.stdin.isatty() and sys.stdout.isatty() and not judging.options.json_records
-        who = "reward" if judging.options.reward_model is not None else "app" if on_terminal else "nobody"
+        by_person = _at_terminal() and not judging.options.json_records
+        who = "reward" if judging.options.reward_model is not None else "app" if by_person else "nobody"
     if who == "reward":
         from core.judging.rewarding import judge_by_reward
 
         judge_by_reward(judging, book)
     elif who == "app" and len(book.latest) < len(judging.pairs()):
-        if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        if not _at_terminal():
             hint = _("judge on a terminal, or on the Data screen of the app (F5, j)")
             raise UsageError(_("a person judges on a terminal, and this is none"), hint)
         resolve(_APP)(judging, book)
+
+
+def _at_terminal() -> bool:
+    """Whether a person sits there."""
+    return sys.stdin.isatty() and sys.stdout.isatty()
 
 
 def _tell(judging: Judging, book: VerdictBook, rows: int) -> None:
