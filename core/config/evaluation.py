@@ -223,7 +223,8 @@ class PredictStageOptions(Section):
     def conflicts(self) -> Iterator[Problem]:
         if self.stage == "rm":
             what = _("a reward model gives a number for an answer, and writes none")
-            hint = _("name it with reward_model, beside the model that answers")
+            pairs = _("pairs are scored at the end of their training: finetui train --stage rm --eval_dataset SET")
+            hint = _("{pairs}; to score answers, leave stage out and name it with reward_model").format(pairs=pairs)
             yield Problem("stage", what, hint)
         elif self.stage != "sft":
             what = _("predictions are made the same way after each training")

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+import core
 from core.config.load import load
 from core.config.training import TRAINING
 from core.errors import ConfigError
@@ -15,6 +16,7 @@ from core.launch.machine import Machine
 from core.launch.prepare import Prepared, launch_of, prepare
 from core.models.notes import AdapterNotes, write_notes
 from core.models.reward_source import HEAD_WEIGHT, VALUE_HEAD
+from core.runs.launch_file import Launch
 from core.workspace import Workspace
 from folders import make_adapter, make_model, make_weights
 
@@ -160,6 +162,21 @@ def test_a_rate_that_is_high_for_a_policy_is_told(workspace: Workspace) -> None:
     (caution,) = ppo(workspace, learning_rate=2e-2).cautions
     assert caution.message.startswith("learning_rate 0.02 is high enough to destroy")
     assert ppo(workspace, learning_rate=1e-4).cautions == ()
+
+
+def test_python_starts_every_stage_by_the_same_names(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    started: list[tuple[str, Launch]] = []
+    seam = "core.launch.prepare.launch_run"
+    monkeypatch.setattr(seam, lambda run, config, launch, workspace: started.append((config, launch)))
+    options = {"model_name_or_path": "demo", "dataset": "intro", "device": "cpu", "source_prefix": "be kind"}
+    run = core.train(
+        workspace=workspace.root, stage="ppo", reward_model="rm", checkpoint_dir="yui", target_kl=3.0, **options
+    )
+    ((config, launch),) = started
+    assert (run.name, launch.stage, launch.method) == ("ppo-lora-intro", "ppo", "lora")
+    assert "ppo_target: 3  # target_kl" in config
+    with pytest.raises(ConfigError, match="ppo needs something that scores answers"):
+        core.train(workspace=workspace.root, stage="ppo", **options)
 
 
 def test_folders_that_a_run_stands_on_are_not_emptied(workspace: Workspace) -> None:

@@ -300,7 +300,8 @@ def test_options_of_trainings_are_refused_in_a_prediction(finetui: Any) -> None:
         "--max_new_token: is no option",
         "hint: did you mean 'max_new_tokens'?",
         "--stage: a reward model gives a number for an answer, and writes none",
-        "hint: name it with reward_model, beside the model that answers",
+        "hint: pairs are scored at the end of their training: finetui train --stage rm --eval_dataset SET; to score "
+        "answers, leave stage out and name it with reward_model",
     ]
     evaluates = finetui("eval", "--dataset", "more", "--do_eval", "--predict_with_generate", "false")
     assert "hint: --reference_loss tells loss and perplexity of the reference answers" in evaluates.err
