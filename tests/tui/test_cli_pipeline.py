@@ -97,7 +97,9 @@ def test_the_plan_tells_steps_what_they_stand_on_and_their_options(finetui: Any,
     assert not workspace.runs.exists()
 
 
-def test_it_is_followed_to_its_end_and_the_same_command_does_nothing_twice(finetui: Any, workspace: Workspace) -> None:
+def test_it_is_followed_to_its_end_and_the_same_command_does_nothing_twice(
+    finetui: Any, workspace: Workspace, capsys: pytest.CaptureFixture[str]
+) -> None:
     done = finetui("tales.yaml")
     assert done.code == 0
     assert done.err.splitlines() == [
@@ -123,6 +125,15 @@ def test_it_is_followed_to_its_end_and_the_same_command_does_nothing_twice(finet
     assert (again.code, again.err) == (0, "all steps are finished\n")
     assert again.out.splitlines()[-1] == "tales: finished, 3 of 3 steps done"
     assert sum("run_started" in line for line in (workspace.runs / "tales-one/events.jsonl").open()) == 1
+    runs = runner(capsys, "runs")
+    assert runs("follow", "tales").out.splitlines()[-1] == "tales: finished, 3 of 3 steps done"
+    assert re.match(r"tales +pipeline +finished +3/3 ", runs("list", "--kind", "pipeline").out.splitlines()[1])
+    shown = runs("show", "tales").out.splitlines()
+    assert [line.split(maxsplit=1)[1] for line in shown if line.startswith("step")] == [
+        "one: finished",
+        "two: finished, stands on one",
+        "three: finished, stands on one, two",
+    ]
     refused = finetui("tales.yaml", "--one.lora_rank", "8")
     assert refused.code == 2
     assert refused.err.splitlines() == [

@@ -95,7 +95,7 @@ def test_runs_are_listed_with_where_they_stand(finetui: Any, begin: Callable[...
     assert finetui("runs", "list", "--kind", "train").out == done.out
     assert finetui("runs", "list", "--kind", "eval").out == "no evaluations yet; start one with: finetui eval\n"
     assert finetui("runs", "list", "--kind", "rl").err == (
-        "error: there is no kind 'rl' of runs\nhint: there are: train, eval, sft, rm, dpo, ppo\n"
+        "error: there is no kind 'rl' of runs\nhint: there are: train, eval, pipeline, sft, rm, dpo, ppo\n"
     )
     records = finetui("runs", "list", "--json").records
     assert [record["state"] for record in records] == ["finished", "failed", "running"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 from core.i18n import _, plural
@@ -14,9 +15,10 @@ from core.runs.events import (
     RunFailed,
 )
 from core.runs.history import History
-from core.runs.launch_file import Launch, read_launch
+from core.runs.launch_file import Launch, QueuedRun, read_launch
 from core.runs.quantities import TrainingStage, headline, stage_named
-from core.runs.state import RunState
+from core.runs.rundir import RunDirectory
+from core.runs.state import RunState, state_of
 from core.runs.summary import RunSummary
 from core.runs.told import clock
 from core.untrusted import inert, inert_line
@@ -135,9 +137,18 @@ def fact_pairs(history: History, workspace: Workspace) -> list[tuple[str, str]]:
         rows = asked_line(history.data) if launch.kind == "evaluation" else data_line(history.data, stage)
         pairs.append((_("rows"), rows))
     pairs += list(_standing(history))
+    pairs += [(_("step"), _queued_text(step)) for step in launch.steps]
     pairs += [(_("warning"), inert_line(warning.message)) for warning in history.warnings]
     pairs += [(_("checkpoint"), _checkpoint_text(saved)) for saved in history.checkpoints if saved.path != "."]
     return [(label, value) for label, value in pairs if value]
+
+
+def _queued_text(step: QueuedRun) -> str:
+    """`ppo: waits, stands on sft, rm`."""
+    run = RunDirectory(Path(step.run))
+    state = state_word(state_of(run)) if run.events.is_file() else _("waits")
+    after = _("stands on {steps}").format(steps=", ".join(step.after)) if step.after else ""
+    return inert_line(f"{step.name}: " + ", ".join(filter(None, (state, after))))
 
 
 def _model_text(history: History, launch: Launch) -> str:

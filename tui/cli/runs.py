@@ -19,11 +19,11 @@ from core.runs.catalog import find_run, list_runs, run_name
 from core.runs.history import History, read_history
 from core.runs.launch_file import read_launch
 from core.runs.quantities import QUANTITIES, headline, stage_named
-from core.runs.rundir import RunDirectory
+from core.runs.rundir import PIPELINE, RunDirectory
 from core.runs.state import is_active
 from core.runs.summary import RunSummary, summarise
 from core.untrusted import inert_line
-from core.workspace import find_workspace
+from core.workspace import Workspace, find_workspace
 from tui.cli.console import note, print_json
 from tui.cli.following import follow, ways_on
 from tui.cli.model_tables import lines, table
@@ -51,7 +51,7 @@ def _runs(context: typer.Context) -> None:
 @app.command("list", **_help(_("List all runs, the newest last.")))
 def list_all(
     kind: Annotated[
-        str, typer.Option(metavar="KIND", help=_("Of one kind alone: train, eval, or a stage of training."))
+        str, typer.Option(metavar="KIND", help=_("Of one kind alone: train, eval, pipeline, or a stage of training."))
     ] = "",
     as_json: Json = False,
 ) -> None:
@@ -64,6 +64,8 @@ def list_all(
     elif summaries:
         for line in table(run_rows(summaries, workspace)):
             print(line)
+    elif wanted == PIPELINE:
+        print(_("no pipelines yet; start one with: finetui pipeline"))
     elif wanted == "evaluation":
         print(_("no evaluations yet; start one with: finetui eval"))
     else:
@@ -72,7 +74,7 @@ def list_all(
 
 def _kind(typed: str) -> str:
     """What runs call the kind that is typed; nothing for all."""
-    known = ("train", "eval", *QUANTITIES)
+    known = ("train", "eval", PIPELINE, *QUANTITIES)
     if typed and typed not in (*known, "evaluation"):
         hint = _("there are: {names}").format(names=", ".join(known))
         raise UsageError(_("there is no kind {kind!r} of runs").format(kind=typed), hint)
@@ -104,9 +106,17 @@ def show(name: Name, as_json: Json = False) -> None:
 @app.command("follow", **_help(_("Show a run until it ends; ctrl+c leaves it running.")))
 def follow_one(name: Name = "last", as_json: Json = False) -> None:
     workspace = find_workspace()
-    code = follow(find_run(name, workspace), workspace, as_json=as_json)
+    code = _follow(find_run(name, workspace), workspace, as_json)
     if code:
         raise typer.Exit(code)
+
+
+def _follow(run: RunDirectory, workspace: Workspace, as_json: bool) -> int:
+    if read_launch(run).kind == PIPELINE:
+        from tui.cli.pipeline_following import follow_pipeline  # options, for pipelines alone
+
+        return follow_pipeline(run, workspace, as_json=as_json)
+    return follow(run, workspace, as_json=as_json)
 
 
 @app.command("stop", **_help(_("Have a run save and end after its current step or answers, and wait for that.")))
@@ -148,7 +158,7 @@ def resume_one(
     run = find_run(name, workspace)
     resume_run(run, checkpoint or None)
     if not detach:
-        code = follow(run, workspace, as_json=as_json)
+        code = _follow(run, workspace, as_json)
         if code:
             raise typer.Exit(code)
     elif as_json:
