@@ -55,7 +55,8 @@ class OutputOptions(Section):
     """End with the checkpoint that was best in the evaluations, not with the last."""
 
     metric_for_best_model: Annotated[str, Field(min_length=1)] = "loss"
-    """Which metric of the evaluations tells the best: loss, perplexity, accuracy (of next tokens)."""
+    """Which metric of the evaluations tells the best: loss, perplexity, accuracy (of next tokens); in stages rm and dpo
+    accuracy (of pairs) and margin; in ppo reward, which counts there when nothing is given."""
 
     greater_is_better: bool | None = None
     """Whether more is better. Not given: as the metric's name says."""
@@ -74,7 +75,8 @@ class OutputOptions(Section):
     """The longest answer to a probe, in tokens. 0: no probes."""
 
     plot_loss: bool = True
-    """Write training_loss.png and training_eval_loss.png at the end."""
+    """Write training_loss.png, training_eval_loss.png, and a picture of what else the stage is watched by
+    (training_reward.png) at the end."""
 
     report_to: Literal["none", "all", "wandb", "tensorboard", "swanlab", "mlflow", "trackio", "neptune"] = "none"
     """Curves are written to the run's folder and shown by finetui; others than none are refused."""

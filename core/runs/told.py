@@ -11,6 +11,8 @@ from core.runs.events import Answered, Step
 from core.runs.quantities import QUANTITIES
 
 _COUNTS = ("_samples", "num_input_tokens_seen")
+_SLOW = 0.1
+"""Updates a second below which the seconds of one are told."""
 _LEADING = tuple(dict.fromkeys(one.name for stage in QUANTITIES.values() for one in stage if one.leads))
 
 
@@ -23,8 +25,15 @@ def log_line(step: Step, updates_per_second: float) -> str:
     watched = "".join(f"{name}: {value:.4g}, " for name, value in leading(step.metrics))
     return (
         f"global step {step.step} ( {percent:.2f}% ) , epoch: {int(step.epoch)}, loss: {step.loss:.5f}, {watched}"
-        f"speed: {updates_per_second:.2f} step/s, ETA: {clock(step.remaining)}"
+        f"speed: {pace(updates_per_second)}, ETA: {clock(step.remaining)}"
     )
+
+
+def pace(updates_per_second: float) -> str:
+    """`1.56 step/s`; of what takes long, as PPO's steps do, `12.5 s/step`."""
+    if 0 < updates_per_second < _SLOW:
+        return f"{1 / updates_per_second:.3g} s/step"
+    return f"{updates_per_second:.2f} step/s"
 
 
 def leading(metrics: Mapping[str, float]) -> list[tuple[str, float]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 import os
@@ -384,6 +385,9 @@ def test_the_log_line_is_the_one_of_seed_003() -> None:
     told = Step(0.0, 100, 3000, 17.4, 0.793121, 0.1, 1e-4, 1, 1, 1.0, 1.0, 64.0, 1857.0)
     line = "global step 100 ( 3.33% ) , epoch: 17, loss: 0.79312, speed: 1.56 step/s, ETA: 00:30:57"
     assert log_line(told, 1.5625) == line
+    assert ", loss: 0.79312, speed: 469 s/step, ETA: " in log_line(told, 1 / 469)
+    watched = dataclasses.replace(told, metrics={"kl_coef": 0.2, "kl": 0.5, "reward": 1.25})
+    assert ", loss: 0.79312, reward: 1.25, kl: 0.5, speed: 0.00 step/s, " in log_line(watched, 0.0)
     assert clock(90061) == "1 day, 1:01:01"
 
 

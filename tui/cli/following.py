@@ -22,7 +22,7 @@ from core.runs.launch_file import read_launch
 from core.runs.quantities import TrainingStage, stage_named
 from core.runs.rundir import RunDirectory
 from core.runs.state import is_active, wait_gone
-from core.runs.told import answer_rate, clock, leading, metrics_blocks
+from core.runs.told import answer_rate, clock, leading, metrics_blocks, pace
 from core.untrusted import inert_line
 from core.workspace import Workspace
 from tui.cli.console import note, print_error, print_json, takes_codes
@@ -204,9 +204,11 @@ class _Bar:
     def _told(self, history: History) -> str:
         step, answered = history.step, history.answered
         if step is not None:
-            told = _("loss {loss:.4f}{watched}  {speed:.2f} step/s  ETA {eta}")
+            told = _("loss {loss:.4f}{watched}  {speed}  ETA {eta}")
             watched = "".join(f"  {name} {value:.4g}" for name, value in leading(step.metrics)[:_WATCHED])
-            return told.format(loss=step.loss, watched=watched, speed=self._teller.speed, eta=clock(step.remaining))
+            return told.format(
+                loss=step.loss, watched=watched, speed=pace(self._teller.speed), eta=clock(step.remaining)
+            )
         if answered is None or history.stage is None or history.stage.stage not in ("answering", "scoring"):
             return ""
         line, rate = answered.part, answer_rate(answered)
