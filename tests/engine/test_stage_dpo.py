@@ -114,7 +114,7 @@ def test_dropout_is_for_the_training_alone(workspace: Workspace, name: str) -> N
     plain = train_here(workspace, f"{name}-plain", **DPO, max_steps=1, eval_steps=1)
     dropped = train_here(workspace, name, **DPO, max_steps=1, eval_steps=1, lora_dropout=0.5)
     known = [load_file(one.run.path / "reference.safetensors") for one in (plain, dropped)]
-    assert all(torch.equal(known[0][key], known[1][key]) for key in ("train", "eval.judged"))
+    assert all(torch.equal(known[0][key], known[1][key]) for key in ("train", "eval.0"))
     assert dropped.losses[0] == LN_2  # new factors add nothing, with dropout or without
     assert dropped.all(Step)[0].grad_norm != plain.all(Step)[0].grad_norm
 
@@ -143,7 +143,7 @@ def test_a_reference_that_is_not_the_beginning_is_said(workspace: Workspace, nam
     trained = train_here(workspace, name, **DPO, max_steps=2, save_strategy="steps", save_steps=1)
     path = trained.run.path / "reference.safetensors"
     with safe_open(path, "pt") as stored:
-        facts, tensors = stored.metadata(), {key: stored.get_tensor(key) - 0.25 for key in ("train", "eval.judged")}
+        facts, tensors = stored.metadata(), {key: stored.get_tensor(key) - 0.25 for key in ("train", "eval.0")}
     save_file(tensors, path, facts)
     (warning,) = train_here(workspace, name, resume="step-000001").warnings
     assert warning == "before the first update the model is 0.25 nats an answer away from its reference"

@@ -171,3 +171,23 @@ def test_a_checkpoint_has_its_head(workspace: Workspace, name: str) -> None:
     trained = train_here(workspace, name, **RM, max_steps=2, save_strategy="steps", save_steps=1)
     head = load_file(trained.run.checkpoint(2) / "value_head.safetensors")
     assert torch.equal(head["v_head.summary.weight"], weights_of(trained)["v_head.summary.weight"])
+
+
+@pytest.mark.parametrize(
+    "options", [{"gradient_checkpointing": True}, {"bf16": True}, {"optim": "sgd", "max_grad_norm": 0.1}], ids=str
+)
+def test_the_options_of_every_stage_count(workspace: Workspace, name: str, options: dict[str, Any]) -> None:
+    trained = train_here(workspace, name, **RM, max_steps=4, **options)
+    plain = train_here(workspace, f"{name}-plain", **RM, max_steps=4)
+    is_the_same = "gradient_checkpointing" in options
+    assert (trained.losses == pytest.approx(plain.losses, rel=1e-5)) is is_the_same
+    assert trained.losses[0] == pytest.approx(plain.losses[0], abs=1e-5)
+
+
+def test_several_evaluation_sets_are_scored_apart(workspace: Workspace, name: str) -> None:
+    trained = train_here(workspace, name, **{**LEARNS, "eval_dataset": ("judged", "pairs")}, eval_steps=60)
+    assert [(one.dataset, one.rows) for one in trained.evaluations] == [("judged", 20), ("pairs", 60)]
+    lines = (trained.run.path / "generated_predictions.jsonl").read_text().splitlines()
+    assert [json.loads(line)["dataset"] for line in lines] == ["judged"] * 20 + ["pairs"] * 60
+    results = json.loads((trained.run.path / "eval_results.json").read_bytes())
+    assert results["eval_judged_accuracy"] == trained.evaluations[0].metrics["accuracy"]

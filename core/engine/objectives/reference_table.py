@@ -47,7 +47,7 @@ class ReferenceTable:
         self._work = work
         self._sets: list[tuple[str, Rows]] = [
             ("train", work.rows),
-            *((f"eval.{one.name}", one.rows) for one in work.evaluation_sets),
+            *((f"eval.{number}", one.rows) for number, one in enumerate(work.evaluation_sets)),
         ]
         self._known: dict[int, Tensor] = {}
 
@@ -61,9 +61,9 @@ class ReferenceTable:
         work.journal.stage("reference")
         path, key = work.run.path / FILE, _key(work, self._sets)
         kept = _read(path, key) if work.resumed_from is not None else None
-        found = kept or self._computed(forward)
-        work.processes.wait()  # everybody has looked before somebody writes
-        if kept is None and work.processes.is_main:
+        (somebody_lacks_it,) = work.processes.agree(kept is None)  # and everybody has looked before somebody writes
+        found = self._computed(forward) if kept is None or somebody_lacks_it else kept
+        if somebody_lacks_it and work.processes.is_main:
             _write(path, key, found)
         for name, rows in self._sets:
             self._known[id(rows)] = found.tensors[name]
@@ -121,7 +121,7 @@ class ReferenceTable:
                 numbers, work.processes, lambda some: answers_likely(forward, batch_of_pairs(work.rows, some))
             )
             away = float((here.cpu() - self.of(work.rows)[numbers].reshape(-1)).abs().max())
-            if away > (_NEAR if work.base.network.dtype is torch.float32 else _NEAR_IN_16_BITS):
+            if away > (_NEAR_IN_16_BITS if _is_narrow(work) else _NEAR):
                 message = _("before the first update the model is {away:.3g} nats an answer away from its reference")
                 hint = _("the reference should be the model that the training begins with; the losses mean little")
                 work.journal.warn(message.format(away=away), hint)
@@ -131,6 +131,10 @@ class ReferenceTable:
 class _Found:
     identity: Identity
     tensors: dict[str, Tensor]
+
+
+def _is_narrow(work: Work) -> bool:
+    return work.base.network.dtype is not torch.float32 or work.optimization.bf16 or work.optimization.fp16
 
 
 def _told_in_steps(work: Work, start: float, share: float) -> Callable[[float], None]:
