@@ -58,7 +58,7 @@ _OF_TRAININGS = (
     *("eval_steps", "probe_*", "torch_compile", "neftune_noise_alpha", "loss*"),
     *("pref_*", "dpo_*", "simpo_*", "kto_*", "ppo_*", "ref_model", "ref_model_*", "kl_*", "init_kl_coef"),
     *("adap_kl_ctrl", "target_kl", "horizon", "use_score_*", "whiten_rewards", "gamma", "lam", "cliprange*", "vf_coef"),
-    "missing_eos_penalty",
+    *("missing_eos_penalty", "orpo_beta", "ld_alpha", "use_ref_model"),
 )
 EVALUATING = {
     **{key: _NO_PART for key in (*METHODS, *ROWS, *MOVING, *WRITING) if key not in (*_OWN, *_OWN_TOO)},

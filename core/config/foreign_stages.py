@@ -22,6 +22,8 @@ PREFERRING: Mapping[str, str] = {
     **_all("the reference stays what it is; leave it out", "sync_ref_model", "ref_model_mixup_*"),
     "ref_model_adapters": "name the adapter itself with --ref_model: the model that it stands on is found with it",
     "beta": "use --pref_beta",
+    "orpo_beta": "use --pref_beta, with stage dpo and pref_loss orpo",
+    "use_ref_model": "whether there is a reference follows from the stage and --pref_loss; leave it out",
     "loss_type": "use --pref_loss",
     "label_smoothing": "use --dpo_label_smoothing, or --label_smoothing_factor in stage sft",
     "rpo_alpha": "use --pref_ftx",
@@ -44,6 +46,7 @@ PLAYING: Mapping[str, str] = {
     **_all("use --ppo_target, which moves the penalty instead", "ratio_threshold"),
     **_all("samples are answered at each save: see --probe_prompt", "num_sample_generations"),
     **_all(_HELD, "reward_model_quantization_bit"),
+    "ppo_logger": "a run tells everything into its folder, and finetui runs shows it; leave it out",
     "reward_model_adapters": "name the run or adapter itself with --reward_model: its model is found with it",
 }
 

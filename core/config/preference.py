@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from core.config.fields import Section, Shown
+from core.config.fields import Also, Section, Shown
 from core.config.foreign_stages import LOSSES, PREFERRING
 
 
@@ -18,10 +18,10 @@ class PreferenceOptions(Section):
     elsewhere: ClassVar[Mapping[str, str]] = PREFERRING
     instead: ClassVar[Mapping[str, Mapping[str, str]]] = {"pref_loss": LOSSES}
 
-    pref_loss: Literal["sigmoid", "hinge", "ipo", "orpo", "simpo"] = "sigmoid"
+    pref_loss: Annotated[Literal["sigmoid", "hinge", "ipo", "orpo", "simpo"], Also("dpo_loss")] = "sigmoid"
     """dpo: sigmoid (DPO), hinge (SLiC) and ipo measure against a reference; orpo and simpo need none."""
 
-    pref_beta: Annotated[float, Field(gt=0)] = 0.1
+    pref_beta: Annotated[float, Field(gt=0), Also("dpo_beta")] = 0.1
     """dpo: how much a nat of difference to the reference counts. orpo: the weight of the odds ratio."""
 
     dpo_label_smoothing: Annotated[float, Field(ge=0, lt=0.5)] = 0.0
@@ -30,7 +30,7 @@ class PreferenceOptions(Section):
     simpo_gamma: Annotated[float, Field(ge=0)] = 0.5
     """dpo, simpo: by how much the better answer's mean log-probability, times pref_beta, should lie above the other."""
 
-    pref_ftx: Annotated[float, Field(ge=0)] = 0.0
+    pref_ftx: Annotated[float, Field(ge=0), Also("dpo_ftx")] = 0.0
     """dpo: the weight of the supervised loss on the better answers that is added."""
 
     ref_model: Annotated[str | None, Field(min_length=1), Shown("MODEL")] = None

@@ -58,7 +58,9 @@ ppo_epochs ppo_score_norm ppo_target ref_model reward_model reward_model_type us
 use_badam use_adam_mini use_muon swanlab_project use_swanlab ray_num_workers num_layer_trainable name_module_trainable
 pre_seq_len prefix_projection checkpoint_dir resume_lora_training source_prefix max_source_length max_target_length
 prompt_column response_column history_column ptuning_checkpoint train_file validation_file test_file dev_ratio
-temperature top_p top_k num_beams max_new_tokens repetition_penalty reserved_label_len cache_path
+temperature top_p top_k num_beams max_new_tokens repetition_penalty reserved_label_len cache_path dpo_beta dpo_loss
+dpo_ftx dpo_label_smoothing orpo_beta pref_bco_weight ld_alpha kto_rejected_weight ppo_logger ppo_whiten_rewards
+ref_model_adapters ref_model_quantization_bit reward_model_adapters reward_model_quantization_bit
 """
 
 
@@ -191,6 +193,8 @@ def test_what_every_stage_takes_by_the_names_of_other_tools(tmp_path: Path) -> N
     file.write_text("stage: ppo\nreward_model: rm\ntop_k: 0\ntop_p: 1.0\ninit_kl_coef: 0.1\nkto_chosen_weight: 1.0\n")
     values = load(TRAINING, file=file).values()
     assert (values["stage"], values["reward_model"], values["ppo_kl_coef"]) == ("ppo", "rm", 0.1)
+    old = load(TRAINING, values={"stage": "dpo", "dpo_beta": 0.3, "dpo_loss": "ipo", "dpo_ftx": 1}).values()
+    assert (old["pref_beta"], old["pref_loss"], old["pref_ftx"]) == (0.3, "ipo", 1.0)
     file.write_text("stage: ppo\nreward_model: rm\ntop_p: 0.9\n")
     with pytest.raises(ConfigError, match="ppo draws from all of them by temperature"):
         load(TRAINING, file=file)
