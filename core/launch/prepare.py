@@ -245,8 +245,8 @@ class _Preparation:
 def _best(settings: Settings) -> Iterator[tuple[str, tuple[Any, str]]]:
     """What evaluations of a stage are compared by, where its evaluations tell no loss and nothing was said."""
     values = settings.values()
-    first = METRICS[values["stage"]][0]
-    if values["metric_for_best_model"] == "loss" != first:
+    first, evaluates = METRICS[values["stage"]][0], values["val_size"] or values["eval_dataset"]
+    if evaluates and values["metric_for_best_model"] == "loss" != first:
         yield "metric_for_best_model", (first, _("of stage {stage}").format(stage=values["stage"]))
 
 

@@ -108,7 +108,8 @@ def test_what_stands_beside_is_named_for_good(workspace: Workspace) -> None:
 def test_a_policy_is_compared_by_its_reward(workspace: Workspace) -> None:
     values = ppo(workspace, val_size=0.5, load_best_model_at_end=True).values
     assert values["metric_for_best_model"] == "reward"
-    assert ppo(workspace, metric_for_best_model="kl").values["metric_for_best_model"] == "kl"
+    assert ppo(workspace, val_size=1, metric_for_best_model="kl").values["metric_for_best_model"] == "kl"
+    assert ppo(workspace).values["metric_for_best_model"] == "loss"  # nothing is compared
     assert prepared(workspace).values["metric_for_best_model"] == "loss"
 
 
