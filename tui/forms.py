@@ -71,6 +71,12 @@ class OptionRow(Vertical):
         """What the value can be, or is likely to be."""
         return self.spec.choices or (("true", "false") if self.spec.kind == "switch" else self._suggested)
 
+    def suggest(self, words: Sequence[str]) -> None:
+        """Offer other words from now on."""
+        if list(words) != list(self._suggested):
+            self._suggested = words
+            self.input.suggester = SuggestFromList(self.words) if self.words else None
+
     def _help(self) -> Content:
         default = self.spec.shown_default
         facts = _("default: {value}").format(value=default) if default else ""

@@ -212,6 +212,13 @@ class GroupedForm(OptionForm):
         self._lay_out()
         super().show_problems(problems)
 
+    def suggest(self, words: Mapping[str, Sequence[str]]) -> None:
+        """Offer other words for some options."""
+        self._suggested = {**self._suggested, **words}
+        for row in self.query(OptionRow):
+            if row.spec.name in words:
+                row.suggest(words[row.spec.name])
+
     @property
     def names(self) -> list[str]:
         """Of the options that mean something now."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import shlex
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -18,8 +18,10 @@ from core.config.save import as_yaml
 from core.config.sources import Preset, SourceOptions, list_presets
 from core.data.catalog import read_catalog
 from core.errors import FinetuiError
+from core.i18n import _
 from core.models.adapters import find_adapters
 from core.models.catalog import list_models
+from core.models.reward_source import scores_answers
 from core.workspace import Workspace, load_state
 
 Relevant = Callable[[str, Mapping[str, str]], bool]
@@ -39,11 +41,15 @@ class OptionTexts:
     """What a copy of a run does not take over: it is another run."""
     relevant: Relevant
     """Whether an option means something beside the texts of the others."""
+    first: str = ""
+    """The option that decides what the others are about: it stands above all groups, under its own name."""
 
     @cached_property
     def specs(self) -> list[FieldSpec]:
         """Every option, in the order of the form."""
-        return describe(*self.sections)
+        found = describe(*self.sections)
+        ahead = [replace(spec, section=_("Stage")) for spec in found if spec.name == self.first]
+        return [*ahead, *(spec for spec in found if spec.name != self.first)]
 
     def presets(self) -> tuple[Preset, ...]:
         return list_presets(self.source.presets)
@@ -98,14 +104,26 @@ class OptionTexts:
         return shlex.join(words)
 
 
-def suggested(workspace: Workspace, sets: Iterable[str]) -> dict[str, list[str]]:
-    """What there is for options that name something; `sets` are the options that name data sets."""
-    found: dict[str, list[str]] = {"model_name_or_path": ["default", *(m.name for m in list_models(workspace))]}
-    found["adapter_name_or_path"] = [adapter.name for adapter in find_adapters(workspace)]
+def suggested(workspace: Workspace, sets: Iterable[str], *, ranking: bool = False) -> dict[str, list[str]]:
+    """What there is for options that name something.
+
+    Args:
+        sets: the options that name data sets.
+        ranking: whether these hold two answers for each question.
+    """
+    adapters, models = find_adapters(workspace), [model.name for model in list_models(workspace)]
+    scoring = [adapter.name for adapter in adapters if scores_answers(adapter)]
+    answering = [adapter.name for adapter in adapters if adapter.name not in scoring]
     names: list[str] = []
     with contextlib.suppress(FinetuiError):  # said when a set is named
-        names = list(read_catalog(workspace.data).entries)
-    return {**found, **dict.fromkeys(sets, names)}
+        names = [name for name, entry in read_catalog(workspace.data).entries.items() if entry.ranking == ranking]
+    return {
+        "model_name_or_path": ["default", *models],
+        "adapter_name_or_path": answering,
+        "ref_model": [*answering, *models],
+        "reward_model": scoring,
+        **dict.fromkeys(sets, names),
+    }
 
 
 def usual_model(workspace: Workspace) -> str:

@@ -13,17 +13,18 @@ from core.i18n import _
 Idle: TypeAlias = tuple[str, str, str]
 """The option, why it does not count, and what to do."""
 
-_OF_STAGES: Mapping[str, tuple[str, ...]] = {
+OF_STAGES: Mapping[str, tuple[str, ...]] = {
     **dict.fromkeys(PreferenceOptions.model_fields, ("dpo",)),
     **dict.fromkeys(PPOOptions.model_fields, ("ppo",)),
     "ref_model": ("dpo", "ppo"),
 }
+"""Options that count in these stages alone."""
 
 
 def idle_in_stage(values: Mapping[str, Any]) -> Iterator[Idle]:
     """What would count in another stage, or with other options of this one."""
     stage = values["stage"]
-    for name, stages in _OF_STAGES.items():
+    for name, stages in OF_STAGES.items():
         if stage not in stages:
             told = _("belongs to stage {stages}, and stage is {stage}")
             yield name, told.format(stages=_(" and ").join(stages), stage=stage), ""

@@ -66,6 +66,12 @@ def find_reward_source(name: str, kind: RewardKind | Literal["auto"], workspace:
     return source
 
 
+def scores_answers(found: AdapterInfo) -> bool:
+    """Whether an adapter has a head that scores: a policy's foretells rewards, and gives none."""
+    is_policy = found.notes is not None and found.notes.stage == "ppo"
+    return (found.path / VALUE_HEAD).is_file() and not is_policy
+
+
 # --- functions and servers ---------------------------------------------------------------------------------------
 
 

@@ -25,7 +25,7 @@ from scripted_reports import evaluation, predictions
 from scripted_runs import ScriptedRun
 from tui.evaluation_options import TEXTS, relevant
 from tui.forms import OptionRow
-from tui.screens import run_form
+from tui.screens import planned_form
 from tui.screens.choose import ChooseWords
 from tui.screens.data import DataScreen
 from tui.screens.evaluate import EvaluateScreen
@@ -71,7 +71,7 @@ def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
     )
     monkeypatch.setenv("FINETUI_EVALUATOR_COMMAND", json.dumps(COMMAND))
     monkeypatch.setenv("FINETUI_LOCKS", str(tmp_path / "locks"))
-    monkeypatch.setattr(run_form, "_LOOK_SECONDS", 0.01)
+    monkeypatch.setattr(planned_form, "_LOOK_SECONDS", 0.01)
     return ws
 
 

@@ -30,7 +30,7 @@ from screen_app import ScreenApp, ShownForm
 from tui import plan_child
 from tui.forms import OptionRow
 from tui.grouped_form import GroupedForm
-from tui.screens import run_form
+from tui.screens import planned_form
 from tui.screens.choose import ChooseWord
 from tui.screens.train import TrainScreen
 from tui.screens.train_form import TrainForm
@@ -107,7 +107,7 @@ def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
     (ws.data / "dataset_info.json").write_text(json.dumps({"intro": {"file_name": "intro.json"}}))
     monkeypatch.setenv("FINETUI_TRAINER_COMMAND", json.dumps(COMMAND))
     monkeypatch.setenv("FINETUI_LOCKS", str(tmp_path / "locks"))
-    monkeypatch.setattr(run_form, "_LOOK_SECONDS", 0.01)
+    monkeypatch.setattr(planned_form, "_LOOK_SECONDS", 0.01)
     answers(monkeypatch, tmp_path, Planning(0.5), PLAN)
     return ws
 

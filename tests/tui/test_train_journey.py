@@ -26,7 +26,7 @@ from tui.charts.plot import View, _step_row
 from tui.forms import OptionRow
 from tui.run_line import runs_text
 from tui.run_watcher import Watched
-from tui.screens import run_form
+from tui.screens import planned_form
 from tui.screens.choose import ChooseWord
 from tui.screens.data import DataScreen
 from tui.screens.train import TrainScreen
@@ -48,7 +48,7 @@ def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
     ws.data.mkdir()
     (ws.data / "intro.json").write_text(json.dumps([{"instruction": "q", "output": "a"}]))
     (ws.data / "dataset_info.json").write_text(json.dumps({"intro": {"file_name": "intro.json"}}))
-    monkeypatch.setattr(run_form, "_LOOK_SECONDS", 0.01)
+    monkeypatch.setattr(planned_form, "_LOOK_SECONDS", 0.01)
     return ws
 
 
@@ -111,7 +111,7 @@ async def test_what_stood_against_it_is_marked_as_being_looked_at_again(
     async with opened(workspace) as (app, pilot):
         text = app.screen.query_one("#plan-text", Static)
         assert "there is nothing to train on" in str(text.content)
-        monkeypatch.setattr(run_form, "_LOOK_SECONDS", 60)
+        monkeypatch.setattr(planned_form, "_LOOK_SECONDS", 60)
         for _row in range(40):
             if at(app) == "dataset":
                 break

@@ -9,23 +9,18 @@ told of them, and in nothing else.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import ClassVar, Generic, TypeVar
+from typing import ClassVar
 
 from textual import on, work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, VerticalScroll
 from textual.content import Content
-from textual.screen import Screen
-from textual.timer import Timer
-from textual.widget import Widget
 from textual.widgets import Static
 
-from core.config.load import Settings
-from core.errors import ConfigError, FinetuiError, Problem
+from core.errors import ConfigError
 from core.i18n import _, plural
 from core.runs.rundir import RunDirectory
 from core.untrusted import inert, inert_line
@@ -34,22 +29,19 @@ from tui import clipboard
 from tui.actions import bindings
 from tui.forms import OptionForm
 from tui.grouped_form import GroupedForm
-from tui.option_texts import OptionTexts, option_of, usual_model
+from tui.option_texts import usual_model
 from tui.screens.choose import ChooseWord, ChooseWords
+from tui.screens.planned_form import FIRST, P, PlannedForm
 from tui.screens.writing import write_file
 from tui.widgets.dialogs import AskText, Confirm
 from tui.widgets.plan_pane import PlanPane
 from tui.widgets.preset_list import PresetList
 from tui.widgets.status_bar import SharedStatusBar
 
-P = TypeVar("P")
 _WIDE, _PLAN = 100, 44
-_LOOK_SECONDS = 0.7
-"""Rest between the last key and the look at data and models: it costs a process, or some files that are read."""
-_FIRST = "model_name_or_path"
 
 
-class RunForm(Screen[Path | None], Generic[P]):
+class RunForm(PlannedForm[P]):
     """Fills in options and starts a run; its folder, or None when nothing was started.
 
     `P` is the run as it is prepared. What a form of a kind says of itself are its class variables.
@@ -60,7 +52,6 @@ class RunForm(Screen[Path | None], Generic[P]):
         given: texts that are in it whichever preset is chosen.
     """
 
-    TEXTS: ClassVar[OptionTexts]
     NAME: ClassVar[str]
     """`New training`."""
     SCOPES: ClassVar[tuple[str, ...]] = ("form",)
@@ -86,19 +77,9 @@ class RunForm(Screen[Path | None], Generic[P]):
         self.workspace = workspace
         self._config = config
         self._given = dict(given or {})
-        usual = {**self.TEXTS.defaults(), _FIRST: usual_model(workspace)}
+        usual = {**self.TEXTS.defaults(), FIRST: usual_model(workspace)}
         self._begun: Mapping[str, str] = {**usual, **self._given}
-        self._problems: tuple[Problem, ...] = ()
-        """What is known to stand against it now."""
-        self._found: tuple[Problem, ...] = ()
-        """Of these, what the last look at data and models has told."""
-        self._stood = False
-        """Whether problems stand in the plan's place."""
-        self._prepared: P | None = None
-        self._timer: Timer | None = None
         self._starting = False
-        self._before_plan: Widget | None = None
-        """Where the keyboard was when it went to the plan."""
 
     # --- what a form of a kind knows ---
 
@@ -106,20 +87,8 @@ class RunForm(Screen[Path | None], Generic[P]):
         """What there is for options that name something; asked in a thread."""
         raise NotImplementedError
 
-    def prepared(self, settings: Settings) -> P:
-        """The run with everything looked at that it stands on; asked in a thread.
-
-        Raises:
-            ConfigError: all that stands against it.
-        """
-        raise NotImplementedError
-
     def started(self, prepared: P) -> RunDirectory:
         """Start it; asked in a thread."""
-        raise NotImplementedError
-
-    async def look(self, prepared: P) -> None:
-        """Tell what it will be."""
         raise NotImplementedError
 
     def file_name(self) -> str:
@@ -156,10 +125,6 @@ class RunForm(Screen[Path | None], Generic[P]):
             self._begin_with_file(self._config)
         self._consider()
 
-    @property
-    def form(self) -> GroupedForm:
-        return self.query_one(GroupedForm)
-
     def _tell_keys(self) -> None:
         keys = [
             _("ctrl+r start"),
@@ -184,17 +149,17 @@ class RunForm(Screen[Path | None], Generic[P]):
     def _preset_chosen(self, event: PresetList.Chosen) -> None:
         before, usual = self.form.values, self.TEXTS.defaults()
         texts = self.TEXTS.preset_texts(event.preset.name)
-        if texts[_FIRST] == usual[_FIRST]:
-            texts[_FIRST] = before[_FIRST]
+        if texts[FIRST] == usual[FIRST]:
+            texts[FIRST] = before[FIRST]
         self._begin({**texts, **self._given}, event.preset.name)
-        self.form.go_to(_FIRST)
+        self.form.go_to(FIRST)
 
     def _begin_with_file(self, config: Path) -> None:
         try:
             self._begin(self.TEXTS.file_texts(config), _("as {name}").format(name=inert_line(config.parent.name)))
         except ConfigError as error:
             self.notify(inert(error.hint), title=inert(error.message), severity="error", markup=False)
-        self.form.go_to(_FIRST)
+        self.form.go_to(FIRST)
 
     def _begin(self, texts: Mapping[str, str], name: str) -> None:
         self._begun = texts
@@ -235,105 +200,6 @@ class RunForm(Screen[Path | None], Generic[P]):
                 self.form.reveal(name)
 
         self.app.push_screen(ChooseWord(_("Which option?"), self.form.names), chosen)
-
-    # --- the plan ---
-
-    def _consider(self) -> None:
-        """Look at what the texts mean, and have it planned when they mean something."""
-        self._prepared = None
-        self.workers.cancel_group(self, "plan")
-        self.rest()
-        try:
-            self.TEXTS.settings_of(self.form.values)
-        except ConfigError as error:
-            self._found = ()
-            self._show_problems(error.problems)
-            return
-        # What only a look at data and models can tell stays at its row until they were looked at again.
-        self._problems = ()
-        self.form.show_problems(self._found)
-        self.query_one(PlanPane).say("…", None if self._found else self._nothing_wrong())
-        self._timer = self.set_timer(_LOOK_SECONDS, self.plan)
-
-    def rest(self) -> None:
-        """Do not look by itself."""
-        if self._timer is not None:
-            self._timer.stop()
-
-    def _show_problems(self, problems: Sequence[Problem], total: int = 0) -> None:
-        """At their rows, and all of them in the plan's place."""
-        self._stood = bool(problems)
-        self._problems = tuple(replace(problem, where=option_of(problem.where)) for problem in problems)
-        self.form.show_problems(self._problems)
-        if problems:
-            self.query_one(PlanPane).show_problems(problems, total)
-
-    def _nothing_wrong(self) -> Content | None:
-        """What takes the place of problems that are mended; None where there were none."""
-        stood, self._stood = self._stood, False
-        return Content("") if stood else None
-
-    def found_against(self, problems: Sequence[Problem], total: int = 0) -> None:
-        """Problems that a look at data and models has told."""
-        self._show_problems(problems, total)
-        self._found = self._problems
-
-    @work(exclusive=True, group="plan")
-    async def plan(self, look: Callable[[P], Awaitable[None]] | None = None) -> None:
-        """Look at what it stands on and tell what it will be."""
-        pane = self.query_one(PlanPane)
-        try:
-            prepared = await self._prepare()
-            self._found = ()
-            self.form.show_problems(())
-            pane.say("…", self._nothing_wrong())
-            await (look or self.look)(prepared)
-        except FinetuiError as error:
-            self._tell_no_plan(error)
-
-    def _tell_no_plan(self, error: FinetuiError) -> None:
-        if not self.display:
-            return
-        if isinstance(error, ConfigError):
-            self.found_against(error.problems)
-        else:
-            text = Content(inert(f"{error.message}\n{error.hint}"))
-            self.query_one(PlanPane).say(_("not known"), text)
-
-    async def _prepare(self) -> P:
-        """The run, with everything looked at that it stands on.
-
-        Raises:
-            ConfigError: all that stands against it.
-        """
-        if self._prepared is None:
-            settings = self.TEXTS.settings_of(self.form.values)
-            self._prepared = await asyncio.to_thread(self.prepared, settings)
-        return self._prepared
-
-    def action_plan(self) -> None:
-        """Go to the plan, to scroll in it, and back."""
-        pane = self.query_one(PlanPane)
-        if pane.has_focus:
-            self._leave_plan()
-            return
-        self._before_plan = self.focused
-        pane.can_focus = True
-        self.add_class("-plan")
-        self.call_after_refresh(pane.focus)
-
-    def _leave_plan(self) -> None:
-        pane = self.query_one(PlanPane)
-        self.remove_class("-plan")
-        self.set_focus(None)
-        pane.can_focus = False
-        self.call_after_refresh(self._focus_rows)  # they have to be in view again
-
-    def _focus_rows(self) -> None:
-        if self._before_plan is not None and self._before_plan.is_attached and self._before_plan.focusable:
-            self._before_plan.focus()
-        else:
-            self.form.go_to(_FIRST)
 
     # --- what becomes of it ---
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from contextlib import aclosing
 from functools import partial
+from pathlib import Path
 from typing import ClassVar
 
+from textual import work
 from textual.binding import BindingType
 
 from core.config.load import Settings
@@ -14,7 +17,9 @@ from core.errors import Problem
 from core.i18n import _
 from core.launch.prepare import Prepared, prepare, start
 from core.runs.plan import DryStep, Plan, Planning, Refused
+from core.runs.quantities import QUANTITIES
 from core.runs.rundir import RunDirectory
+from core.workspace import Workspace
 from tui.actions import bindings
 from tui.plan_child import ask_plan
 from tui.screens.run_form import RunForm
@@ -30,8 +35,29 @@ class TrainForm(RunForm[Prepared]):
     SCOPES: ClassVar[tuple[str, ...]] = ("form", "train_form")
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("train_form")]
 
+    def __init__(
+        self, workspace: Workspace, config: Path | None = None, *, given: Mapping[str, str] | None = None
+    ) -> None:
+        super().__init__(workspace, config, given=given)
+        self._stage = self._begun["stage"]
+        """For which names are offered: sets of pairs, or of answers."""
+
     def suggested(self) -> Mapping[str, Sequence[str]]:
-        return suggested(self.workspace)
+        return suggested(self.workspace, self._stage)
+
+    def _consider(self) -> None:
+        super()._consider()
+        stage = self.form.values["stage"].strip() or "sft"
+        if stage in QUANTITIES and stage != self._stage:
+            self._stage = stage
+            self._offer()
+
+    @work(exclusive=True, group="words")
+    async def _offer(self) -> None:
+        """Offer what this stage can use."""
+        words = await asyncio.to_thread(self.suggested)
+        if self.display:  # else the form is being left
+            self.form.suggest(words)
 
     def prepared(self, settings: Settings) -> Prepared:
         return prepare(settings, self.workspace)
@@ -40,7 +66,8 @@ class TrainForm(RunForm[Prepared]):
         return start(prepared)
 
     def file_name(self) -> str:
-        return f"{self.form.values.get('finetuning_type') or 'train'}.yaml"
+        values = self.form.values
+        return f"{values['finetuning_type'] if self._stage == 'sft' else self._stage}.yaml"
 
     def own_keys(self) -> list[str]:
         return [_("ctrl+t try a batch")]
