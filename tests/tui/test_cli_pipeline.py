@@ -20,7 +20,7 @@ from core.runs.rundir import RunDirectory
 from core.runs.state import is_active, state_of
 from core.workspace import Workspace
 from folders import make_adapter, make_model
-from tui.cli import pipeline_following
+from tui.cli import pipeline, pipeline_following
 
 FILE = """\
 name: tales
@@ -183,6 +183,15 @@ def test_detached_shown_and_stopped(finetui: Any, workspace: Workspace, monkeypa
     assert seen.code == 130
     assert "it is going on already\n" in seen.err
     assert seen.err.splitlines()[-2] == "tales goes on without you"
+    with monkeypatch.context() as patch:
+        patch.setattr(pipeline, "_STOP_SECONDS", 0.0)
+        assert finetui("tales", "--stop").err.splitlines() == [
+            "tales has not ended yet; it ends after its current step",
+            "sooner: finetui runs stop tales --now",
+        ]
+    wait_ended(RunDirectory(workspace.runs / "tales"), 20)
+    start_again = finetui("tales", "--detach")
+    assert start_again.code == 0
     stopped = finetui("tales", "--stop")
     assert (stopped.code, stopped.out) == (0, "tales: stopped\n")
     assert state_of(one) == "stopped"

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from core.launch.pipeline.plan import PipelinePlan
 
 _OF_A_STEP = re.compile(r"--([A-Za-z0-9][\w-]*)\.([\w-]+)(?:=.*)?", re.ASCII | re.DOTALL)
-_STOP_SECONDS = 180.0
+_STOP_SECONDS = 75.0
 
 
 class PipelineOptions(Section):
@@ -177,8 +177,12 @@ def _stop(name: str, workspace: Workspace) -> int:
     run = pipeline_run(name, workspace)
     stop(run)
     state = wait_ended(run, _STOP_SECONDS)
+    if is_active(state):
+        note(_("{name} has not ended yet; it ends after its current step").format(name=inert_line(name)))
+        note(_("sooner: finetui runs stop {name} --now").format(name=inert_line(name)))
+        return 1
     print(f"{inert_line(name)}: {state_word(state)}")
-    return 1 if is_active(state) else 0
+    return 0
 
 
 def _warn(plan: PipelinePlan) -> None:
