@@ -13,7 +13,9 @@ from core.i18n import _
 from core.runs.history import History
 from core.runs.options import option_number
 from core.runs.quantities import QUANTITIES, Quantity, TrainingStage
+from tui.charts.axes import number_text
 from tui.charts.plot import COLOURS, Trace
+from tui.series import nearest
 
 FIRST_METRICS = ("loss", "eval_loss", "grad_norm", "learning_rate", "tokens_per_second")
 _LAST_METRICS = ("rows_per_second",)
@@ -36,6 +38,11 @@ _BESIDE = {
 }
 """What is drawn into the chart of a curve of pairs, and the letters at the ends of both: evaluation, better, worse."""
 _TITLES = {"chosen_reward": _("rewards"), "chosen_logp": _("log p")}
+_CHOOSING: Mapping[TrainingStage, tuple[str, ...]] = {
+    "rm": ("accuracy",),
+    "dpo": ("accuracy", "margin"),
+    "ppo": ("reward", "kl"),
+}
 _TARGETS = {"kl": "ppo_target"}
 """The option that says where a curve should go."""
 
@@ -129,3 +136,15 @@ def traces(metric: str, runs: Sequence[ShownRun]) -> Iterable[Trace]:
             yield Trace(run.letter if len(runs) > 1 else beside[1] if there else "", number % COLOURS, curve.slices)
     if other is not None and there:
         yield Trace(beside[2], 1, other.slices)
+
+
+def told_at(history: History, stage: TrainingStage, step: int) -> str:
+    """What chooses a checkpoint, at its step: `reward 1.2, KL 3.4`; empty for a supervised training."""
+    told = []
+    for name in _CHOOSING.get(stage, ()):
+        curve = history.curves.get(name)
+        points = curve.slices if curve is not None else []
+        index = nearest(points, step)
+        if index is not None:
+            told.append(f"{word(stage, name)} {number_text(float(f'{points[index].mean:.3g}'))}")
+    return ", ".join(told)

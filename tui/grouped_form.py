@@ -169,6 +169,8 @@ class GroupedForm(OptionForm):
                     row.display = wanted or row.has_focus_within
                     before = row
             group.fold_line.tell(folded, unfolded=group.section in self._unfolded)
+            shown = any(row.display for row in group.query(OptionRow))
+            group.display = shown or folded > 0  # a stage may have nothing to say to a whole group
 
     @on(Input.Changed)
     def _texts_changed(self) -> None:

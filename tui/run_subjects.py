@@ -16,9 +16,10 @@ from core.models.catalog import resolve_model
 from core.models.info import is_model_folder
 from core.runs.history import History
 from core.runs.options import run_options
+from core.runs.quantities import TrainingStage
 from core.runs.rundir import RunDirectory
-from core.untrusted import inert_line
 from core.workspace import Workspace
+from tui.curve_plots import told_at
 
 _WEIGHTS = ("lora", "full")
 """Kinds of rewards that an evaluation can ask for too."""
@@ -97,14 +98,17 @@ def short_name(folder: Path, workspace: Workspace) -> str:
     return str(folder)
 
 
-def saved_folders(run: RunDirectory, history: History | None) -> Sequence[tuple[str, Path]]:
+def saved_folders(run: RunDirectory, history: History | None, stage: TrainingStage) -> Sequence[tuple[str, Path]]:
     """The weights of a run that can be used, in words and by their folders: the end, then the newest first."""
+    if history is None:
+        return []
     told = []
-    for saved in reversed(history.checkpoints if history is not None else []):
+    for saved in reversed(history.checkpoints):
         folder = run.path / saved.path
         if not (is_adapter_folder(folder) or is_model_folder(folder)):
             continue
         name = _("step {n}").format(n=saved.step)
         name = _("the end, {step}").format(step=name) if saved.path == "." else name
-        told.append((_("{name}, the best").format(name=name) if saved.best else inert_line(name), folder))
+        name = _("{name}, the best").format(name=name) if saved.best else name
+        told.append((": ".join(filter(None, (name, told_at(history, stage, saved.step)))), folder))
     return sorted(told, key=lambda each: each[1] != run.path)

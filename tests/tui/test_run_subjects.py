@@ -85,7 +85,7 @@ async def test_one_key_and_a_checkpoint_open_three_columns(train_in_app: Any, ch
     async with train_in_app() as screen:
         await screen.press("o")
         assert isinstance(screen.screen, ChooseWord)
-        assert screen.screen._words == ["step 100", "step 50"]
+        assert screen.screen._words == ["step 100: reward 1.27, KL 3.64", "step 50: reward 0.275, KL 2.04"]
         await screen.press("down", "enter")
         await screen.until(lambda: screen.screen is screen.chat.screen, "the chat")
         await screen.until(lambda: len(screen.chat.screen.conversation.columns) == 3, "three columns")

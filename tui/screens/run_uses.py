@@ -86,7 +86,7 @@ class UsedRuns(Screen[None]):
     def _chosen_folder(self, watched: Watched, use: Callable[[Path], Any]) -> None:
         """Use the weights that are meant; where a policy has several, they are asked for first."""
         folder = self._folder(watched)
-        saved = dict(saved_folders(watched.run, watched.history))
+        saved = dict(saved_folders(watched.run, watched.history, watched.stage))
         if watched.stage not in ("dpo", "ppo") or self.checkpoint is not None or len(saved) < 2:
             use(folder)
             return

@@ -204,7 +204,7 @@ class TrainScreen(DrawnCurves):
             case "answers":
                 self.query_one(AnswersPage).show(watched.history, watched.stage)
             case "checkpoints":
-                self.query_one(CheckpointsPage).show(watched.history)
+                self.query_one(CheckpointsPage).show(watched.history, watched.stage)
             case _facts:
                 pass
         pane = "#facts FactsPane" if self.has_class("-narrow") else "#train-facts"

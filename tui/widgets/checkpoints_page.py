@@ -14,8 +14,10 @@ from core.i18n import _
 from core.models.figures import size_text
 from core.runs.events import CheckpointSaved
 from core.runs.history import History
+from core.runs.quantities import TrainingStage
 from core.untrusted import inert_line
 from tui.charts.axes import number_text
+from tui.curve_plots import told_at
 
 
 class CheckpointsPage(OptionList):
@@ -36,13 +38,14 @@ class CheckpointsPage(OptionList):
         self._saved: list[CheckpointSaved] = []
         self._width = 0
         self._history: History | None = None
+        self._stage: TrainingStage = "sft"
 
     def on_resize(self) -> None:
-        self.show(self._history)
+        self.show(self._history, self._stage)
 
-    def show(self, history: History | None) -> None:
+    def show(self, history: History | None, stage: TrainingStage) -> None:
         """The newest first."""
-        self._history = history
+        self._history, self._stage = history, stage
         there = history.checkpoints if history is not None else []
         saved = [each for each in reversed(there) if history and (history.run.path / each.path).is_dir()]
         if saved == self._saved and self.size.width == self._width and self.option_count:
@@ -53,7 +56,7 @@ class CheckpointsPage(OptionList):
         if not saved or history is None:
             self.add_option(Option(Content(_("No checkpoint yet: w saves one now.")), disabled=True))
             return
-        self.add_options(Option(checkpoint_content(each, history, self.size.width - 3)) for each in saved)
+        self.add_options(Option(checkpoint_content(each, history, stage, self.size.width - 3)) for each in saved)
         paths = [each.path for each in saved]
         self.highlighted = paths.index(before.path) if before is not None and before.path in paths else 0
 
@@ -64,7 +67,7 @@ class CheckpointsPage(OptionList):
         return self._saved[index] if index is not None and index < len(self._saved) else None
 
 
-def checkpoint_content(saved: CheckpointSaved, history: History, width: int) -> Content:
+def checkpoint_content(saved: CheckpointSaved, history: History, stage: TrainingStage, width: int) -> Content:
     """A checkpoint in one line: which, how good, how large."""
     curve = history.curves.get("eval_loss")
     looked = next((point.mean for point in curve.slices if point.last == saved.step), None) if curve else None
@@ -76,6 +79,7 @@ def checkpoint_content(saved: CheckpointSaved, history: History, width: int) -> 
             (
                 _("best") if saved.best else "",
                 _("eval loss {loss}").format(loss=number_text(looked)) if looked is not None else "",
+                told_at(history, stage, saved.step),
                 size_text(saved.bytes),
             ),
         )
