@@ -30,9 +30,12 @@ FIRST_SEED = 42
 
 
 def main() -> None:
-    run = Path(sys.argv[1])
+    draw_all(Path(sys.argv[1]), "finish" if "--resume" in sys.argv else os.environ.get("FAKE_END", "finish"))
+
+
+def draw_all(run: Path, end: str = "finish") -> None:
+    """Draw what a run's folder asks for."""
     subjects, options = json.loads((run / "launch.json").read_bytes())["subjects"], Options(run / "config.yaml")
-    end = "finish" if "--resume" in sys.argv else os.environ.get("FAKE_END", "finish")
     rows = len(options.prompts) * options.repeats
     parts = [
         PlannedPart(f"{subject} · prompts", "." if len(subjects) == 1 else f"part-{number}", subject, "prompts", rows)

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from core.chat.message import Message
+from core.chat.preferences import append_preference
 from core.config.load import load
 from core.data.checks import check
 from core.data.examples import open_comparisons
@@ -22,11 +23,12 @@ from core.judging.rewarding import by_reward, judge_by_reward
 from core.judging.summary import Share, summary, summary_lines
 from core.judging.verdicts import VerdictBook
 from core.judging.writing import write_preferences
+from core.launch.evaluation import start_evaluation
 from core.runs.rundir import RunDirectory
 from core.runs.state import wait_gone
 from core.workspace import Workspace
+from drawn_pairs import draw_at_once, make_workspace
 from fake_drawer import COMMAND
-from folders import make_adapter, make_model, make_weights
 
 TALK = {
     "system": "be brief",
@@ -36,7 +38,6 @@ TALK = {
     "output": "2.",
 }
 ENTRY = {
-    "file_name": "talks.jsonl",
     "columns": {
         "prompt": "instruction",
         "query": "input",
@@ -47,22 +48,15 @@ ENTRY = {
 }
 
 
+COMPARED = {"ranking": True, "columns": {"prompt": "instruction", "query": "input", "response": "output"}}
+
+
 @pytest.fixture
 def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
-    found = Workspace(tmp_path)
-    make_model(found.models / "demo")
-    make_adapter(found.runs / "zh", "demo")
-    judge = make_adapter(found.runs / "judge", "demo")
-    make_weights(judge / "value_head.safetensors", {"v_head.summary.weight": [1, 576]})
-    found.data.mkdir()
     rows = [TALK, *({**TALK, "system": "", "history": [], "instruction": f"question {n}"} for n in (1, 2, 3))]
-    (found.data / "talks.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     compared = {"instruction": "这是什么？", "input": "", "output": ["好", "坏"]}
-    (found.data / "compared.jsonl").write_text(json.dumps(compared, ensure_ascii=False) + "\n")
-    columns = {"prompt": "instruction", "query": "input", "response": "output"}
-    info = {"talks": ENTRY, "compared": {"file_name": "compared.jsonl", "ranking": True, "columns": columns}}
-    (found.data / "dataset_info.json").write_text(json.dumps(info))
-    monkeypatch.setenv("FINETUI_EVALUATOR_COMMAND", json.dumps(COMMAND))
+    found = make_workspace(tmp_path, {"talks": (ENTRY, rows), "compared": (COMPARED, [compared])})
+    draw_at_once(monkeypatch)
     monkeypatch.chdir(tmp_path)
     return found
 
@@ -75,9 +69,8 @@ def drawn(workspace: Workspace, **options: Any) -> Judging:
     """A judging with all its answers."""
     judging = begun(workspace, **{"dataset": "talks", "output": "mine", **options})
     for _draw in range(6):
-        if (run := go_on_drawing(judging)) is None:
+        if go_on_drawing(judging) is None:
             return judging
-        wait_gone(run, 10)
     raise AssertionError(f"never drawn: {judging.drawing.read_text()}")
 
 
@@ -154,6 +147,8 @@ def test_prompts_of_comparisons_are_asked_and_a_system_prompt_is_kept_with_them(
 
 
 def test_a_drawing_that_failed_goes_on_where_it_was(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("core.judging.drawing.start_evaluation", start_evaluation)
+    monkeypatch.setenv("FINETUI_EVALUATOR_COMMAND", json.dumps(COMMAND))
     monkeypatch.setenv("FAKE_END", "fail")
     judging = begun(workspace, dataset="talks", output="mine")
     run = RunDirectory(workspace.runs / "mine-answers")
@@ -316,6 +311,18 @@ def test_the_set_is_seed_001s_format_and_reads_back_as_comparisons(workspace: Wo
         "second?",
         "question 3",
     ]
+
+
+def test_what_a_chat_keeps_reads_as_comparisons_too(workspace: Workspace) -> None:
+    prompt = [Message("system", "你是结衣"), Message("user", "q1"), Message("assistant", "a1"), Message("user", "q2")]
+    append_preference(workspace.data / "preferences.jsonl", prompt, "better", "worse", {"chosen": "a", "rejected": "b"})
+    append_preference(workspace.data / "preferences.jsonl", prompt[1:2], "好", "坏")
+    read = open_comparisons(["preferences"], None, workspace)
+    assert [(read[n].messages, read[n].chosen, read[n].rejected) for n in range(2)] == [
+        (tuple(prompt), "better", "worse"),
+        (tuple(prompt[1:2]), "好", "坏"),
+    ]
+    assert check(["preferences"], None, workspace).problems == ()
 
 
 def test_nothing_is_written_before_something_is_judged(workspace: Workspace) -> None:

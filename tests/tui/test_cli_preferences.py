@@ -11,31 +11,31 @@ import pytest
 from commands import runner
 from core.judging.folder import Judging
 from core.judging.verdicts import VerdictBook
+from core.launch.evaluation import start_evaluation
 from core.runs.rundir import RunDirectory
 from core.runs.state import wait_gone
 from core.workspace import Workspace
+from drawn_pairs import draw_at_once, make_workspace
 from fake_drawer import COMMAND
-from folders import make_adapter, make_model, make_weights
 
-COLUMNS = {"prompt": "instruction", "query": "input", "response": "output"}
+ENTRY = {"columns": {"prompt": "instruction", "query": "input", "response": "output"}}
 
 
 @pytest.fixture
 def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
-    found = Workspace(tmp_path)
-    make_model(found.models / "demo")
-    judge = make_adapter(found.runs / "judge", "demo")
-    make_weights(judge / "value_head.safetensors", {"v_head.summary.weight": [1, 576]})
-    found.data.mkdir()
     rows = [{"instruction": f"问题 {n}", "input": "", "output": "答"} for n in range(3)]
-    (found.data / "talks.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    (found.data / "dataset_info.json").write_text(
-        json.dumps({"talks": {"file_name": "talks.jsonl", "columns": COLUMNS}})
-    )
-    monkeypatch.setenv("FINETUI_EVALUATOR_COMMAND", json.dumps(COMMAND))
+    found = make_workspace(tmp_path, {"talks": (ENTRY, rows)})
+    draw_at_once(monkeypatch)
     monkeypatch.setenv("FINETUI_WORKSPACE", str(tmp_path))
     monkeypatch.chdir(tmp_path)
     return found
+
+
+@pytest.fixture
+def in_processes(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Real runs, which end as FAKE_END says."""
+    monkeypatch.setattr("core.judging.drawing.start_evaluation", start_evaluation)
+    monkeypatch.setenv("FINETUI_EVALUATOR_COMMAND", json.dumps(COMMAND))
 
 
 @pytest.fixture
@@ -59,7 +59,9 @@ def sits_there(monkeypatch: pytest.MonkeyPatch, *verdicts: str) -> None:
     monkeypatch.setattr("tui.judge_app.judge", judge)
 
 
-def test_without_a_terminal_answers_are_drawn_and_judged_another_time(preferences: Any, workspace: Workspace) -> None:
+def test_without_a_terminal_answers_are_drawn_and_judged_another_time(
+    preferences: Any, workspace: Workspace, in_processes: None
+) -> None:
     done = preferences("--dataset", "talks")
     assert done.code == 0
     assert done.out.splitlines() == [
@@ -116,7 +118,9 @@ def test_a_person_needs_a_terminal(preferences: Any) -> None:
     ]
 
 
-def test_a_drawing_that_fails_is_told_and_goes_on(preferences: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_drawing_that_fails_is_told_and_goes_on(
+    preferences: Any, in_processes: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("FAKE_END", "fail")
     done = preferences("--dataset", "talks", "--output", "mine")
     assert done.code == 2
@@ -125,7 +129,9 @@ def test_a_drawing_that_fails_is_told_and_goes_on(preferences: Any, monkeypatch:
     assert done.out.splitlines()[0] == "0 of 3 pairs judged"
 
 
-def test_a_drawing_that_somebody_stops(preferences: Any, workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_drawing_that_somebody_stops(
+    preferences: Any, workspace: Workspace, in_processes: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("FAKE_END", "wait")
     run = RunDirectory(workspace.runs / "mine-answers")
     watched = []

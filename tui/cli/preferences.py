@@ -6,6 +6,7 @@ one, and the set is written anew out of them each time.
 
 from __future__ import annotations
 
+import shlex
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
@@ -17,7 +18,7 @@ from core.config.fields import Section, Shown
 from core.config.load import Settings
 from core.errors import DataError, RunError, UsageError
 from core.i18n import _, plural
-from core.judging.options import JUDGING, JudgingOptions
+from core.judging.options import JUDGING, JudgingOptions, PromptOptions
 from core.untrusted import inert_line
 from core.workspace import find_workspace
 from tui.cli.console import Progress, note, print_json
@@ -190,7 +191,9 @@ def _record(judging: Judging, found: Summary, rows: int) -> dict[str, Any]:
 
 def _again(judging: Judging) -> str:
     """The command that goes on."""
-    return f"finetui data {NAME} --output {inert_line(judging.name)}"
+    folder = judging.settings[PromptOptions].dataset_dir
+    words = ["--dataset_dir", folder] if folder != PromptOptions.model_fields["dataset_dir"].default else []
+    return inert_line(shlex.join(["finetui", "data", NAME, "--output", judging.name, *words]))
 
 
 _ABOUT = _("Stands a judging halfway, the same --output goes on with it; answers and judgements are kept.")

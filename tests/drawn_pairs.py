@@ -1,0 +1,46 @@
+"""A workspace with prompts whose answers are drawn at once, in the test's own process, as `fake_drawer` draws them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import fake_drawer
+from core.launch.evaluation import PreparedEvaluation, launch_of
+from core.launch.folder import make_folder
+from core.runs.launch_file import write_launch
+from core.runs.rundir import RunDirectory
+from core.workspace import Workspace
+from folders import make_adapter, make_model, make_weights
+
+
+def make_workspace(folder: Path, sets: dict[str, tuple[dict[str, Any], list[dict[str, Any]]]]) -> Workspace:
+    """A workspace with the model `demo`, its adapter `zh`, its reward model `judge`, and sets by name: entry, rows."""
+    found = Workspace(folder)
+    make_model(found.models / "demo")
+    make_adapter(found.runs / "zh", "demo")
+    judge = make_adapter(found.runs / "judge", "demo")
+    make_weights(judge / "value_head.safetensors", {"v_head.summary.weight": [1, 576]})
+    found.data.mkdir()
+    for name, (_entry, rows) in sets.items():
+        text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+        (found.data / f"{name}.jsonl").write_text(text)
+    info = {name: {"file_name": f"{name}.jsonl", **entry} for name, (entry, _rows) in sets.items()}
+    (found.data / "dataset_info.json").write_text(json.dumps(info))
+    return found
+
+
+def draw_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have no processes started: each costs half a second."""
+
+    def start(prepared: PreparedEvaluation) -> RunDirectory:
+        make_folder(prepared.run, prepared.workspace, overwrite=False)
+        prepared.run.config.write_text(prepared.config)
+        write_launch(prepared.run, launch_of(prepared))
+        fake_drawer.draw_all(prepared.run.path)
+        return prepared.run
+
+    monkeypatch.setattr("core.judging.drawing.start_evaluation", start)
