@@ -16,12 +16,11 @@ from core.config.pipeline import Pipeline
 from core.config.pipeline_file import read_pipeline
 from core.errors import RunError
 from core.i18n import _, plural
-from core.launch.pipeline.standing import step_run
+from core.launch.pipeline.standing import standings, step_run
 from core.records import to_record
 from core.runs.catalog import run_name
 from core.runs.events import Event, RunFailed, RunFinished, RunStarted, StepMoved, Warned
-from core.runs.history import History
-from core.runs.launch_file import read_launch
+from core.runs.history import History, read_history
 from core.runs.rundir import RunDirectory
 from core.runs.state import is_active, state_of, wait_gone
 from core.untrusted import inert_line
@@ -78,10 +77,8 @@ class _Watch:
         self.pipeline = read_pipeline(run.config)
         self.runs: dict[str, History | None] = {}
         """By the step's name; None for those that have not begun."""
-        for step in self.pipeline.steps:
-            place = step_run(self.pipeline, step, workspace)
-            there = read_launch(place).pipeline_step == step.name
-            self.runs[step.name] = _read(place) if there else None
+        for standing in standings(self.pipeline, workspace):
+            self.runs[standing.step.name] = read_history(standing.run) if standing.state is not None else None
 
     def show(self, shown: _Shown) -> None:
         """Hand on what comes, until the end."""
@@ -97,7 +94,7 @@ class _Watch:
                     followed = None
                 shown.own(event)
                 if isinstance(event, StepMoved) and event.move in ("started", "resumed", "joined"):
-                    history = self.runs[event.step] = History(RunDirectory(self._path(event)))
+                    history = self.runs[event.step] = History(self._run(event))
                     followed = (event.step, history, event.time if event.move == "resumed" else 0.0)
             if followed is not None:
                 _hand_on(followed, shown)
@@ -108,9 +105,9 @@ class _Watch:
             if not self.own.behind and not ended:
                 time.sleep(_LOOK_SECONDS)
 
-    def _path(self, event: StepMoved) -> Any:
+    def _run(self, event: StepMoved) -> RunDirectory:
         step = next(step for step in self.pipeline.steps if step.name == event.step)
-        return step_run(self.pipeline, step, self.workspace).path
+        return step_run(self.pipeline, step, self.workspace)
 
 
 def _hand_on(followed: tuple[str, History, float], shown: _Shown) -> None:
@@ -128,14 +125,6 @@ def _of_last_segment(events: list[Event]) -> list[Event]:
     """From the last beginning on: what an earlier one told is told by the folders."""
     last = max(at for at, event in enumerate(events) if isinstance(event, RunStarted))
     return events[last:]
-
-
-def _read(run: RunDirectory) -> History:
-    history = History(run)
-    history.update()
-    while history.behind:
-        history.update()
-    return history
 
 
 def _say_end(watch: _Watch) -> None:
@@ -214,6 +203,7 @@ class _Live:
 
     def __init__(self, pipeline: Pipeline, live: Any) -> None:
         self._pipeline, self._live = pipeline, live
+        self._text = ""
 
     def own(self, event: Event) -> None:
         if isinstance(event, Warned):
@@ -227,7 +217,10 @@ class _Live:
     def standing(self, runs: Mapping[str, History | None]) -> None:
         from rich.text import Text  # 60 ms with the live display, only where it is seen
 
-        self._live.update(Text("\n".join(pipeline_lines(self._pipeline, runs)), no_wrap=True, overflow="ellipsis"))
+        text = "\n".join(pipeline_lines(self._pipeline, runs))
+        if text != self._text:  # a line that idles sends nothing
+            self._text = text
+            self._live.update(Text(text, no_wrap=True, overflow="ellipsis"), refresh=True)
 
 
 @contextmanager
@@ -235,7 +228,7 @@ def _live(pipeline: Pipeline) -> Iterator[_Live]:
     from rich.console import Console  # see above
     from rich.live import Live
 
-    with Live(console=Console(), refresh_per_second=4, transient=False) as live:
+    with Live(console=Console(), auto_refresh=False) as live:
         yield _Live(pipeline, live)
 
 

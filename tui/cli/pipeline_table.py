@@ -15,7 +15,7 @@ from core.runs.quantities import QUANTITIES, headline, stage_named
 from core.runs.state import RunState
 from core.runs.told import answer_rate, clock
 from core.untrusted import inert_line
-from tui.cli.event_lines import cut
+from tui.cli.event_lines import cut, stage_line
 from tui.cli.model_tables import table
 from tui.cli.run_lines import state_word
 
@@ -47,7 +47,7 @@ def pipeline_lines(pipeline: Pipeline, runs: Mapping[str, History | None]) -> It
         state = history.state if history is not None else None
         word = state_word(state) if state is not None else _("waits")
         progress = progress_text(history) if history is not None else ""
-        rows.append((f"{_MARKS[state]} {step.name}", what_text(step), word, progress, stands_on(step)))
+        rows.append((f"{_MARKS[state]} {step.name}", what_text(step), word, progress, ", ".join(_named(step))))
     return table(rows)
 
 
@@ -61,13 +61,18 @@ def what_text(step: PipelineStep) -> str:
 
 def stands_on(step: PipelineStep) -> str:
     """`sft (adapter_name_or_path), rm (reward_model)`."""
+    return ", ".join(f"{name} ({', '.join(options)})" for name, options in _named(step).items())
+
+
+def _named(step: PipelineStep) -> dict[str, list[str]]:
+    """What it stands on, checkpoints told apart, and the options that name it."""
     named: dict[str, list[str]] = {}
     for reference in step.references:
         at = f"@{reference.checkpoint}" if reference.checkpoint is not None else ""
         options = named.setdefault(reference.step + at, [])
         if reference.option not in options:
             options.append(reference.option)
-    return ", ".join(f"{name} ({', '.join(options)})" for name, options in named.items())
+    return named
 
 
 def progress_text(history: History) -> str:
@@ -80,7 +85,7 @@ def progress_text(history: History) -> str:
             parts.append(_("ETA {eta}").format(eta=clock(answered.remaining)))
         return ", ".join(parts)
     if point is None:
-        return ""
+        return stage_line(history.stage.stage) if active and history.stage is not None else ""
     parts = [f"{point.step}/{point.total_steps}", *_numbers(point)]
     if active:
         parts.append(_("ETA {eta}").format(eta=clock(point.remaining)))
