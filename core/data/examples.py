@@ -218,7 +218,8 @@ def check_ranking(entry: DatasetEntry, ranking: bool) -> None:
         raise DataError(what, _("take a set with one answer, or stage rm or dpo, which compare two"))
     if ranking and not entry.ranking:
         what = _("{name} holds one answer for each question, not two to compare").format(name=entry.name)
-        raise DataError(what, _('take stage sft or ppo, or set "ranking": true in dataset_info.json if it does hold two'))
+        hint = _('take stage sft or ppo, or set "ranking": true in dataset_info.json if it does hold two')
+        raise DataError(what, hint)
 
 
 def sources_of(entry: DatasetEntry, rows: Rows) -> list[Source]:

@@ -12,8 +12,9 @@ from core.config.load import load
 from core.errors import ConfigError
 from core.launch.evaluation import PreparedEvaluation, launch_of, plan_line, prepare_evaluation
 from core.launch.machine import Machine
+from core.models.reward_source import HEAD_WEIGHT, VALUE_HEAD
 from core.workspace import Workspace
-from folders import make_adapter, make_model
+from folders import make_adapter, make_model, make_weights
 
 ROWS = [{"instruction": f"question {number}", "input": "", "output": f"answer {number}"} for number in range(5)]
 CHOICE = {"question": "Which?", "A": "this", "B": "that", "C": "none", "D": "all", "answer": "B"}
@@ -205,6 +206,9 @@ def test_what_is_evaluated_is_never_overwritten(workspace: Workspace) -> None:
 
 
 def test_a_reward_model_is_a_folder_that_is_there(workspace: Workspace) -> None:
+    (problem,) = told(workspace, model_name_or_path="demo", reward_model="zh")
+    assert problem.startswith("reward_model: zh is no reward model: it has no value head")
+    make_weights(workspace.runs / "zh" / VALUE_HEAD, {HEAD_WEIGHT: [1, 576]})
     found = prepared(workspace, model_name_or_path="demo", reward_model="zh", metrics="reward")
     assert found.values["reward_model"] == str(workspace.runs / "zh")
     (problem,) = told(workspace, model_name_or_path="demo", reward_model="zhh")
