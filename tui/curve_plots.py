@@ -102,7 +102,7 @@ def _drawn_beside(runs: Sequence[ShownRun], there: Iterable[str]) -> set[str]:
 
 def title_of(metric: str, runs: Sequence[ShownRun]) -> str:
     """What a chart is called."""
-    return _TITLES[metric] if len(runs) == 1 and metric in _TITLES else word(stage_of(runs), metric)
+    return _TITLES[metric] if metric in _TITLES and _drawn_beside(runs, [metric]) else word(stage_of(runs), metric)
 
 
 def about(metric: str, runs: Sequence[ShownRun]) -> str:

@@ -21,9 +21,6 @@ from core.runs.rundir import RunDirectory
 from core.workspace import Workspace
 from tui.curve_plots import told_at
 
-_WEIGHTS = ("lora", "full")
-"""Kinds of rewards that an evaluation can ask for too."""
-
 
 @dataclass(frozen=True, slots=True)
 class Subjects:
@@ -36,7 +33,7 @@ class Subjects:
     """The weights that are meant: an adapter's name, or the folder of a whole model."""
     is_adapter: bool
     reward_model: str = ""
-    """What scored the answers, where an evaluation can have it score others."""
+    """What scored the answers."""
 
     @property
     def speakers(self) -> list[tuple[str, str | None]]:
@@ -55,7 +52,7 @@ class Subjects:
         return {"model_name_or_path": self.base, "adapter_name_or_path": named, "include_base": "true", **reward}
 
 
-def subjects_of(run: RunDirectory, history: History | None, model: str, folder: Path, workspace: Workspace) -> Subjects:
+def subjects_of(run: RunDirectory, model: str, folder: Path, workspace: Workspace) -> Subjects:
     """Look up whom a run's weights are compared with.
 
     Args:
@@ -68,14 +65,12 @@ def subjects_of(run: RunDirectory, history: History | None, model: str, folder: 
     options, adapter = run_options(run), is_adapter_folder(folder)
     starts = [Path(name) for name in options.get("adapter_name_or_path", "").split(",") if name]
     start = starts[-1] if starts and is_adapter_folder(_placed(starts[-1], workspace)) else None
-    beside = history.beside if history is not None else None
-    scored = beside is not None and beside.reward_kind in _WEIGHTS
     return Subjects(
         base=resolve_model(model, workspace).name,
         start=short_name(_placed(start, workspace), workspace) if start is not None else "",
         trained=short_name(folder, workspace) if adapter else str(folder),
         is_adapter=adapter,
-        reward_model=_reward_name(options, workspace) if scored else "",
+        reward_model=_reward_name(options, workspace),
     )
 
 

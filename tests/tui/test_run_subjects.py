@@ -55,10 +55,8 @@ def reward_run(workspace: Workspace) -> ScriptedRun:
 
 def test_base_start_and_checkpoint_are_known_by_the_names_that_others_take(chat_workspace: Workspace) -> None:
     run = policy(chat_workspace)
-    from core.runs.history import read_history
-
     folder = run.run.checkpoint(50)
-    found = subjects_of(run.run, read_history(run.run), "demo", folder, chat_workspace)
+    found = subjects_of(run.run, "demo", folder, chat_workspace)
     assert found.speakers == [("demo", None), ("demo", "telecom"), ("demo", "zh-ppo/step-000050")]
     assert found.evaluated == {
         "model_name_or_path": "demo",
@@ -68,13 +66,21 @@ def test_base_start_and_checkpoint_are_known_by_the_names_that_others_take(chat_
     }
 
 
+def test_a_function_scores_an_evaluation_too(chat_workspace: Workspace) -> None:
+    run = ScriptedRun(chat_workspace.runs / "zh-ppo", stage="ppo")
+    run.configure(reward_model="/elsewhere/rules.py:short")
+    found = subjects_of(run.run, "demo", run.save(10), chat_workspace)
+    assert found.speakers == [("demo", None), ("demo", "zh-ppo/step-000010")]
+    assert found.evaluated["reward_model"] == "/elsewhere/rules.py:short"
+
+
 def test_a_whole_model_is_asked_beside_what_it_was(chat_workspace: Workspace, tmp_path: Path) -> None:
     run = policy(chat_workspace)
     whole = tmp_path / "whole"
     whole.mkdir()
-    found = subjects_of(run.run, None, "demo", whole, chat_workspace)
+    found = subjects_of(run.run, "demo", whole, chat_workspace)
     assert found.speakers == [("demo", None), (str(whole), None)]
-    assert found.evaluated == {"model_name_or_path": str(whole)}  # what scored it is not known yet
+    assert found.evaluated == {"model_name_or_path": str(whole), "reward_model": "zh-rm"}
 
 
 # --- keys -------------------------------------------------------------------------------------------------------

@@ -100,8 +100,8 @@ class UsedRuns(Screen[None]):
         self.app.push_screen(ChooseWord(title, list(saved), now), chosen)
 
     async def _subjects(self, watched: Watched, folder: Path) -> Subjects:
-        model, history = watched.summary.model, watched.history
-        found = await asyncio.to_thread(subjects_of, watched.run, history, model, folder, self.workspace)
+        model = watched.summary.model
+        found = await asyncio.to_thread(subjects_of, watched.run, model, folder, self.workspace)
         if watched.stage in ("dpo", "ppo") and found.is_adapter and not found.start:
             self.tell(_("{name} went on from no adapter that is still there."), name=watched.name)
         return found

@@ -188,7 +188,8 @@ class TrainScreen(DrawnCurves):
         self._tell_keys(watched)
         if watched is None:
             return
-        width = max(10, self.query_one("#train-run").size.width - 2)
+        pane = self if self.has_class("-narrow") else self.query_one("#train-run")  # hidden, it has no size yet
+        width = max(10, pane.size.width - 2)
         tell_line(self.query_one("#train-head", Static), progress_line(watched, width))
         self._tell_tabs(watched)
         match self.page:
@@ -207,9 +208,9 @@ class TrainScreen(DrawnCurves):
                 self.query_one(CheckpointsPage).show(watched.history, watched.stage)
             case _facts:
                 pass
-        pane = "#facts FactsPane" if self.has_class("-narrow") else "#train-facts"
+        shown = "#facts FactsPane" if self.has_class("-narrow") else "#train-facts"
         tested = self._tested.get(watched.run.path, ())
-        self.query_one(pane, FactsPane).show(facts(watched, _FACTS - 4, tested))
+        self.query_one(shown, FactsPane).show(facts(watched, _FACTS - 4, tested))
 
     def _overlaid(self, watched: Watched) -> list[ShownRun]:
         """The marked runs and this one."""

@@ -277,7 +277,8 @@ def _beside(watched: Watched, history: History) -> list[tuple[str, str]]:
         told.append((_("held against"), as_it_was.format(name=beside.reference)))
         told.append((_("its weights"), beside.reference_sha256[:12]))
     if beside is not None and beside.reward:
-        told.append((_("rewards from"), " ".join(filter(None, (beside.reward, f"({beside.reward_kind})")))))
+        name = beside.reward.removeprefix(f"{watched.run.path.parent}/")
+        told.append((_("rewards from"), f"{name} ({beside.reward_kind})"))
     return told
 
 
