@@ -41,8 +41,9 @@ from core.untrusted import inert_line
 from core.workspace import Workspace
 
 _CATASTROPHIC_RATE = 1e-2
-_LARGE_RATES = {"ppo": 1e-3, "dpo": 5e-4}
-"""Above which policies that learn from rewards are known to collapse, even of small adapters."""
+_LARGE_RATES = {"ppo": 5e-4, "dpo": 5e-4}
+"""Above which policies that learn from rewards are known to run away: the default model by LoRA at 1e-3 was 14 nats an
+answer from its reference after 12 updates."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -257,7 +258,9 @@ def _cautions(values: dict[str, Any]) -> Iterator[Caution]:
         yield Caution(told.format(rate=rate), _("1e-4 worked where 2e-2 did not"))
     elif rate > _LARGE_RATES.get(stage, _CATASTROPHIC_RATE):
         told = _("learning_rate {rate:g} is high for stage {stage}: answers may fall apart before they get better")
-        yield Caution(told.format(rate=rate, stage=stage), _("1e-5 is usual; watch the distance to the reference"))
+        yield Caution(
+            told.format(rate=rate, stage=stage), _("1e-5 to 1e-4 is usual; watch the distance to the reference")
+        )
     for idle in idle_options(values):
         yield Caution(_("{option} does not count: {why}").format(option=idle.where, why=idle.what), idle.hint)
 

@@ -162,7 +162,11 @@ def test_a_rate_that_is_high_for_a_policy_is_told(workspace: Workspace) -> None:
     assert caution.message.startswith("learning_rate 0.002 is high for stage ppo: answers may fall apart")
     (caution,) = ppo(workspace, learning_rate=2e-2).cautions
     assert caution.message.startswith("learning_rate 0.02 is high enough to destroy")
-    assert ppo(workspace, learning_rate=1e-4).cautions == ()
+    assert caution.hint == "1e-4 worked where 2e-2 did not"
+    (caution,) = prepared(workspace, stage="dpo", dataset="pairs", learning_rate=1e-3).cautions
+    assert caution.hint == "1e-5 to 1e-4 is usual; watch the distance to the reference"
+    assert ppo(workspace, learning_rate=5e-4).cautions == ()
+    assert prepared(workspace, learning_rate=2e-3).cautions == ()
 
 
 def test_python_starts_every_stage_by_the_same_names(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
