@@ -1,12 +1,14 @@
 """Renew the pictures of the README: the real app with the real model, in a workspace that is thrown away.
 
     .venv/bin/python docs/make_pictures.py MODEL_FOLDER ADAPTER_FOLDER RUN_FOLDER RUN_FOLDER EVALUATION_FOLDER
+    .venv/bin/python docs/make_pictures.py --persona WORKSPACE
 
 The adapter of the pictures is the one of `tests/pty/train_adapter.py`; the runs are two trainings that are laid over
 one another (`finetui train --preset quick_lora --val_size 12 --eval_steps 4`, once with another rank). The evaluation
 is of a training on telecom_train_400, at two of its steps, and their base (`finetui eval RUN RUN@50 --include_base
---dataset telecom_test_100`). Needs rsvg-convert (Debian's librsvg2-bin) and a font with Chinese characters
-(fonts-noto-cjk).
+--dataset telecom_test_100`). The second line makes those of docs/persona_rlhf.md, in a copy of a workspace in which
+`finetui pipeline examples/persona_rlhf.yaml` has ended. Needs rsvg-convert (Debian's librsvg2-bin) and a font with
+Chinese characters (fonts-noto-cjk).
 """
 
 from __future__ import annotations
@@ -33,6 +35,7 @@ _TEXT = re.compile(
     r"(?P<text>[^<]*)</text>"
 )
 _WORD = re.compile(r"[!-~]+|[^\s\x00-\x7f]")
+QUESTIONS = ("苏汐是谁？", "请问，这里可以避雨吗？", "你喜欢喝什么？")
 EARLIER = ("法国的首都是哪里？", "Name three colors as a list.", "Tell me a short story about a dragon.")
 
 
@@ -62,6 +65,14 @@ class Scene:
             await pilot.press(name)
             await asyncio.sleep(0.5)
         await pilot.pause()
+
+    async def choose_run(self, pilot: Pilot[None], name: str) -> None:
+        """Go to a run of the Train screen's list."""
+        await asyncio.sleep(3)  # runs are looked for
+        await self.keys(pilot, "home")
+        while (current := getattr(self.app.screen, "current", None)) is not None and current.name != name:
+            await self.keys(pilot, "down")
+        await asyncio.sleep(2)
 
     def picture(self, name: str) -> None:
         # Without this attribute the converter drops the spaces that a text begins with.
@@ -143,5 +154,34 @@ async def evaluation(scene: Scene, pilot: Pilot[None]) -> None:
     scene.picture("comparison")
 
 
+async def persona(made: Path) -> None:
+    """The pipeline of the persona example, the policy's curves, and base, SFT and PPO asked the same questions."""
+    with TemporaryDirectory() as folder:
+        workspace, _made = init_workspace(Path(folder))
+        shutil.copytree(made / "models", workspace.models, dirs_exist_ok=True)
+        for run in sorted((made / "runs").glob("persona*"), key=lambda path: (path / "launch.json").stat().st_mtime):
+            shutil.copytree(run, workspace.runs / run.name)
+        app = FinetuiApp(workspace)
+        async with app.run_test(size=SIZE) as pilot:
+            scene = Scene(app)
+            await scene.until_idle()
+            await scene.keys(pilot, "f3")
+            await scene.choose_run(pilot, "persona")
+            scene.picture("persona_pipeline")
+            await scene.choose_run(pilot, "persona-ppo")
+            scene.picture("persona_ppo")
+            await scene.keys(pilot, "f2")
+            await scene.send("/set temperature 0")
+            await scene.send("/set max_new_tokens 48")
+            await scene.send("/single")
+            await scene.send("/compare base persona-sft persona-ppo")
+            for question in QUESTIONS:
+                await scene.send(question)
+            scene.picture("persona_chat")
+
+
 if __name__ == "__main__":
-    asyncio.run(main(*map(Path, sys.argv[1:])))
+    if sys.argv[1:2] == ["--persona"]:
+        asyncio.run(persona(Path(sys.argv[2])))
+    else:
+        asyncio.run(main(*map(Path, sys.argv[1:])))

@@ -282,6 +282,24 @@ def test_a_pipeline_that_is_killed_leaves_its_step_alone_and_joins_it_later(
     assert (state_of(one), starts(workspace, "one")) == ("stopped", 1)
 
 
+def test_a_step_whose_supervisor_is_killed_is_told_and_gone_on_with(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = FILE.partition("  two:")[0]
+    monkeypatch.setenv("FAKE_END_tales-one", "wait")
+    run, one = start_pipeline(planned(workspace, text)), RunDirectory(workspace.runs / "tales-one")
+    until(lambda: one.saved_checkpoints())
+    started = read_marks(one).started
+    assert started is not None
+    os.kill(started.pid, signal.SIGKILL)
+    assert wait_ended(run, 20) == "failed"
+    last = events(run)[-1]
+    assert isinstance(last, RunFailed)
+    assert last.error == "one failed: its supervisor is gone and said no last word"
+    monkeypatch.delenv("FAKE_END_tales-one")
+    assert moves(made(workspace, text)) == ["resumed one", "finished one"]
+
+
 def test_what_a_killed_start_left_is_begun_anew(workspace: Workspace) -> None:
     (workspace.runs / "tales-one").mkdir(parents=True)
     (workspace.runs / "tales-one" / "config.yaml").write_text("half: a fi")
