@@ -35,9 +35,8 @@ def contradictions(values: Mapping[str, Any]) -> Iterator[Problem]:
     yield from _of_the_model(values)
     if values["stage"] == "dpo":
         yield from _of_preferences(values)
-    if values["stage"] == "ppo" and values["reward_model"] is None:
-        hint = _("name a run of stage rm, a function as FILE.py:NAME, or a server's address")
-        yield Problem("reward_model", _("ppo needs something that scores answers"), hint)
+    if values["stage"] == "ppo":
+        yield from _of_answers(values)
     yield from _of_metrics(values)
 
 
@@ -72,6 +71,16 @@ def _of_preferences(values: Mapping[str, Any]) -> Iterator[Problem]:
     if values["dpo_label_smoothing"] and values["pref_loss"] != "sigmoid":
         what = _("belongs to pref_loss sigmoid, not to {loss}").format(loss=values["pref_loss"])
         yield Problem("dpo_label_smoothing", what, _("leave it out"))
+
+
+def _of_answers(values: Mapping[str, Any]) -> Iterator[Problem]:
+    if values["reward_model"] is None:
+        hint = _("name a run of stage rm, a function as FILE.py:NAME, or a server's address")
+        yield Problem("reward_model", _("ppo needs something that scores answers"), hint)
+    option = "max_target_length" if values["max_new_tokens"] is None else "max_new_tokens"
+    if (values[option] or 0) >= values["cutoff_len"]:
+        what = _("leaves no room for questions in cutoff_len {cutoff}").format(cutoff=values["cutoff_len"])
+        yield Problem(option, what, _("lower it, or raise cutoff_len"))
 
 
 def _of_metrics(values: Mapping[str, Any]) -> Iterator[Problem]:

@@ -41,6 +41,15 @@ def test_options_that_would_change_what_is_compared_are_refused_all_at_once(stag
         ),
         ({"stage": "dpo", "lora_dropout": 0.1}, []),
         (
+            {"stage": "ppo", "reward_model": "rm", "max_new_tokens": 64, "cutoff_len": 64},
+            ["max_new_tokens: leaves no room for questions in cutoff_len 64"],
+        ),
+        (
+            {"stage": "ppo", "reward_model": "rm", "max_target_length": 64, "cutoff_len": 64},
+            ["max_target_length: leaves no room for questions in cutoff_len 64"],
+        ),
+        ({"stage": "ppo", "reward_model": "rm", "max_new_tokens": 8, "max_target_length": 64, "cutoff_len": 64}, []),
+        (
             {"stage": "rm", "finetuning_type": "p_tuning"},
             [
                 "finetuning_type: a reward model is an adapter of LoRA's kind or a whole model, p_tuning makes neither",

@@ -99,6 +99,9 @@ def test_what_stands_beside_is_named_for_good(workspace: Workspace) -> None:
     assert values["ref_model"] == str(workspace.runs / "other")
     assert values["adapter_name_or_path"] == (str(workspace.runs / "yui"),)
     assert "reward_model_type: lora  # default; as it looks" in found.config
+    Path("again.yaml").write_text(found.config)
+    again = prepare(load(TRAINING, file=Path("again.yaml")), workspace, machine=Machine(0))
+    assert again.values == values
     Path("rules.py").write_text("def short(prompts, answers): ...\n")
     values = ppo(workspace, reward_model="rules.py:short", ref_model="demo").values
     assert values["reward_model"] == f"{Path.cwd()}/rules.py:short"
