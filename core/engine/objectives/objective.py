@@ -58,4 +58,4 @@ class Objective(Protocol):
         """
 
     def end(self, forward: Forward) -> None:
-        """Write what is left besides the model; every process calls it."""
+        """Write what is left besides the model of a training that was not stopped; every process calls it."""

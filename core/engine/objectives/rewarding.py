@@ -60,6 +60,7 @@ class Rewarding:
         work = self._work
         sets = [(one.name, one.rows) for one in work.evaluation_sets] or [("", work.rows)]
         forward.train(False)
+        work.journal.stage("scoring")
         lines: list[dict[str, object]] = []
         for name, rows in sets:
             scores = over_pairs(

@@ -25,7 +25,7 @@ def finish(loop: Loop, ending: Ending) -> None:
     work.journal.stage("saving")
     shelf.save_final(ending.progress, ending.is_best)
     with _model_is_saved(work):
-        loop.leave_results()
+        loop.leave_results(ending.reason)
     if not work.processes.is_main:
         return
     work.journal.stage("ending")

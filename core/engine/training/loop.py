@@ -131,7 +131,7 @@ class Loop:
         """What the stage has to say of the whole training besides its loss."""
         return {}
 
-    def leave_results(self) -> None:
+    def leave_results(self, reason: Reason) -> None:
         """Write what a stage leaves besides the model, with the weights that are kept. Every process calls it, after
         the model is saved; an OSError costs nothing but these files."""
 

@@ -18,6 +18,7 @@ from core.engine.training.loop import Loop
 from core.engine.training.nonsense import refuse_nonsense
 from core.engine.training.random_state import undisturbed
 from core.engine.training.work import Work
+from core.runs.events import Reason
 
 
 class RowLoop(Loop):
@@ -30,8 +31,9 @@ class RowLoop(Loop):
     def _prepare(self) -> None:
         self.objective.begin(self.forward)
 
-    def leave_results(self) -> None:
-        self.objective.end(self.forward)
+    def leave_results(self, reason: Reason) -> None:
+        if reason != "stopped":  # who stops a run wants no more work of it, and may go on with it
+            self.objective.end(self.forward)
 
     def _update(self) -> None:
         work, began = self.work, time.perf_counter()
