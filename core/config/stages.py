@@ -77,10 +77,16 @@ def _of_answers(values: Mapping[str, Any]) -> Iterator[Problem]:
     if values["reward_model"] is None:
         hint = _("name a run of stage rm, a function as FILE.py:NAME, or a server's address")
         yield Problem("reward_model", _("ppo needs something that scores answers"), hint)
-    option = "max_target_length" if values["max_new_tokens"] is None else "max_new_tokens"
-    if (values[option] or 0) >= values["cutoff_len"]:
+    option, longest = longest_drawn(values)
+    if longest >= values["cutoff_len"]:
         what = _("leaves no room for questions in cutoff_len {cutoff}").format(cutoff=values["cutoff_len"])
         yield Problem(option, what, _("lower it, or raise cutoff_len"))
+
+
+def longest_drawn(values: Mapping[str, Any]) -> tuple[str, int]:
+    """The option that says how long a drawn answer may be, and what it says; 0 where neither is given."""
+    option = "max_target_length" if values["max_new_tokens"] is None else "max_new_tokens"
+    return option, values[option] or 0
 
 
 def _of_metrics(values: Mapping[str, Any]) -> Iterator[Problem]:

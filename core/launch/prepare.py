@@ -18,7 +18,7 @@ from core.config.data import DataOptions
 from core.config.idle import idle_options
 from core.config.load import Settings
 from core.config.save import as_yaml
-from core.config.stages import METRICS, RANKING_STAGES
+from core.config.stages import METRICS, RANKING_STAGES, longest_drawn
 from core.config.training import TRAINING, contradictions
 from core.data.entry import DatasetEntry
 from core.data.examples import check_ranking, data_folder
@@ -148,6 +148,7 @@ class _Preparation:
         beside = find_beside(findings, self._settings, model, self._workspace)
         rows = [] if findings.problems else self._checked(sets, values)
         findings.refuse(contradictions(values))
+        findings.refuse(_of_context(values, model))
         findings.refuse(refusals(self._settings, self._machine))
         settings, cautions = findings.honest(self._machine)
         needed = [*(one.path for one in adapters), *([model.path] if model is not None else []), *beside.paths]
@@ -249,6 +250,14 @@ def _best(settings: Settings) -> Iterator[tuple[str, tuple[Any, str]]]:
     first, evaluates = METRICS[values["stage"]][0], values["val_size"] or values["eval_dataset"]
     if evaluates and values["metric_for_best_model"] == "loss" != first:
         yield "metric_for_best_model", (first, _("of stage {stage}").format(stage=values["stage"]))
+
+
+def _of_context(values: dict[str, Any], model: ModelInfo | None) -> Iterator[Problem]:
+    """Where answers that are drawn would fill all that the model sees."""
+    option, longest = longest_drawn(values)
+    if values["stage"] == "ppo" and model is not None and 0 < model.context_length <= longest:
+        what = _("leaves no room for questions: the model sees {context} tokens").format(context=model.context_length)
+        yield Problem(option, what, _("lower it"))
 
 
 def _cautions(values: dict[str, Any]) -> Iterator[Caution]:

@@ -131,6 +131,13 @@ def test_everything_wrong_is_told_at_once(workspace: Workspace) -> None:
     )
 
 
+def test_answers_leave_room_for_questions(workspace: Workspace) -> None:
+    (problem,) = told(
+        workspace, stage="ppo", reward_model="rm", checkpoint_dir="yui", cutoff_len=9000, max_new_tokens=8192
+    )
+    assert problem == "max_new_tokens: leaves no room for questions: the model sees 8192 tokens (lower it)"
+
+
 def test_the_values_of_a_policy_are_no_rewards(workspace: Workspace) -> None:
     make_weights(trained(workspace, "policy", "ppo") / VALUE_HEAD, {HEAD_WEIGHT: [1, 576]})
     (problem,) = told(workspace, stage="ppo", reward_model="policy")
