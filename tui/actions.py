@@ -110,7 +110,7 @@ ACTIONS: tuple[Action, ...] = (
     Action(
         "keep",
         _("Keep the better one"),
-        _("keep a column's answer as preferred: a row of preference data"),
+        _("keep a column's answer as preferred: a row of preference data, for stages rm and dpo"),
         slash="keep",
         argument="COLUMN [OVER]",
     ),
@@ -240,7 +240,9 @@ ACTIONS: tuple[Action, ...] = (
     Action("train_on", _("Train"), _("train on this set: the form, begun with it"), "data", "t"),
     Action("test_on", _("Evaluate"), _("evaluate on this set: the form, begun with it"), "data", "e"),
     Action("register", _("Enter"), _("enter a file (marked +) in dataset_info.json, as it was guessed"), "data", "a"),
-    Action("judge_pairs", _("Judge pairs"), _("judge pairs of answers, blind; drawn before by a command"), "data", "j"),
+    Action(
+        "judge_pairs", _("Judge pairs"), _("two answers to each prompt are drawn, then judged here, blind"), "data", "j"
+    ),
     Action("rescan", _("Look again"), _("look at the folder again"), "data", "r"),
     # --- judging pairs of answers ---
     Action("judge('left')", _("Left"), _("the answer on the left is the better one"), "judge", "left,1"),

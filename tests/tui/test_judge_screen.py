@@ -16,13 +16,17 @@ from core.judging.folder import Judging, options_file
 from core.judging.options import JUDGING
 from core.judging.pair import Answer, Pair
 from core.judging.verdicts import VerdictBook
+from core.runs.rundir import RunDirectory
 from core.workspace import Workspace
+from drawn_pairs import draw_at_once, make_workspace
 from hostile import SHORT, dangers
 from screen_app import ScreenApp, Shown
 from tui.judge_app import JudgeApp
 from tui.screens.data import DataScreen
 from tui.screens.judge import JudgeScreen
+from tui.screens.judge_actions import JudgeActions
 
+ENTRY = {"columns": {"prompt": "instruction", "query": "input", "response": "output"}}
 SEED = 5
 """Pair 0 has its second answer on the left, pairs 1 and 2 have their first."""
 
@@ -140,9 +144,7 @@ def full(*_args: Any, **_options: Any) -> None:
     raise OSError(28, "No space left on device")
 
 
-async def test_a_set_that_cannot_be_written_holds_nobody(
-    judging: Judging, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_set_that_cannot_be_written_holds_nobody(judging: Judging, monkeypatch: pytest.MonkeyPatch) -> None:
     async with data_screen(judging.workspace) as shown:
         await shown.press("j", "enter")
         await shown.until(lambda: isinstance(shown.screen, JudgeScreen), "the judging")
@@ -216,19 +218,51 @@ async def test_the_data_screen_opens_what_is_drawn(judging: Judging) -> None:
         await shown.until(lambda: "mine" in shown.seen(), "the set in the list")
 
 
-async def test_the_data_screen_tells_how_pairs_are_drawn(tmp_path: Path) -> None:
+async def test_a_set_has_answers_drawn_and_then_judged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = [{"instruction": f"question {n}", "input": "", "output": "a"} for n in range(3)]
+    workspace = make_workspace(tmp_path, {"talks": (ENTRY, rows)})
+    monkeypatch.setattr(JudgeActions, "_answering", lambda _screen: {"model_name_or_path": "demo"})
+    draw_at_once(monkeypatch)
+    async with data_screen(workspace) as shown:
+        await shown.until(lambda: shown.screen.current, "the set")
+        await shown.press("j")
+        await shown.until(
+            lambda: "Draw two answers to how many prompts of talks, with demo?" in shown.seen(), "how many"
+        )
+        await shown.press("2", "enter")
+        await shown.until(lambda: shown.toasts, "the start")
+        start = "Answers are drawn for talks_preferences F3 shows the run; when it has ended, j judges them."
+        assert shown.toasts == [start]
+        await shown.press("j", "enter")
+        await shown.until(lambda: isinstance(shown.screen, JudgeScreen), "the judging")
+        assert shown.screen.query_one("#judge-head").content.plain == "talks_preferences  0 of 2 judged · prompt 1"
+
+
+async def test_a_number_is_asked_for(tmp_path: Path) -> None:
+    workspace = make_workspace(tmp_path, {"talks": (ENTRY, [{"instruction": "q", "input": "", "output": "a"}])})
+    async with data_screen(workspace) as shown:
+        await shown.until(lambda: shown.screen.current, "the set")
+        await shown.press("j", "0", "enter")
+        await shown.until(lambda: shown.toasts, "the mistake")
+        assert shown.toasts == ["Type a number above 0."]
+    assert not (workspace.data / "judging").exists()
+
+
+async def test_without_a_set_there_is_nothing_to_draw(tmp_path: Path) -> None:
     async with data_screen(Workspace(tmp_path)) as shown:
         await shown.press("j")
-        await shown.until(lambda: shown.toasts, "the way")
-        assert shown.toasts == ["draw answers first: finetui data preferences --dataset SET"]
+        await shown.until(lambda: shown.toasts, "the reason")
+        assert shown.toasts == ["A set of prompts has to be entered in dataset_info.json first."]
 
 
-async def test_answers_that_are_not_drawn_yet_are_not_judged(judging: Judging) -> None:
-    judging.pairs_file.unlink()
+async def test_answers_that_are_drawn_meanwhile_are_waited_for(
+    judging: Judging, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = RunDirectory(judging.workspace.runs / "mine-answers")
+    monkeypatch.setattr("core.judging.drawing.go_on_drawing", lambda _judging: run)
     async with data_screen(judging.workspace) as shown:
         await shown.press("j")
         await shown.until(lambda: "Judge the pairs of" in shown.seen(), "the list")
         await shown.press("enter")
         await shown.until(lambda: shown.toasts, "the reason")
-        told = "mine: its answers are not drawn yet finetui data preferences --output mine goes on"
-        assert shown.toasts == [told]
+        assert shown.toasts == ["mine: its answers are being drawn F3 shows the run mine-answers"]

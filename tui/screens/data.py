@@ -30,7 +30,7 @@ from core.serve.remote_address import is_served
 from core.untrusted import inert_line
 from core.workspace import Workspace
 from tui.actions import bindings
-from tui.screens.data_actions import DataActions
+from tui.screens.judge_actions import JudgeActions
 from tui.widgets.fitted_line import FittedLine
 from tui.widgets.inert_inputs import InertInput
 from tui.widgets.row_pane import RowPane
@@ -54,7 +54,7 @@ PAGES = {
 }
 
 
-class DataScreen(DataActions):
+class DataScreen(JudgeActions):
     """Lists data sets and shows them."""
 
     SCOPES: ClassVar[tuple[str, ...]] = ("data",)
@@ -389,6 +389,14 @@ class DataScreen(DataActions):
         if self.current is not None and self.current.file is not None:
             keys.insert(0, _("a enter it in dataset_info.json"))
         if self.list.options.has_focus:
-            keys = [_("enter rows"), _("1-6 pages"), *keys[:-3], *keys[-2:], _("t train"), _("e evaluate")]
+            keys = [
+                _("enter rows"),
+                _("1-6 pages"),
+                *keys[:-3],
+                *keys[-2:],
+                _("t train"),
+                _("e evaluate"),
+                _("j judge"),
+            ]
         line = Content("  ").join(map(Content, [*keys, _("r rescan"), _("esc back"), _("F1 all keys")]))
         self.query_one("#data-keys", FittedLine).drawn = lambda _width: line

@@ -25,7 +25,6 @@ from core.errors import FinetuiError
 from core.i18n import _, plural
 from core.untrusted import inert, inert_line
 from core.workspace import Workspace
-from tui.screens.choose import ChooseWord
 from tui.screens.evaluate_start import open_evaluation_form
 from tui.widgets.dialogs import AskText
 from tui.widgets.row_view import ReadRows, read_row
@@ -226,42 +225,6 @@ class DataActions(Screen[None]):
             return
         name = data_set.name if data_set.entry is not None else str(data_set.file)
         open_evaluation_form(self.app, self.workspace, {"dataset": name})
-
-    # --- judging ---
-
-    def action_judge_pairs(self) -> None:
-        """Judge the pairs that are kept under this set's name, or those that one chooses."""
-        from core.judging.folder import judgings  # options of models and evaluations, 100 ms: not before it is wanted
-
-        begun = judgings(self.workspace)
-        if self.current is not None and self.current.name in begun:
-            self._judge_pairs(self.current.name)
-        elif begun:
-            self.app.push_screen(ChooseWord(_("Judge the pairs of"), begun), self._judge_pairs)
-        else:
-            self.notify(_("draw answers first: finetui data preferences --dataset SET"), markup=False)
-
-    def _judge_pairs(self, name: str | None) -> None:
-        if name is None:
-            return
-        from core.judging.folder import find_judging
-        from core.judging.verdicts import VerdictBook
-        from tui.screens.judge import JudgeScreen
-
-        judging = find_judging(name, self.workspace)
-        if not judging.pairs():
-            told = _("{name}: its answers are not drawn yet").format(name=inert_line(name))
-            again = _("finetui data preferences --output {name} goes on").format(name=inert_line(name))
-            self.notify(again, title=told, severity="warning", markup=False)
-            return
-
-        def ended(rows: int | None) -> None:
-            if rows is not None:
-                counted = plural("{count} row", "{count} rows", rows)
-                self.notify(_("{rows} in {name}").format(rows=counted, name=inert_line(name)), markup=False)
-                self.rescan(name)
-
-        self.app.push_screen(JudgeScreen(judging, VerdictBook(judging.verdicts, judging.seed)), ended)
 
     # --- splitting ---
 
