@@ -9,6 +9,8 @@ import torch
 
 from core.engine.ppo.alarms import Alarms, Seen
 from core.engine.ppo.experience import Answer, Experience, Opinions, repeated_rate, spread
+from core.engine.ppo.watch import refuse_no_number
+from core.errors import TrainingError
 
 CALM = Seen(step=7, answers=16, kl=1.0, kl_error=0.2, tokens=12.0, reward_spread=1.0, shared_rate=0.0)
 
@@ -130,3 +132,13 @@ def test_an_answers_tokens_are_those_that_count() -> None:
 def test_small_batches() -> None:
     assert spread([4.0]) == 0.0
     assert repeated_rate(["a", "b", "a", "c"]) == 0.5
+
+
+def test_a_score_that_is_no_number_ends_the_run() -> None:
+    answers = [Answer((5,), (7,), "fine", True, 1.0), Answer((5,), (7,), "\x1b[31mred", True, float("inf"))]
+    refuse_no_number(answers[:1], 3, "rewards.py:f", "the last checkpoint is step-000002")
+    with pytest.raises(TrainingError) as raised:
+        refuse_no_number(answers, 3, "rewards.py:f", "the last checkpoint is step-000002")
+    assert raised.value.message == "step 3: rewards.py:f gives the reward inf for an answer, which is no number"
+    assert "\x1b" not in raised.value.hint
+    assert raised.value.hint.endswith("; the last checkpoint is step-000002")

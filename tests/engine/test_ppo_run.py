@@ -11,7 +11,7 @@ import torch
 from ppo_runs import PPO, adapter_of, metric, numbers, ppo, reward_file
 from safetensors.torch import load_file
 
-from core.engine.ppo.loop import still
+from core.engine.ppo.loop import PPOLoop, still
 from core.engine.train import main
 from core.runs.events import DataReady, ModelsBeside, Sample, Step
 from core.runs.quantities import QUANTITIES
@@ -177,6 +177,35 @@ def test_every_method_is_held_against_its_start(
     assert abs(first) < 1e-4
     assert abs(second) > 10 * abs(first) + 1e-5
     assert [text for text in trained.warnings if "first step" in text or "already before" in text] == []
+
+
+def test_a_new_adapter_over_an_old_one_is_held_against_both(workspace: Workspace, dense: str, started: Path) -> None:
+    options = {"adapter_name_or_path": (str(started),), "create_new_adapter": True, "learning_rate": 5e-3}
+    trained = ppo(workspace, "over", dense, max_steps=2, **options)
+    first, second = metric(trained, "kl")
+    assert first == 0.0
+    assert abs(second) > 1e-4
+    (beside,) = trained.all(ModelsBeside)
+    assert beside.is_start
+    assert "sft" in beside.reference
+
+
+def test_trying_what_fits_into_memory_changes_nothing(
+    workspace: Workspace, dense: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = ppo(workspace, "plain", dense, max_steps=2)
+    prepare, tried = PPOLoop._prepare, []
+
+    def prepare_and_try(self: PPOLoop) -> None:
+        prepare(self)
+        before = self.policy.state()
+        self._try_longest()
+        tried.append(all(torch.equal(before[name], now) for name, now in self.policy.state().items()))
+        assert all(parameter.grad is None for parameter in self.policy.trained.values())
+
+    monkeypatch.setattr(PPOLoop, "_prepare", prepare_and_try)
+    assert numbers(ppo(workspace, "tried", dense, max_steps=2)) == numbers(plain)
+    assert tried == [True]
 
 
 def test_dropout_of_the_base_is_off() -> None:
