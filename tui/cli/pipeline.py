@@ -23,7 +23,7 @@ from core.errors import UsageError, did_you_mean
 from core.i18n import _
 from core.runs.catalog import find_run
 from core.runs.launch_file import Caution, read_launch
-from core.runs.rundir import PIPELINE, RunDirectory
+from core.runs.rundir import PIPELINE
 from core.runs.state import is_active, state_of
 from core.untrusted import inert_line
 from core.workspace import Workspace, find_workspace
@@ -200,6 +200,8 @@ def _leave(plan: PipelinePlan, command: PipelineOptions) -> int:
     if command.json_records:
         print_json({"pipeline": plan.run.name, "path": str(plan.run.path), "state": state_of(plan.run)})
         return 0
+    from tui.cli.pipeline_table import ways_on  # see above
+
     print(_("started {name}").format(name=inert_line(plan.run.name)))
     note(ways_on(plan.run))
     return 0
@@ -211,9 +213,3 @@ def _follow(plan: PipelinePlan, command: PipelineOptions) -> int:
     if not command.json_records and not plan.done:
         note(_("pipeline {name}; ctrl+c leaves it running").format(name=inert_line(plan.run.name)))
     return follow_pipeline(plan.run, plan.workspace, as_json=command.json_records)
-
-
-def ways_on(run: RunDirectory) -> str:
-    """How to see and to stop a pipeline, as commands."""
-    told = _("see it: finetui pipeline {name}   stop it: finetui pipeline {name} --stop")
-    return told.format(name=inert_line(run.name))

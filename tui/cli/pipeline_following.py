@@ -28,7 +28,7 @@ from core.workspace import Workspace
 from tui.cli.console import note, print_error, print_json, takes_codes
 from tui.cli.event_lines import Teller
 from tui.cli.following import INTERRUPTED
-from tui.cli.pipeline_table import pipeline_lines
+from tui.cli.pipeline_table import pipeline_lines, ways_on
 from tui.cli.run_lines import failure_text, state_word
 
 _LOOK_SECONDS = 0.25
@@ -59,11 +59,9 @@ def follow_pipeline(run: RunDirectory, workspace: Workspace, *, as_json: bool = 
             watch.show(shown)
     except KeyboardInterrupt:
         if is_active(state_of(run)) and not as_json:
-            name = inert_line(run.name)
             note("")
-            note(_("{name} goes on without you").format(name=name))
-            told = _("see it: finetui pipeline {name}   stop it: finetui pipeline {name} --stop")
-            note(told.format(name=name))
+            note(_("{name} goes on without you").format(name=inert_line(run.name)))
+            note(ways_on(run))
         return INTERRUPTED
     if not as_json:
         _say_end(watch)

@@ -12,6 +12,7 @@ from core.i18n import _
 from core.runs.events import Step
 from core.runs.history import History
 from core.runs.quantities import QUANTITIES, headline, stage_named
+from core.runs.rundir import RunDirectory
 from core.runs.state import RunState
 from core.runs.told import answer_rate, clock
 from core.untrusted import inert_line
@@ -102,6 +103,12 @@ def _numbers(point: Step) -> Iterator[str]:
         yield _("loss {loss:.4f}").format(loss=point.loss)
     for one in leading:
         yield f"{_(one.label)} {point.metrics[one.name]:.3g}"
+
+
+def ways_on(run: RunDirectory) -> str:
+    """How to see and to stop a pipeline, as commands."""
+    told = _("see it: finetui pipeline {name}   stop it: finetui pipeline {name} --stop")
+    return told.format(name=inert_line(run.name))
 
 
 # --- plans ------------------------------------------------------------------------------------------------------

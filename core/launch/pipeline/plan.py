@@ -27,7 +27,6 @@ from core.launch.pipeline.standing import (
     StepStanding,
     output_of,
     pipeline_run,
-    standing_of,
     standings,
     taken_folders,
 )
@@ -246,13 +245,3 @@ def _unsaved(pipeline: Pipeline, step: PipelineStep) -> Iterator[Caution]:
         if values["save_total_limit"] and not last:
             told = _("{named} may be deleted before it is used: save_total_limit keeps the newest {count}")
             yield Caution(told.format(named=named, count=values["save_total_limit"]))
-
-
-def standing_pipeline(run: RunDirectory, workspace: Workspace) -> tuple[Pipeline, tuple[StepStanding, ...]]:
-    """A pipeline by its folder, and where its steps are.
-
-    Raises:
-        ConfigError: its file cannot be read.
-    """
-    pipeline = read_pipeline(run.config)
-    return pipeline, tuple(standing_of(pipeline, step, workspace) for step in pipeline.steps)
