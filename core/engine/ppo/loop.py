@@ -14,15 +14,15 @@ from functools import partial
 import torch
 from torch import nn
 
-from core.config.data import DataOptions
 from core.config.ppo import PPOOptions
 from core.engine.batches.prompts import PromptRows
+from core.engine.batches.recipe import longest_answer
 from core.engine.ppo.collecting import Collected, Collector
 from core.engine.ppo.examining import Examiner
 from core.engine.ppo.learning import Learner, Learnt
 from core.engine.ppo.lesson import Lesson, lesson_of, longest_lesson
 from core.engine.ppo.memory import PPOMemory
-from core.engine.ppo.partners import longest_answer, open_partners
+from core.engine.ppo.partners import open_partners
 from core.engine.ppo.watch import Watch, refuse_no_number
 from core.engine.training.checkpoint import what_is_kept
 from core.engine.training.descent import Slope
@@ -71,9 +71,7 @@ class PPOLoop(Loop):
         kept = self.descent.room_to_move()
         longest = [self.rows.row(number).ids.tolist() for number in self.updates.longest_batch()]
         with undisturbed(self.work.processes.device):
-            self.learner.rehearse(
-                longest_lesson(longest, longest_answer(self.options, self.work.settings[DataOptions]))
-            )
+            self.learner.rehearse(longest_lesson(longest, longest_answer(self.work.settings)))
         del kept
 
     # --- one step -----------------------------------------------------------------------------------------------

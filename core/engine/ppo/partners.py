@@ -10,12 +10,12 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from core.config.data import DataOptions
 from core.config.finetuning import FinetuningOptions
 from core.config.model import BaseModelOptions
 from core.config.output import OutputOptions
 from core.config.ppo import PPOOptions
 from core.config.preference import PreferenceOptions
+from core.engine.batches.recipe import longest_answer
 from core.engine.forward.choose import Forward
 from core.engine.ppo.beside import Beside
 from core.engine.ppo.policy_runner import PolicyRunner
@@ -27,9 +27,6 @@ from core.engine.training.work import Work
 from core.models.adapters import resolve_adapter
 from core.models.reward_source import find_reward_source
 from core.runs.events import ModelsBeside
-
-_LONGEST = 128
-"""Tokens of an answer, where no option says."""
 
 
 @dataclass(frozen=True)
@@ -52,11 +49,6 @@ class Partners:
         )
 
 
-def longest_answer(ppo: PPOOptions, data: DataOptions) -> int:
-    """How long an answer may be that is drawn, in tokens."""
-    return ppo.max_new_tokens or data.max_target_length or _LONGEST
-
-
 def open_partners(work: Work, forward: Callable[[], Forward]) -> Partners:
     """Open them all. The reference is what the policy is now, where no option names another.
 
@@ -67,7 +59,7 @@ def open_partners(work: Work, forward: Callable[[], Forward]) -> Partners:
         FinetuiError: one of them cannot be used.
     """
     ppo, model = work.settings[PPOOptions], work.settings[BaseModelOptions]
-    longest = longest_answer(ppo, work.settings[DataOptions])
+    longest = longest_answer(work.settings)
     adapters = [
         resolve_adapter(name, work.workspace).path for name in work.settings[FinetuningOptions].adapter_name_or_path
     ]
