@@ -66,11 +66,14 @@ class PipelineOptions(Section):
 
 @dataclass(frozen=True, slots=True)
 class PipelineVerb:
-    """A verb whose file names the sections of its options."""
+    """A verb whose file holds options of trainings and evaluations."""
+
+    sections: tuple[type[Section], ...] = (PipelineOptions,)
+    """Its own options."""
 
     def register(self, root: typer.Typer, name: str, help_line: str) -> None:
         """Make the verb known to typer."""
-        text = "\n\n".join((help_line, _about(), *help_groups(describe(PipelineOptions))))
+        text = "\n\n".join((help_line, _about(), *help_groups(describe(*self.sections))))
 
         @root.command(
             name,

@@ -11,6 +11,7 @@ from tui.cli.chat import chat
 from tui.cli.compare import compare_verb
 from tui.cli.evaluate import evaluate
 from tui.cli.options import OptionsVerb, facts
+from tui.cli.pipeline import PipelineVerb, pipeline
 from tui.cli.preferences import preferences
 from tui.cli.report import report_verb
 from tui.cli.score import score
@@ -31,10 +32,11 @@ over `--preset`, that over the default. All mistakes are told at once, each with
 
 def reference() -> str:
     """The whole page."""
-    verbs: dict[str, OptionsVerb] = {
+    verbs: dict[str, OptionsVerb | PipelineVerb] = {
         "chat": chat,
         "train": train,
         "eval": evaluate,
+        "pipeline": pipeline,
         "report": report_verb,
         "compare": compare_verb,
         "score": score,
