@@ -23,7 +23,7 @@ from core.engine.fused_layer import FusedLayer, Module
 from core.engine.lora import FUSED_PLACES, LoraAdapter, LoraFactors
 from core.errors import AdapterMismatch, ModelError
 from core.i18n import _
-from core.models.notes import PREFIX_FILE, AdapterNotes, read_notes, sha256_of
+from core.models.notes import PREFIX_FILE, AdapterNotes, MergedAdapter, read_notes, sha256_of
 
 _VIRTUAL_TOKENS = {"P_TUNING", "PROMPT_TUNING", "MULTITASK_PROMPT_TUNING", "CARTRIDGE", "CPT"}
 _PEFT_ONLY = (
@@ -88,6 +88,16 @@ class AdapterFolder:
     def weights(self) -> Path:
         return self.path / ("adapter_model.safetensors" if self.config else PREFIX_FILE)
 
+    @property
+    def chain(self) -> tuple[MergedAdapter, ...]:
+        """What was merged into its base before it was trained, the lowest first."""
+        return self.notes.chain if self.notes is not None else ()
+
+    def lies_over(self, merged: Sequence[str]) -> bool:
+        """Whether a base into which adapters of these hashes were merged is the one it was trained on, or one of those
+        that came before."""
+        return [under.sha256 for under in self.chain[: len(merged)]] == list(merged)
+
     def is_plain_lora(self) -> bool:
         """Whether `read_lora` can serve it."""
         if self.config.get("peft_type") != "LORA" or self.config.get("bias", "none") != "none":
@@ -140,15 +150,18 @@ def open_adapter(path: Path) -> AdapterFolder:
     return folder
 
 
-def below(folder: AdapterFolder) -> list[AdapterFolder]:
+def below(folder: AdapterFolder, merged: Sequence[str] = ()) -> list[AdapterFolder]:
     """The adapters that were merged into its base before it was trained, the lowest first.
+
+    Args:
+        merged: hashes of those that lie in the base at hand already (`lies_over`), which are left out.
 
     Raises:
         ModelError: one is not where it was, or is not what it was.
     """
     found = []
-    for merged in folder.notes.chain if folder.notes is not None else ():
-        lower = _where(Path(merged.path), folder.path)
+    for under in folder.chain[len(merged) :]:
+        lower = _where(Path(under.path), folder.path)
         if not lower.is_dir():
             raise ModelError(
                 _("{path} was trained over the adapter {lower}, which is not there").format(
@@ -157,7 +170,7 @@ def below(folder: AdapterFolder) -> list[AdapterFolder]:
                 _("put it back; its answers mean nothing without it"),
             )
         opened = open_adapter(lower)
-        if sha256_of([opened.weights]) != merged.sha256:
+        if sha256_of([opened.weights]) != under.sha256:
             raise ModelError(
                 _("{path} was trained over the adapter {lower}, which has changed since").format(
                     path=folder.path, lower=lower

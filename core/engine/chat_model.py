@@ -100,7 +100,7 @@ class ChatModel:
         fused, stock = self.base.fused, self.base.stock
         if folder.is_prefix:
             return stock.add_prefix(name, folder), False
-        lower = below(folder)
+        lower = below(folder, self.base.merged)
         if fused is not None and folder.is_plain_lora() and all(one.adds_up() for one in lower):
             adapter = fused.adapters[name] = read_lora([*lower, folder], fused.layers, self.base.name)
             return adapter.parameters, True

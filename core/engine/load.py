@@ -53,6 +53,8 @@ class BaseModel:
     context_length: int
     threads: int
     warnings: tuple[str, ...]
+    merged: tuple[str, ...] = ()
+    """Hashes of adapters that lie in the weights, in their order; it is the base of what was trained over them."""
 
     @property
     def template(self) -> Template:

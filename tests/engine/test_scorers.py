@@ -162,6 +162,14 @@ def test_what_a_reward_adapter_was_trained_over_comes_along(workspace: Workspace
     assert max(abs(a - b) for a, b in zip(scores, without, strict=True)) > 0.01
 
 
+def test_a_base_that_both_were_trained_over_is_shared(workspace: Workspace) -> None:
+    tuned = prepared(workspace, adapters=[workspace.runs / "sft"], create_new_adapter=True)
+    scorer, warnings = opened(workspace, "over", tuned)
+    assert warnings == []
+    train(tuned, 3)
+    assert scorer.score(asked()) == pytest.approx(by_evaluation(workspace, "over"), abs=2e-4)
+
+
 def test_a_reward_model_asks_in_the_manner_that_it_was_trained_in(workspace: Workspace) -> None:
     scorer, _warnings = opened(workspace, "manner", prepared(workspace, template="vicuna"))
     text = "<|endoftext|>Be strict.\n\n### Instruction:\nQ: Why?\n\n### Response:\nNo.<|endoftext|>"

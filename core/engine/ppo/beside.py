@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 
 from core.config.model import BaseModelOptions
-from core.engine.adapters import AdapterFolder, below, open_adapter
+from core.engine.adapters import below, open_adapter
 from core.engine.chat_model import ChatModel
 from core.engine.load import number_format
 from core.engine.ppo.policy_runner import PolicyRunner
@@ -39,15 +40,13 @@ class Beside:
         Args:
             adapter: which one; None: the base by itself is wanted.
         """
-        if adapter is not None and not _adds_up(open_adapter(adapter)):
+        if folder.resolve() != self.base.folder.resolve() or self._tunable.method not in ("lora", "p_tuning"):
             return None
-        if folder.resolve() != self.base.folder.resolve() or self._tunable.notes.chain:
-            return None
-        if self._tunable.method not in ("lora", "p_tuning"):
+        if not _lies_over(adapter, [one.sha256 for one in self._tunable.notes.chain]):
             return None
         if self._policy is None:
             self._policy = PolicyRunner(self._tunable, self.base)
-        return self._policy.chat if self._policy.shares_base else None
+        return self._policy.chat if self._policy.chat.base.fused is not None else None
 
     def loaded(self, folder: Path) -> ChatModel:
         """A model of its own, on the trained one's device and in its number format.
@@ -71,9 +70,12 @@ class Beside:
         )
 
 
-def _adds_up(adapter: AdapterFolder) -> bool:
-    """Whether the fast forward can add an adapter, with those below it, to weights that lie there already."""
-    return adapter.is_plain_lora() and all(lower.adds_up() for lower in below(adapter))
+def _lies_over(adapter: Path | None, merged: Sequence[str]) -> bool:
+    """Whether the fast forward can add an adapter, or nothing, to a base that has others in its weights."""
+    if adapter is None:
+        return not merged
+    folder = open_adapter(adapter)
+    return folder.lies_over(merged) and folder.is_plain_lora() and all(one.adds_up() for one in below(folder, merged))
 
 
 def refuse_other_tokens(name: str, other: Tokenizer, trained: Tokenizer) -> None:

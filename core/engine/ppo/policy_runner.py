@@ -27,6 +27,7 @@ from core.engine.prefix import PrefixEncoder, prefix_slot
 from core.engine.stock import StockModel
 from core.engine.tuning.base import TrainingBase
 from core.engine.tuning.tunable import Tunable
+from core.models.notes import AdapterNotes
 
 POLICY = "policy"
 _LAYER = re.compile(r"^model\.layers\.(\d+)\.(.+)$")
@@ -40,17 +41,12 @@ class PolicyRunner:
         self._tunable = tunable
         self._network: Any = inner_model(tunable.network)
         self._layers = _adapted(self._network) if tunable.method == "lora" else None
-        self.chat = ChatModel(_base_model(self._network, base, fuse=self._may_fuse()))
+        self.chat = ChatModel(_base_model(self._network, base, tunable.notes, fuse=self._may_fuse()))
 
     def _may_fuse(self) -> bool:
         """Whether the base's weights stay as they are, so that they can serve others in their fused form too."""
         leaves_base = self._tunable.method == "p_tuning" or self._layers is not None
         return leaves_base and is_fusable(self._network)
-
-    @property
-    def shares_base(self) -> bool:
-        """Whether adapters of the base can lie beside what is trained."""
-        return self.chat.base.fused is not None and not self._tunable.notes.chain
 
     @contextmanager
     def answering(self) -> Iterator[ChatModel]:
@@ -67,7 +63,7 @@ class PolicyRunner:
                 yield self.chat
 
 
-def _base_model(network: Any, base: TrainingBase, *, fuse: bool) -> BaseModel:
+def _base_model(network: Any, base: TrainingBase, notes: AdapterNotes, *, fuse: bool) -> BaseModel:
     config = network.config.get_text_config()
     return BaseModel(
         name=base.name,
@@ -82,6 +78,7 @@ def _base_model(network: Any, base: TrainingBase, *, fuse: bool) -> BaseModel:
         context_length=getattr(config, "max_position_embeddings", None) or UNKNOWN_CONTEXT,
         threads=torch.get_num_threads(),
         warnings=(),
+        merged=tuple(one.sha256 for one in notes.chain),
     )
 
 

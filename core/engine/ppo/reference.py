@@ -122,7 +122,6 @@ def open_reference(
     forward: Callable[[], Forward],
     options: BaseModelOptions,
     workspace: Workspace,
-    snapshot: Snapshot | None = None,
     policy: PolicyRunner | None = None,
     on_warning: Callable[[str], None] = lambda _message: None,
 ) -> Reference:
@@ -132,7 +131,6 @@ def open_reference(
         ref_model: an adapter or a model, as it is typed; None: the beginning.
         adapters: folders that the training goes on from.
         forward: gives the training's forward, whenever it is asked.
-        snapshot: the beginning, where it was kept already.
         policy: the network as one that answers, where there is one already.
         on_warning: told what it costs, and what should be said about it.
 
@@ -143,7 +141,7 @@ def open_reference(
     if ref_model is None:
         if tunable.method == "full":
             on_warning(_("the reference takes the memory of a second model: all weights are trained"))
-        return StartReference(start_identity(base, adapters), snapshot or Snapshot(tunable), forward)
+        return StartReference(start_identity(base, adapters), Snapshot(tunable), forward)
     found = resolve_candidate(ref_model, workspace)
     adapter = found if isinstance(found, AdapterInfo) else None
     folder = base_of(adapter, workspace).path if adapter is not None else found.path
