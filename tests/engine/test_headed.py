@@ -12,9 +12,10 @@ from safetensors.torch import load_file, save_file
 from tuning_base import logits_of, token_ids, train, tunable
 
 from core.config.optimization import OptimizationOptions
-from core.engine.tuning.headed import VALUE_HEAD, HeadedTunable, freeze_output_head, with_head
+from core.engine.tuning.headed import HeadedTunable, freeze_output_head, with_head
 from core.engine.tuning.snapshot import Snapshot
 from core.errors import ModelError
+from core.models.reward_source import VALUE_HEAD
 
 METHODS: dict[str, dict[str, Any]] = {
     "lora": {"lora_rank": 2},

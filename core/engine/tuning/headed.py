@@ -19,9 +19,9 @@ from core.engine.tuning.base import TrainingBase
 from core.engine.tuning.tunable import ParameterGroup, Tunable
 from core.errors import ModelError
 from core.i18n import _
+from core.models.reward_source import HEAD_WEIGHT, VALUE_HEAD
 
-VALUE_HEAD = "value_head.safetensors"
-WEIGHT, BIAS = "v_head.summary.weight", "v_head.summary.bias"
+WEIGHT, BIAS = HEAD_WEIGHT, "v_head.summary.bias"
 """As TRL and LLaMA-Factory call them."""
 
 

@@ -24,10 +24,10 @@ from core.engine.chat_model import ChatModel
 from core.engine.manner import Manner
 from core.engine.ppo.scorers.scorer import Asked
 from core.engine.predicting.likelihood import end_states
-from core.engine.tuning.headed import BIAS, VALUE_HEAD, WEIGHT
+from core.engine.tuning.headed import BIAS, WEIGHT
 from core.errors import ModelError, ScoringFailed
 from core.i18n import _, plural
-from core.models.reward_source import RewardKind
+from core.models.reward_source import VALUE_HEAD, RewardKind
 
 Reading = Callable[[Sequence[Sequence[int]]], Iterator[float | None]]
 """Tokens of texts to the numbers at their ends; None where memory does not suffice for one."""
