@@ -9,6 +9,7 @@ import pytest
 
 from commands import runner
 from core.workspace import Workspace
+from folders import make_adapter, make_model
 from scripted_runs import ScriptedRun
 
 
@@ -65,6 +66,22 @@ def test_a_reward_model_says_what_it_is_for(finetui: Any) -> None:
     assert "400 pairs of answers, 20,000 tokens, 100 steps; 3 rows are cut" in done.out
     assert "loss: 0.20000, accuracy: 1, margin: 2, speed: " in done.out
     assert done.err == "answers are scored with it by: finetui train --stage ppo --reward_model judge …\n"
+
+
+def test_a_policy_says_how_it_is_compared_with_what_it_was(finetui: Any, workspace: Workspace) -> None:
+    assert "compare it" not in finetui("runs", "follow", "policy").err  # its base is gone
+    make_model(workspace.models / "demo")
+    for name in ("yui", "rm"):
+        make_adapter(workspace.runs / name, "demo")
+    run = ScriptedRun(workspace.runs / "rlhf", stage="ppo")
+    run.configure(adapter_name_or_path=workspace.runs / "yui", reward_model=workspace.runs / "rm")
+    (run.run.path / "adapter_config.json").write_text("{}")
+    run.start(alive=False)
+    run.finish()
+    assert finetui("runs", "follow", "rlhf").err == (
+        "compare it with what it was: finetui eval --adapter_name_or_path yui,rlhf --include_base --reward_model rm "
+        "--dataset SET\n"
+    )
 
 
 def test_lists_have_a_column_for_it_where_there_is_any(finetui: Any) -> None:

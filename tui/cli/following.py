@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Protocol
 
-from core.errors import RunError
+from core.errors import ModelNotFound, RunError
 from core.i18n import _, plural
 from core.records import to_record
 from core.runs.catalog import run_name
@@ -28,6 +28,7 @@ from core.workspace import Workspace
 from tui.cli.console import note, print_error, print_json, takes_codes
 from tui.cli.event_lines import Teller, stage_line
 from tui.cli.run_lines import failure_text, state_word
+from tui.run_subjects import subjects_of
 
 _LOOK_SECONDS = 0.25
 _LOG_LINES = 15
@@ -120,11 +121,35 @@ def _say_end(history: History, workspace: Workspace) -> None:
         if len(read_launch(history.run).subjects) > 1:
             told = _("the answers: finetui report {name}   against one another: finetui compare {name}")
         note(told.format(name=name))
-    elif history.state == "finished" and read_launch(history.run).stage == "rm":
-        told = _("answers are scored with it by: finetui train --stage ppo --reward_model {name} …")
-        note(told.format(name=_typed(history.run, workspace)))
-    elif evaluates and history.state in ("stopped", "failed") and (hint := resume_hint(history, workspace)):
+    elif hint := _way_on(history, workspace):
         note(hint)
+
+
+def _way_on(history: History, workspace: Workspace) -> str:
+    """What one does next: with what was trained, or with an evaluation that ended early."""
+    if history.state == "finished":
+        return _use_of(history, workspace)
+    stays = history.answered is not None and history.state in ("stopped", "failed")
+    return resume_hint(history, workspace) if stays else ""
+
+
+def _use_of(history: History, workspace: Workspace) -> str:
+    """What one does with what a stage has trained, as a command; nothing for what one simply talks to."""
+    launch = read_launch(history.run)
+    if launch.stage == "rm":
+        told = _("answers are scored with it by: finetui train --stage ppo --reward_model {name} …")
+        return told.format(name=_typed(history.run, workspace))
+    if launch.stage not in ("dpo", "ppo"):
+        return ""
+    try:
+        asked = subjects_of(history.run, launch.model, history.run.path, workspace).evaluated
+    except ModelNotFound:
+        return ""
+    if "adapter_name_or_path" in asked:
+        asked = {name: value for name, value in asked.items() if name != "model_name_or_path"}  # the adapters tell it
+    words = [f"--{name}" + (f" {shlex.quote(value)}" if value != "true" else "") for name, value in asked.items()]
+    told = _("compare it with what it was: finetui eval {words} --dataset SET")
+    return told.format(words=inert_line(" ".join(words)))
 
 
 def _last_step(history: History) -> int:
@@ -182,7 +207,7 @@ class _Lines:
 class _Bar:
     """Lines above, a bar below that tells loss, speed and the time to go."""
 
-    def __init__(self, progress: Any, trains: TrainingStage) -> None:
+    def __init__(self, progress: Any, trains: TrainingStage = "sft") -> None:
         self._teller = Teller(trains)
         self._progress = progress
         self._task = progress.add_task("", total=None, told="")
