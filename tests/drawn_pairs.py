@@ -9,12 +9,35 @@ from typing import Any
 import pytest
 
 import fake_drawer
+from core.config.load import load
+from core.judging.drawing import go_on_drawing
+from core.judging.folder import Judging
+from core.judging.opening import open_judging
+from core.judging.options import JUDGING
 from core.launch.evaluation import PreparedEvaluation, launch_of
 from core.launch.folder import make_folder
 from core.runs.launch_file import write_launch
 from core.runs.rundir import RunDirectory
 from core.workspace import Workspace
 from folders import make_adapter, make_model, make_weights
+
+TALK = {
+    "system": "be brief",
+    "history": [["first?", "1."]],
+    "instruction": "second?",
+    "input": "",
+    "output": "2.",
+}
+ENTRY = {
+    "columns": {
+        "prompt": "instruction",
+        "query": "input",
+        "response": "output",
+        "history": "history",
+        "system": "system",
+    },
+}
+COMPARED = {"ranking": True, "columns": {"prompt": "instruction", "query": "input", "response": "output"}}
 
 
 def make_workspace(folder: Path, sets: dict[str, tuple[dict[str, Any], list[dict[str, Any]]]]) -> Workspace:
@@ -44,3 +67,23 @@ def draw_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
         return prepared.run
 
     monkeypatch.setattr("core.judging.drawing.start_evaluation", start)
+
+
+def make_talks(folder: Path) -> Workspace:
+    """A workspace with four prompts, the first with a history and a system prompt, and a set of comparisons."""
+    rows = [TALK, *({**TALK, "system": "", "history": [], "instruction": f"question {n}"} for n in (1, 2, 3))]
+    compared = {"instruction": "这是什么？", "input": "", "output": ["好", "坏"]}
+    return make_workspace(folder, {"talks": (ENTRY, rows), "compared": (COMPARED, [compared])})
+
+
+def begun(workspace: Workspace, **options: Any) -> Judging:
+    return open_judging(load(JUDGING, values={"model_name_or_path": "demo", **options}), workspace)
+
+
+def drawn(workspace: Workspace, **options: Any) -> Judging:
+    """A judging with all its answers."""
+    judging = begun(workspace, **{"dataset": "talks", "output": "mine", **options})
+    for _draw in range(6):
+        if go_on_drawing(judging) is None:
+            return judging
+    raise AssertionError(f"never drawn: {judging.drawing.read_text()}")
