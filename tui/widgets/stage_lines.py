@@ -6,44 +6,46 @@ Curves tell where it goes; these lines tell what belongs to a number: the spread
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
-from rich.cells import cell_len
 from textual.content import Content
 from textual.widgets import Static
 
 from core.i18n import _
 from core.runs.history import History, alarm_kind
-from core.runs.quantities import QUANTITIES, TrainingStage
+from core.runs.quantities import TrainingStage
 from core.untrusted import inert_line
 from tui.charts.axes import number_text
-from tui.curve_plots import target
+from tui.curve_plots import target, word
 from tui.widgets.facts_pane import tell_block
 from tui.widgets.lines import break_offsets
 
 _MOST_ALARMS = 2
-_GAP = " · "
-_TOPICS: Mapping[TrainingStage, tuple[tuple[str, ...], ...]] = {
+_CELL, _WIDEST = 17, 24
+"""Cells that a word with its number needs, and may have."""
+_PAIRS = ("accuracy", "margin", "chosen_reward", "rejected_reward")
+_NUMBERS: Mapping[TrainingStage, tuple[str, ...]] = {
     "sft": (),
-    "rm": (("accuracy", "margin", "chosen_reward", "rejected_reward"),),
-    "dpo": (("accuracy", "margin", "chosen_reward", "rejected_reward"), ("chosen_logp", "rejected_logp")),
+    "rm": _PAIRS,
+    "dpo": (*_PAIRS, "chosen_logp", "rejected_logp"),
     "ppo": (
-        ("reward", "reward_normalised", "explained_variance"),
-        ("kl", "kl_coef", "clip_fraction"),
-        ("answer_tokens", "eos_rate", "repeated_rate", "entropy"),
-        ("policy_loss", "value_loss", "approx_kl"),
-        ("rollout_seconds", "score_seconds", "update_seconds"),
+        *("reward", "reward_spread", "reward_normalised"),
+        *("kl", "kl_coef", "clip_fraction"),
+        *("answer_tokens", "eos_rate", "repeated_rate"),
+        *("entropy", "policy_loss", "approx_kl"),
+        *("value_loss", "explained_variance"),
+        *("rollout_seconds", "score_seconds", "update_seconds"),
     ),
 }
+"""By topic, three of each: where there is room for three in a row, a row is a topic."""
 _SHARES = frozenset(("accuracy", "explained_variance", "clip_fraction", "eos_rate", "repeated_rate"))
 _SHORT = {
+    "reward_spread": _("spread"),
     "reward_normalised": _("normalised"),
     "kl_coef": _("coefficient"),
-    "value_loss": _("value"),
+    "policy_loss": _("loss"),
 }
-"""Words that are enough beside the others of their line."""
-
-Numbers = Mapping[str, float]
+"""Words that are enough beside their neighbours."""
 
 
 class StageLines(Static):
@@ -89,59 +91,34 @@ def _broken(text: str, width: int) -> list[str]:
 
 def _number_lines(history: History, stage: TrainingStage, options: Mapping[str, str], width: int) -> Iterator[Content]:
     now = history.step.metrics if history.step is not None else {}
-    for topic in _TOPICS[stage]:
-        yield from _flowing(list(_pieces(topic, stage, now, options)), width)
+    told = [(_SHORT.get(name, word(stage, name)), name, now[name]) for name in _NUMBERS[stage] if name in now]
     kept = history.evaluations.get("")
     if kept is not None and stage in ("rm", "dpo"):
-        pieces = list(_pieces(_TOPICS[stage][0][:2], stage, kept.metrics, options))
-        head = Content.styled(_("on rows kept out"), "$muted")
-        yield from _flowing([head, *pieces] if pieces else [], width)
+        names = [name for name in _PAIRS[:2] if name in kept.metrics]
+        told += [(_("kept: {name}").format(name=word(stage, name)), name, kept.metrics[name]) for name in names]
+    numbers = [(label, _told(name, value, options)) for label, name, value in told]
+    yield from _in_columns(numbers, width)
 
 
-def _pieces(topic: Sequence[str], stage: TrainingStage, now: Numbers, options: Mapping[str, str]) -> Iterator[Content]:
-    labels = {quantity.name: quantity.label for quantity in QUANTITIES[stage]}
-    for name in topic:
-        if name in now:
-            label = _SHORT.get(name, labels[name])
-            yield Content.assemble((label + " ", "$muted"), _WORDS.get(name, _plain)(name, now, options))
-
-
-def _plain(name: str, now: Numbers, _options: Mapping[str, str]) -> str:
-    value = now[name]
+def _told(name: str, value: float, options: Mapping[str, str]) -> str:
     if name in _SHARES and math.isfinite(value):
         return f"{value:.0%}"
-    return _("{n} s").format(n=_short(value)) if name.endswith("_seconds") else _short(value)
+    short = number_text(float(f"{value:.3g}"))  # three digits: curves and facts have more
+    if name == "kl" and (aim := target(options)):
+        return _("{now} of {aim}").format(now=short, aim=number_text(aim))
+    return _("{n} s").format(n=short) if name.endswith("_seconds") else short
 
 
-def _short(value: float) -> str:
-    """Three digits: curves and facts have more."""
-    return number_text(float(f"{value:.3g}"))
+def _in_columns(numbers: Sequence[tuple[str, str]], width: int) -> Iterator[Content]:
+    """Three in a row, or as many as there is room for. How many rows there are never goes by the numbers, which change
+    each second: charts that had to be drawn in another height would be sent whole."""
+    across = max(1, min(3, width // _CELL))
+    room = min(_WIDEST, width // across)
+    for start in range(0, len(numbers), across):
+        cells = [_cell(label, text, room) for label, text in numbers[start : start + across]]
+        yield Content("").join(cells).truncate(max(1, width))
 
 
-def _reward(name: str, now: Numbers, _options: Mapping[str, str]) -> str:
-    spread = now.get("reward_spread")
-    return _short(now[name]) + (f" ± {_short(spread)}" if spread is not None else "")
-
-
-def _distance(name: str, now: Numbers, options: Mapping[str, str]) -> str:
-    aim = target(options)
-    told = _short(now[name])
-    return _("{now} of {aim} nats").format(now=told, aim=number_text(aim)) if aim else _("{n} nats").format(n=told)
-
-
-_WORDS: Mapping[str, Callable[[str, Numbers, Mapping[str, str]], str]] = {
-    "reward": _reward,
-    "kl": _distance,
-}
-
-
-def _flowing(pieces: Sequence[Content], width: int) -> Iterator[Content]:
-    """Pieces on one line, or on as many as they need."""
-    line: list[Content] = []
-    for piece in pieces:
-        if line and sum(each.cell_length for each in line) + len(line) * cell_len(_GAP) + piece.cell_length > width:
-            yield Content(_GAP).join(line)
-            line = []
-        line.append(piece)
-    if line:
-        yield Content(_GAP).join(line).truncate(max(1, width), ellipsis=True)
+def _cell(label: str, text: str, room: int) -> Content:
+    cell = Content.assemble((label + " ", "$muted"), text)
+    return Content.assemble(cell, " " * max(1, room - cell.cell_length))
