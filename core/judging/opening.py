@@ -14,7 +14,7 @@ from core.errors import ConfigError, DataError, FinetuiError, Problem, Workspace
 from core.i18n import _
 from core.judging.drawing import refuse_under_way, start_drawing
 from core.judging.folder import Judging, data_folder_of, find_judging, judging_folder, options_file
-from core.judging.options import JUDGING, DrawingOptions, JudgingOptions, PromptOptions
+from core.judging.options import JUDGING, DrawingOptions, JudgingOptions, PromptOptions, contradictions
 from core.judging.prompts import read_prompts, write_prompts
 from core.launch.naming import plain_name
 from core.untrusted import inert_line
@@ -39,13 +39,17 @@ def open_judging(settings: Settings, workspace: Workspace) -> Judging:
     data, name = data_folder_of(settings, workspace), output_name(settings)
     judging = Judging(data, name, settings, workspace)
     if not options_file(judging.folder).is_file():
+        _refuse_contradictions(judging)
         _refuse_taken(judging)
         return _begin(judging)
     kept = find_judging(name, workspace, data)
     if settings[JudgingOptions].overwrite:
+        _refuse_contradictions(judging)
         refuse_under_way(kept)
         return _begin_anew(judging)
-    return Judging(data, name, _overlaid(settings, kept.settings), workspace)
+    goes_on = Judging(data, name, _overlaid(settings, kept.settings), workspace)
+    _refuse_contradictions(goes_on)
+    return goes_on
 
 
 def output_name(settings: Settings) -> str:
@@ -107,6 +111,15 @@ def _begin_anew(judging: Judging) -> Judging:
         raise
     shutil.rmtree(aside, ignore_errors=True)
     return begun
+
+
+def _refuse_contradictions(judging: Judging) -> None:
+    """Raises:
+    ConfigError: options that do not go together.
+    """
+    problems = list(contradictions(judging.options))
+    if problems:
+        raise ConfigError(problems)
 
 
 def _refuse_taken(judging: Judging) -> None:

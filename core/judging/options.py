@@ -114,10 +114,6 @@ class JudgingOptions(Section):
     json_records: Annotated[bool, Field(alias="json")] = False
     """Print what came out as JSON."""
 
-    def conflicts(self) -> Iterator[Problem]:
-        if self.judge == "reward" and self.reward_model is None:
-            yield Problem("judge", _("reward needs a reward model"), _("name it with reward_model"))
-
 
 JUDGING: tuple[type[Section], ...] = (
     EvaluatedModelOptions,
@@ -126,3 +122,13 @@ JUDGING: tuple[type[Section], ...] = (
     DrawingOptions,
     JudgingOptions,
 )
+
+
+def contradictions(options: JudgingOptions) -> Iterator[Problem]:
+    """What is wrong between options when those that a judging was begun with are among them."""
+    if options.reward_model is None:
+        hint = _("name it with reward_model")
+        if options.judge == "reward":
+            yield Problem("judge", _("reward needs a reward model"), hint)
+        if options.min_margin:
+            yield Problem("min_margin", _("is between rewards, and no reward model gives any"), hint)

@@ -174,6 +174,10 @@ def test_columns_with_other_names_and_rows_with_mistakes(workspace: Workspace) -
         ),
         ({"dataset": "talks", "judge": "reward"}, "judge: reward needs a reward model"),
         ({"dataset": "talks", "reward_model": "none"}, "reward_model: "),
+        (
+            {"dataset": "talks", "min_margin": 1},
+            "min_margin: is between rewards, and no reward model gives any (name it with reward_model)",
+        ),
     ],
 )
 def test_what_cannot_be_drawn_is_told_and_leaves_nothing(workspace: Workspace, options: Any, problem: str) -> None:
@@ -198,9 +202,14 @@ def test_other_answers_need_another_name(workspace: Workspace) -> None:
         "max_samples: was not given when these pairs were begun, and stays so",
         "temperature: was 1 when these pairs were begun, and stays so",
     ]
-    again = begun(workspace, output="mine", judge="nobody", min_margin=0.5)
-    assert (again.options.judge, again.options.min_margin) == ("nobody", 0.5)
-    assert again.settings.values()["dataset"] == ("talks",)
+    again = begun(workspace, output="mine", judge="nobody", per_device_eval_batch_size=2)
+    assert (again.options.judge, again.settings.values()["dataset"]) == ("nobody", ("talks",))
+
+
+def test_who_judges_may_change_when_it_goes_on(workspace: Workspace) -> None:
+    drawn(workspace, reward_model="judge", judge="app")
+    again = begun(workspace, output="mine", judge="reward", min_margin=0.5)
+    assert (again.options.judge, again.options.reward_model, again.options.min_margin) == ("reward", "judge", 0.5)
 
 
 def test_beginning_anew_forgets_only_when_the_new_one_has_begun(workspace: Workspace) -> None:
