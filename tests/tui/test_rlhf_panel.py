@@ -48,7 +48,7 @@ def pair_run(workspace: Workspace, stage: str = "rm") -> ScriptedRun:
     return run
 
 
-_SECOND = ("spread", "coefficient", "ended", "loss")
+_SECOND = ("spread", "coefficient", "ended", "value", "scoring")
 
 
 def words(screen: Any) -> list[str]:
@@ -74,7 +74,7 @@ async def test_reward_distance_entropy_and_length_are_seen_at_once(
             ["reward", "0.775", "spread", "0.5", "normalised", "0.25"],
             ["KL", "2.84", "of", "6", "coefficient", "0.2", "clipped", "4%"],
             ["length", "32.9", "ended", "90%", "repeated", "5%"],
-            ["entropy", "1.29", "loss", "-0.02", "update's", "KL", "0.01"],
+            ["entropy", "1.29", "value", "loss", "0.3", "explained", "60%"],
         ]
         assert len({line.index(name) for line, name in zip(words(screen), _SECOND, strict=False)}) == 1
 
@@ -119,7 +119,7 @@ async def test_pairs_show_training_and_kept_rows_in_one_chart(
         assert screen.curves()["accuracy"].split("\n")[0].split()[1:3] == ["0.955", "e"]
         assert "b 0.91  w -0.91" in screen.curves()["rewards"]
         assert " ".join(" ".join(words(screen)).split()) == (
-            "accuracy 96% margin 1.82 better 0.91 worse -0.91 kept: accuracy 80% kept: margin 1.25"
+            "accuracy 96% margin 1.82 better 0.91 worse -0.91 kept accuracy 80% kept margin 1.25"
         )
         assert "accuracy 0.955" in screen.rows()[0]
 

@@ -32,18 +32,16 @@ _NUMBERS: Mapping[TrainingStage, tuple[str, ...]] = {
         *("reward", "reward_spread", "reward_normalised"),
         *("kl", "kl_coef", "clip_fraction"),
         *("answer_tokens", "eos_rate", "repeated_rate"),
-        *("entropy", "policy_loss", "approx_kl"),
-        *("value_loss", "explained_variance"),
+        *("entropy", "value_loss", "explained_variance"),
         *("rollout_seconds", "score_seconds", "update_seconds"),
     ),
 }
-"""By topic, three of each: where there is room for three in a row, a row is a topic."""
+"""By topic, three of each: where there is room for three in a row, a row is a topic. The rest are curves alone."""
 _SHARES = frozenset(("accuracy", "explained_variance", "clip_fraction", "eos_rate", "repeated_rate"))
 _SHORT = {
     "reward_spread": _("spread"),
     "reward_normalised": _("normalised"),
     "kl_coef": _("coefficient"),
-    "policy_loss": _("loss"),
 }
 """Words that are enough beside their neighbours."""
 
@@ -95,7 +93,7 @@ def _number_lines(history: History, stage: TrainingStage, options: Mapping[str, 
     kept = history.evaluations.get("")
     if kept is not None and stage in ("rm", "dpo"):
         names = [name for name in _PAIRS[:2] if name in kept.metrics]
-        told += [(_("kept: {name}").format(name=word(stage, name)), name, kept.metrics[name]) for name in names]
+        told += [(_("kept {name}").format(name=word(stage, name)), name, kept.metrics[name]) for name in names]
     numbers = [(label, _told(name, value, options)) for label, name, value in told]
     yield from _in_columns(numbers, width)
 
