@@ -49,6 +49,17 @@ def test_a_head_says_nothing_before_it_has_learnt(model_folder: Callable[[str], 
         assert shaken(tuned).values(torch.randn(5, 48)).dtype == torch.float32
 
 
+def test_a_head_may_begin_at_random_by_the_seed(model_folder: Callable[[str], Path]) -> None:
+    inner: Any = tunable(model_folder("llama"))
+    weights = []
+    for seed in (3, 3, 4):
+        torch.manual_seed(seed)
+        weights.append(with_head(inner, inner.base, at_random=True).head.weight)
+    assert torch.equal(weights[0], weights[1])
+    assert not torch.equal(weights[0], weights[2])
+    assert 0.5 / 7 < float(weights[0].detach().std()) < 2 / 7  # 49 ** -0.5
+
+
 def test_a_head_has_its_own_learning_rate_and_no_decay_on_its_bias(model_folder: Callable[[str], Path]) -> None:
     options = OptimizationOptions(learning_rate=1e-3, weight_decay=0.1)
     tuned = headed(model_folder("llama"), rate=5e-4, optimization=options)

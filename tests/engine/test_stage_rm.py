@@ -60,10 +60,13 @@ def test_it_learns_to_tell_better_answers_of_other_pairs(learnt: Trained) -> Non
     assert set(last.metrics) == {"loss", "accuracy", "margin", "chosen_reward", "rejected_reward"}
 
 
-def test_the_first_point_knows_nothing(learnt: Trained) -> None:
+def test_the_head_begins_small_and_by_the_seed(workspace: Workspace, name: str, learnt: Trained) -> None:
     first = learnt.all(Step)[0]
-    assert first.loss == pytest.approx(0.693147, abs=1e-6)
-    assert first.metrics == {"accuracy": 0.5, "margin": 0.0, "chosen_reward": 0.0, "rejected_reward": 0.0}
+    assert first.loss == pytest.approx(0.693, abs=0.3)
+    assert 0 < abs(first.metrics["margin"]) < 1
+    options = {**LEARNS, "max_steps": 1}
+    same, other = train_here(workspace, name, **options), train_here(workspace, f"{name}-7", **options, seed=7)
+    assert same.all(Step)[0].metrics == first.metrics != other.all(Step)[0].metrics
 
 
 def test_the_predictions_are_those_of_the_evaluation_rows_in_full(learnt: Trained) -> None:
@@ -79,8 +82,8 @@ def test_what_the_factory_leaves_is_left(learnt: Trained) -> None:
     assert (learnt.run.path / "training_accuracy.png").stat().st_size > 1000
     assert (learnt.run.path / "training_eval_accuracy.png").stat().st_size > 1000
     lines = learnt.log()
-    assert lines[0]["accuracy"] == 0.5
-    assert lines[0]["loss"] == pytest.approx(0.693147, abs=1e-6)
+    first = learnt.all(Step)[0]
+    assert (lines[0]["accuracy"], lines[0]["loss"]) == (first.metrics["accuracy"], first.loss)
     state = json.loads((learnt.run.path / "trainer_state.json").read_bytes())
     assert {"accuracy", "margin", "chosen_reward", "rejected_reward", "loss"} <= state["log_history"][0].keys()
     results = json.loads((learnt.run.path / "eval_results.json").read_bytes())
@@ -182,7 +185,7 @@ def test_the_options_of_every_stage_count(workspace: Workspace, name: str, optio
     plain = train_here(workspace, f"{name}-plain", **RM, max_steps=4)
     is_the_same = "gradient_checkpointing" in options
     assert (trained.losses == pytest.approx(plain.losses, rel=1e-5)) is is_the_same
-    assert trained.losses[0] == pytest.approx(plain.losses[0], abs=1e-5)
+    assert trained.losses[0] == pytest.approx(plain.losses[0], abs=0.02 if "bf16" in options else 1e-5)
 
 
 def test_several_evaluation_sets_are_scored_apart(workspace: Workspace, name: str) -> None:

@@ -2,9 +2,9 @@
 
     loss = −log σ(r_chosen − r_rejected)
 
-read by a linear head from the hidden state of each answer's last token, in float32. The head begins at zero. Measured
-on the default model and 400 pairs of `comparison_en`: random beginnings learn no faster, and say something arbitrary
-before they have.
+read by a linear head from the hidden state of each answer's last token, in float32. The head begins at random. Measured
+on the default model with LoRA and 63 of the bundled zh and en pairs, 8 an update: after 8 updates the loss on the other
+21 is 0.47, with a head that begins at zero 0.64; a tiny model in four seeds tells the same.
 """
 
 from __future__ import annotations

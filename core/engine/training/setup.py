@@ -276,7 +276,7 @@ def _headed(start: Start, base: TrainingBase, tunable: Tunable) -> Tunable:
     rate = start.settings[PPOOptions].ppo_value_learning_rate if stage == "ppo" else None
     adapters = start.settings[FinetuningOptions].adapter_name_or_path
     gone_on = resolve_adapter(adapters[-1], start.workspace).path if adapters else base.folder
-    return with_head(tunable, base, learning_rate=rate, goes_on_from=gone_on)
+    return with_head(tunable, base, learning_rate=rate, at_random=stage == "rm", goes_on_from=gone_on)
 
 
 def _effective(start: Start, decided: Decided, tunable: Tunable, dtype: str) -> Effective:

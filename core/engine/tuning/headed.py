@@ -1,7 +1,8 @@
 """A number for every hidden state: a linear head over a language model, trained and kept beside what a method trains.
 
-The head is a module of its own, in float32: no pass of another model over the same base can touch it. It begins at
-zero, so that nothing is said before something is learnt.
+The head is a module of its own, in float32: no pass of another model over the same base can touch it. A head of values
+begins at zero, so that nothing is said before something is learnt. One of rewards begins at random: through a head of
+zeros nothing of a loss reaches the model, and it learns more slowly.
 """
 
 from __future__ import annotations
@@ -87,6 +88,7 @@ def with_head(
     *,
     learning_rate: float | None = None,
     saves_head: bool = True,
+    at_random: bool = False,
     goes_on_from: Path | None = None,
 ) -> HeadedTunable:
     """Put a value head beside what is trained.
@@ -94,7 +96,8 @@ def with_head(
     Args:
         learning_rate: of the head; not given: the method's.
         saves_head: whether `save` writes it.
-        goes_on_from: a folder whose head is trained further, where it has one; not given: the head begins at zero.
+        at_random: whether it begins as N(0, 1 / (size + 1)), drawn from torch's generator (arXiv:2009.01325), not at 0.
+        goes_on_from: a folder whose head is trained further, where it has one.
 
     Raises:
         ModelError: the head to go on from is of another model, or cannot be read.
@@ -102,7 +105,10 @@ def with_head(
     network: Any = base.network
     size = int(network.config.get_text_config().hidden_size)
     head = nn.Linear(size, 1, device=network.device, dtype=torch.float32)
-    nn.init.zeros_(head.weight)
+    if at_random:
+        nn.init.normal_(head.weight, std=(size + 1) ** -0.5)
+    else:
+        nn.init.zeros_(head.weight)
     nn.init.zeros_(head.bias)
     path = goes_on_from / VALUE_HEAD if goes_on_from is not None else None
     if path is not None and path.is_file():
