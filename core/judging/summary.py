@@ -169,7 +169,7 @@ def _biased(share: Share, told: str, warning: str) -> str:
 
 
 def share_text(share: Share) -> str:
-    """`12 of 21 (57 %, 36 – 76 %)`."""
+    """`12 of 21 (57 %, 36 – 76 %)`: the share and its interval."""
     low, high = share.interval
     counts = _("{count} of {of}").format(count=f"{share.count:,}", of=f"{share.of:,}")
-    return f"{counts} ({share.value:.0%}, {100 * low:.0f} – {100 * high:.0f} %)"
+    return f"{counts} ({100 * share.value:.0f} %, {100 * low:.0f} – {100 * high:.0f} %)"

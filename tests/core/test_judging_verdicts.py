@@ -186,12 +186,12 @@ def test_a_summary_counts_wins_sides_lengths_and_agreement() -> None:
         "1 prompt is left out: its answers were all the same",
         "2 prompts are left out: they have no two answers that say something",
         "3 with a better answer, 1 tie, 1 both bad, 1 skipped",
-        "a won 2 of 3 (67%, 21 – 94 %)",
-        "b won 1 of 3 (33%, 6 – 79 %)",
+        "a won 2 of 3 (67 %, 21 – 94 %)",
+        "b won 1 of 3 (33 %, 6 – 79 %)",
         "which of the two is better is open: chance alone may do that",
-        "the left one was chosen 1 of 3 (33%, 6 – 79 %)",
-        "the longer one was chosen 2 of 3 (67%, 21 – 94 %)",
-        "the reward model chose the same 2 of 3 (67%, 21 – 94 %)",
+        "the left one was chosen 1 of 3 (33 %, 6 – 79 %)",
+        "the longer one was chosen 2 of 3 (67 %, 21 – 94 %)",
+        "the reward model chose the same 2 of 3 (67 %, 21 – 94 %)",
     ]
 
 
@@ -206,7 +206,7 @@ def test_a_judge_who_likes_a_side_is_told() -> None:
     pairs = [pair(n, "x", "y") for n in range(20)]
     found = summary(pairs, judged(*[("first", "first")] * 18, *[("first", "second")] * 2))
     (line,) = [line for line in summary_lines(found, Drawing()) if "left" in line]
-    assert line == "the left one was chosen 18 of 20 (90%, 70 – 97 %): judge with a rested eye: sides are shuffled"
+    assert line == "the left one was chosen 18 of 20 (90 %, 70 – 97 %): judge with a rested eye: sides are shuffled"
 
 
 def test_the_interval_of_a_share_is_wilsons() -> None:

@@ -101,7 +101,7 @@ async def test_keys_keep_verdicts_on_answers_not_on_sides(judging: Judging) -> N
         await shown.press("right", "1")
         assert kept(judging) == [(0, "second", "second"), (1, "second", "first"), (2, "first", "first")]
         assert "All pairs are judged." in shown.seen()
-        assert "model-b won 2 of 3 (67%, 21 – 94 %)" in shown.lines()
+        assert "model-b won 2 of 3 (67 %, 21 – 94 %)" in shown.lines()
         await shown.press("q")
     rows = [json.loads(line) for line in judging.written.read_text().splitlines()]
     assert [row["meta"]["chosen"] for row in rows] == ["model-b", "model-b", "model-a"]
@@ -155,6 +155,12 @@ async def test_a_set_that_cannot_be_written_holds_nobody(judging: Judging, monke
         (told,) = shown.toasts
         assert "the data set cannot be written: No space left on device" in told
     assert len(kept(judging)) == 1
+
+
+async def test_every_way_out_writes_the_set(judging: Judging) -> None:
+    async with judged(judging) as shown:
+        await shown.press("left", "ctrl+q")
+    assert len(judging.written.read_text().splitlines()) == 1
 
 
 async def test_a_full_disk_is_told_and_the_pair_stays(judging: Judging, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,6 +7,7 @@ before the next pair is shown, so leaving costs nothing at any moment.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from typing import ClassVar, Literal
 
 from textual import work
@@ -71,6 +72,8 @@ class JudgeScreen(Screen[int | None]):
         self._pairs = judging.pairs()
         self._at: int | None = None
         """Which of the pairs is shown; None when all are judged."""
+        self._is_written = True
+        """Whether the data set says what the journal says."""
 
     def compose(self) -> ComposeResult:
         yield FittedLine(id="judge-head")
@@ -96,6 +99,7 @@ class JudgeScreen(Screen[int | None]):
         if self.pair is None or self._at is None:
             self.app.bell()
             return
+        self._is_written = False
         try:
             self._book.judge(self.pair, self._verdict(self.pair, what))
         except FinetuiError as error:
@@ -110,6 +114,7 @@ class JudgeScreen(Screen[int | None]):
 
     def action_undo(self) -> None:
         """Take the last judgement back, and show its pair again."""
+        self._is_written = False
         try:
             number = self._book.undo()
         except FinetuiError as error:
@@ -132,10 +137,17 @@ class JudgeScreen(Screen[int | None]):
         rows: int | None
         try:
             rows = await asyncio.to_thread(write_preferences, self._judging, self._book.latest)
+            self._is_written = True
         except FinetuiError as error:
             self._tell_error(error)
             rows = None
         self.dismiss(rows)
+
+    def on_unmount(self) -> None:
+        """Other ways out, to another screen or out of the app, write it too; who cannot be told any more is not."""
+        if not self._is_written:
+            with contextlib.suppress(FinetuiError):
+                write_preferences(self._judging, self._book.latest)
 
     def _tell_error(self, error: FinetuiError) -> None:
         """A full disk ends no judging; what is on it stays."""
