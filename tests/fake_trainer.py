@@ -39,10 +39,16 @@ def main() -> None:
     model = {"model": "demo", "method": "lora", "parameters": 135_000_000, "trainable": 460_800}
     tell("model_ready", **model, dtype="float32", device="cpu", choices=["no padding"])
     tell("stage_changed", stage="training")
+    policy = "\nstage: ppo" in (run / "config.yaml").read_text()
+    if policy:
+        reference = {"reference": "demo", "is_start": True, "reward": "rules.py:short", "reward_kind": "function"}
+        tell("models_beside", **reference)
     for step in range(first + 1, steps + 1):
         point = {"step": step, "total_steps": steps, "epoch": step / 1.5, "loss": 2 / step, "grad_norm": 1.0}
         point |= {"learning_rate": 1e-4, "rows": 8 * step, "tokens": 800 * step, "rows_per_second": 4.0}
         point |= {"tokens_per_second": 400.0, "elapsed": 2.0 * step, "remaining": 2.0 * (steps - step)}
+        if policy:
+            point["metrics"] = {"reward": float(step), "kl": 0.5 * (step - 1), "entropy": 2.0, "answer_tokens": 30.0}
         tell("step", **point)
         print("step", step, flush=True)
     (run / "checkpoints" / f"step-{steps:06d}").mkdir(parents=True, exist_ok=True)

@@ -12,9 +12,13 @@ import pytest
 
 from core.models.notes import AdapterNotes, write_notes
 from core.models.reward_source import VALUE_HEAD
+from core.runs.rundir import RunDirectory
+from core.runs.state import state_of
 from core.workspace import Workspace, save_state
+from fake_trainer import COMMAND
 from folders import make_adapter, make_model
 from screen_app import ScreenApp, ShownForm
+from train_app import Train, hasten
 from tui.grouped_form import Group
 from tui.option_texts import suggested as suggested_words
 from tui.screens import planned_form
@@ -157,3 +161,31 @@ async def test_a_preset_of_a_stage_shows_its_options_and_what_is_missing(form: A
         await screen.until(lambda: "reward_model" in screen.rows(), "the row")
         assert screen.screen.file_name() == "ppo.yaml"
         await screen.until(lambda: "scores answers" in screen.note("reward_model"), "what is missing")
+
+
+# --- to a run ---------------------------------------------------------------------------------------------------
+
+
+async def test_a_policy_is_started_by_the_form_and_shown_as_one(
+    form: Any, workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FINETUI_TRAINER_COMMAND", json.dumps(COMMAND))
+    monkeypatch.setenv("FINETUI_LOCKS", str(tmp_path / "locks"))
+    hasten(monkeypatch)
+    rules = tmp_path / "rules.py"
+    rules.write_text("def short(asked):\n    return [0.0 for _one in asked]\n")
+    async with form() as screen:
+        await screen.put("stage", "ppo")
+        await screen.until(lambda: "reward_model" in screen.rows(), "the row")
+        await screen.put("reward_model", f"{rules}:short")
+        await screen.put("adapter_name_or_path", "telecom")
+        await screen.put("dataset", "intro")
+        await screen.press("ctrl+r")
+        await screen.until(lambda: isinstance(screen.screen, TrainScreen), "the Train screen")
+        run = RunDirectory(workspace.runs / "ppo-lora-intro")
+        await screen.until(lambda: state_of(run) == "finished", "its end")
+        shown = Train(screen.app, screen.pilot)
+        await screen.until(lambda: shown.screen.current and shown.screen.current.stage == "ppo", "the run")
+        await screen.until(lambda: list(shown.curves()) == ["reward", "KL", "entropy", "length"], "its curves")
+        assert "reward 3" in shown.rows()[0]
+        await screen.until(lambda: "demo, as it was" in shown.text("#train-facts Static"), "the reference")
