@@ -62,10 +62,11 @@ def dry_step(made: Draft) -> DryStep:
         work = _assembled(made, RunDirectory(Path(folder)))
         loop = make_loop(work)
         if isinstance(loop, RowLoop):
+            loop.objective.begin(loop.forward)
+            loop.forward.train(True)
             measured = _Measured(made, loop)
-            before = measured.before()
             step = measured.step()
-            besides = before + measured.evaluations() + _probes(made, work, loop.forward)
+            besides = measured.reading() + _probes(made, work, loop.forward)
         else:
             step, evaluations = _played(made, loop)
             besides = evaluations + _probes(made, work, loop.forward)
@@ -158,18 +159,6 @@ class _Measured:
         self._optimizer = loop.work.optimizer
         self._rows = list(range(len(loop.work.rows)))
 
-    def before(self) -> float:
-        """Seconds of what has to be known of all rows before the first update (DPO: of the reference)."""
-        self._forward.train(True)
-        settings = self._made.settings
-        if self._made.stage != "dpo" or settings[PreferenceOptions].pref_loss in WITHOUT_REFERENCE:
-            return 0.0
-        began = time.perf_counter()
-        self._objective.begin(self._forward)
-        self._forward.train(True)
-        every = int(self._made.rows.lengths.sum()) + self._made.eval_tokens
-        return (time.perf_counter() - began) / self._tokens * every / self._sharing
-
     def step(self) -> DryStep:
         _forget_peak(self._processes.device)
         backward, moving = self._update()
@@ -185,17 +174,20 @@ class _Measured:
             micro_batch=len(self._rows),
         )
 
-    def evaluations(self) -> float:
-        """Seconds of all evaluations, by the loss of the longest batch without a gradient."""
+    def reading(self) -> float:
+        """Seconds of all rows that are read without a gradient: by evaluations, and once by DPO's reference."""
         made = self._made
-        if not made.plan.evaluations:
+        tokens = made.eval_tokens * made.plan.evaluations
+        if made.stage == "dpo" and made.settings[PreferenceOptions].pref_loss not in WITHOUT_REFERENCE:
+            tokens += int(made.rows.lengths.sum()) + made.eval_tokens
+        if not tokens:
             return 0.0
         self._forward.train(False)
         began = time.perf_counter()
         with torch.no_grad(), self._processes.autocast():
             self._objective.measure(self._forward, self._work.rows, self._rows)
         self._wait()
-        return (time.perf_counter() - began) / self._tokens * made.eval_tokens * made.plan.evaluations / self._sharing
+        return (time.perf_counter() - began) / self._tokens * tokens / self._sharing
 
     @property
     def _tokens(self) -> int:
