@@ -90,6 +90,7 @@ def test_a_reward_model_judges_and_the_set_is_entered(preferences: Any, workspac
     ]
     assert rows[0]["meta"] == {"chosen": "demo", "rejected": "demo", "judge": "judge"}
     (record,) = preferences("--output", "mine", "--json", "--min_margin", "2").records
+    assert (record["prompts"], record["alike"], record["pairs"]) == (3, 0, 3)
     assert (record["rows"], record["verdicts"]["tie"], record["path"]) == (0, 3, str(workspace.data / "mine.jsonl"))
 
 

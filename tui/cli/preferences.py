@@ -26,6 +26,7 @@ from tui.cli.importing import resolve
 from tui.cli.options import OptionsVerb
 
 if TYPE_CHECKING:
+    from core.judging.drawing import Drawing
     from core.judging.folder import Judging
     from core.judging.summary import Summary
     from core.judging.verdicts import VerdictBook
@@ -161,7 +162,7 @@ def _tell(judging: Judging, book: VerdictBook, rows: int) -> None:
 
     found, drawing = summary(judging.pairs(), book.latest, judging.options.min_margin), read_drawing(judging)
     if judging.options.json_records:
-        print_json(_record(judging, found, rows))
+        print_json(_record(judging, found, drawing, rows))
         return
     for line in summary_lines(found, drawing):
         print(line)
@@ -174,13 +175,17 @@ def _tell(judging: Judging, book: VerdictBook, rows: int) -> None:
         note(_("judge the others with: {command}").format(command=_again(judging)))
 
 
-def _record(judging: Judging, found: Summary, rows: int) -> dict[str, Any]:
+def _record(judging: Judging, found: Summary, drawing: Drawing, rows: int) -> dict[str, Any]:
     """What came out, for scripts."""
     shares = {"left": found.left, "longer": found.longer, "agreement": found.agreement}
     return {
         "dataset": judging.name,
         "path": str(judging.written),
         "rows": rows,
+        "prompts": drawing.prompts,
+        "alike": drawing.alike,
+        "lacking": drawing.lacking,
+        "left_out": drawing.left_out,
         "pairs": found.pairs,
         "judged": found.judged,
         "verdicts": dict(found.verdicts),
