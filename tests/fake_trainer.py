@@ -39,7 +39,8 @@ def main() -> None:
     model = {"model": "demo", "method": "lora", "parameters": 135_000_000, "trainable": 460_800}
     tell("model_ready", **model, dtype="float32", device="cpu", choices=["no padding"])
     tell("stage_changed", stage="training")
-    policy = "\nstage: ppo" in (run / "config.yaml").read_text()
+    config = run / "config.yaml"
+    policy = config.exists() and "\nstage: ppo" in config.read_text()
     if policy:
         reference = {"reference": "demo", "is_start": True, "reward": "rules.py:short", "reward_kind": "function"}
         tell("models_beside", **reference)
