@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 Module: TypeAlias = Any
 """Modules of transformers, whose classes have no common type that names their parts."""
