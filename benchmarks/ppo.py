@@ -128,9 +128,13 @@ def workspace(root: Path) -> None:
     asked = questions(100)
     rows = [{"instruction": one, "output": long} for one in asked]
     pairs = [{"instruction": one, "chosen": long, "rejected": "No."} for one in asked]
-    described = {"rows": {"file_name": "rows.json"}, "pairs": {"file_name": "pairs.json", "ranking": True}}
-    described["pairs"]["columns"] = {"prompt": "instruction", "chosen": "chosen", "rejected": "rejected"}
-    for name, content in (("rows", rows), ("pairs", pairs), ("dataset_info", described)):
+    columns = {"prompt": "instruction", "chosen": "chosen", "rejected": "rejected"}
+    described: dict[str, Any] = {
+        "rows": {"file_name": "rows.json"},
+        "pairs": {"file_name": "pairs.json", "ranking": True, "columns": columns},
+    }
+    contents: dict[str, Any] = {"rows": rows, "pairs": pairs, "dataset_info": described}
+    for name, content in contents.items():
         (root / "data" / f"{name}.json").write_text(json.dumps(content), encoding="utf-8")
 
 
@@ -176,7 +180,8 @@ def memory(options: argparse.Namespace, folder: Path) -> Iterator[Figure]:
         workspace(root)
         supervised = peak(root, "sft", folder, options.threads)
         yield Figure("supervised training, peak memory", supervised, "MB")
-        peak(root, "rm", folder, options.threads, stage="rm", dataset=("pairs",), max_steps=1)
+        small = {"per_device_train_batch_size": 1, "max_steps": 1}
+        peak(root, "rm", folder, options.threads, stage="rm", dataset=("pairs",), **small)
         held = {"stage": "ppo", "adapter_name_or_path": ("sft",), "reward_model": "rm", "ppo_epochs": 2}
         reinforced = peak(root, "ppo", folder, options.threads, **held)
         yield Figure("PPO with a reward adapter, peak memory", reinforced, "MB")
