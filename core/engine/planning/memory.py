@@ -36,6 +36,8 @@ _OPTIMIZER_BYTES = {"adamw_torch": 8.0, "adamw_torch_fused": 8.0, "adamw_8bit": 
 _LOGIT_SLICE_BYTES = 128 << 20
 _LOGIT_COPIES = 3
 """Logits, their probabilities and their gradient."""
+_GENERATOR_BYTES = 200 << 20
+"""What drawing answers takes besides keys and values, seen with one model on a CPU."""
 
 
 @dataclass(frozen=True)
@@ -135,7 +137,7 @@ def estimate_memory(
     inside = method.finetuning_type in ("full", "freeze")
     slice_rows = max(64, _LOGIT_SLICE_BYTES // (4 * max(model.vocabulary, 1)))
     return MemoryEstimate(
-        runtime=_RUNTIME_BYTES["cpu" if is_cpu else "accelerator"],
+        runtime=_RUNTIME_BYTES["cpu" if is_cpu else "accelerator"] + (_GENERATOR_BYTES if size.drawn else 0),
         weights=_weight_bytes(settings, model, is_cpu) + (0 if inside else trainable * trained_bytes),
         gradients=trainable * trained_bytes,
         optimizer=optimizer_bytes(options, trainable),
