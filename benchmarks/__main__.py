@@ -17,6 +17,7 @@ ALL = (
     "decode",
     "predict",
     "train",
+    "preferences",
     "ppo",
     "score",
     "review",
