@@ -27,6 +27,7 @@ from core.engine.ppo.watch import Watch, refuse_no_number
 from core.engine.training.checkpoint import what_is_kept
 from core.engine.training.descent import Slope
 from core.engine.training.evaluate import Evaluated
+from core.engine.training.heap import give_back_freed_memory
 from core.engine.training.loop import Loop
 from core.engine.training.nonsense import refuse_nonsense
 from core.engine.training.random_state import undisturbed
@@ -104,6 +105,7 @@ class PPOLoop(Loop):
             metrics=metrics,
         )
         self.watch.step(self.progress.step, experience, learnt, self._earlier())
+        give_back_freed_memory()
 
     def _collected(self, step: int) -> Collected:
         """The step's answers, read in the micro-batches of the first pass over them."""
