@@ -146,6 +146,29 @@ def test_a_snapshot_computes_as_then_and_gives_the_weights_back_to_the_last_bit(
     assert {name: one.data_ptr() for name, one in tuned.trained.items()} == places  # nothing was copied
 
 
+@pytest.mark.parametrize("method", ["lora", "full"])
+def test_a_snapshot_computes_as_then_within_one_pass_in_16_bits(
+    model_folder: Callable[[str], Path], method: str
+) -> None:
+    """Autocast keeps what it has made of a parameter, and goes by the parameter."""
+    tuned, ids = tunable(model_folder("llama"), **METHODS[method]), token_ids(2, 12)
+
+    def seen() -> torch.Tensor:
+        with torch.autocast("cpu", torch.bfloat16):
+            return logits_of(tuned.network, ids)
+
+    then, snapshot = seen(), Snapshot(tuned)
+    train(tuned, 3)
+    now = seen()
+    assert not torch.equal(now, then)
+    with torch.autocast("cpu", torch.bfloat16):
+        with snapshot.in_place():
+            assert torch.equal(logits_of(tuned.network, ids), then)
+        assert torch.equal(logits_of(tuned.network, ids), now)
+        with snapshot.in_place():
+            assert torch.equal(logits_of(tuned.network, ids), then)
+
+
 def test_a_snapshot_gives_the_weights_back_after_an_error(model_folder: Callable[[str], Path]) -> None:
     tuned, ids = tunable(model_folder("llama"), lora_rank=2), token_ids(2, 12)
     snapshot = Snapshot(tuned)

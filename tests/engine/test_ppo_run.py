@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+import transformers
 from ppo_runs import PPO, adapter_of, metric, numbers, ppo, reward_file
 from safetensors.torch import load_file
 
@@ -208,10 +209,17 @@ def test_trying_what_fits_into_memory_changes_nothing(
     assert tried == [True]
 
 
-def test_dropout_of_the_base_is_off() -> None:
-    class Attention(torch.nn.Module):
-        attention_dropout = 0.4
-
-    network = torch.nn.Sequential(torch.nn.Dropout(0.3), Attention())
+@pytest.mark.parametrize("kind", ["GPTNeoX", "OPT", "Bloom"])
+def test_dropout_of_the_base_is_off_whatever_it_is_called(kind: str) -> None:
+    rates = {"hidden_dropout": 0.4, "attention_dropout": 0.4, "dropout": 0.4, "layerdrop": 0.4}
+    sizes = {"hidden_size": 16, "intermediate_size": 16, "ffn_dim": 16, "word_embed_proj_dim": 16}
+    heads = {"num_attention_heads": 2, "n_head": 2, "num_hidden_layers": 2, "n_layer": 2}
+    config: Any = getattr(transformers, f"{kind}Config")
+    ends = {"bos_token_id": 0, "eos_token_id": 0, "pad_token_id": 0}
+    network = transformers.AutoModelForCausalLM.from_config(
+        config(vocab_size=20, **sizes, **heads, **rates, **ends), dtype=torch.float32
+    )
     still(network)
-    assert (network[0].p, network[1].attention_dropout) == (0.0, 0.0)
+    ids = torch.arange(12)[None]
+    assert network.training
+    assert torch.equal(network(ids).logits, network(ids).logits)

@@ -176,9 +176,13 @@ class PPOLoop(Loop):
 
 
 def still(network: nn.Module) -> None:
-    """No dropout, in no pass: an answer would be of another probability each time."""
+    """No dropout, in no pass: an answer would be of another probability each time.
+
+    Families have it as modules, or as numbers of many names (`dropout`, `hidden_dropout`, `layerdrop`).
+    """
     for module in network.modules():
         if isinstance(module, nn.Dropout):
             module.p = 0.0
-        elif isinstance(getattr(module, "attention_dropout", None), float):
-            module.attention_dropout = 0.0  # type: ignore[assignment]
+        for name, value in vars(module).items():
+            if "drop" in name and isinstance(value, float):
+                setattr(module, name, 0.0)

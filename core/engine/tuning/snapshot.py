@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from types import MappingProxyType
 
+import torch
 from torch import Tensor, nn
 
 from core.engine.tuning.tunable import Tunable
@@ -36,10 +37,13 @@ class Snapshot:
             return
         self._away = {name: parameter.data for name, parameter in self._parameters.items()}
         try:
-            for name, parameter in self._parameters.items():
-                parameter.data = self._kept[name]
+            self._point_at(self._kept)
             yield
         finally:
-            for name, parameter in self._parameters.items():
-                parameter.data = self._away[name]
+            self._point_at(self._away)
             self._away = {}
+
+    def _point_at(self, tensors: Mapping[str, Tensor]) -> None:
+        for name, parameter in self._parameters.items():
+            parameter.data = tensors[name]
+        torch.clear_autocast_cache()  # it keeps 16-bit copies by parameter, whatever that points at meanwhile
