@@ -215,10 +215,9 @@ def test_dropout_of_the_base_is_off_whatever_it_is_called(kind: str) -> None:
     sizes = {"hidden_size": 16, "intermediate_size": 16, "ffn_dim": 16, "word_embed_proj_dim": 16}
     heads = {"num_attention_heads": 2, "n_head": 2, "num_hidden_layers": 2, "n_layer": 2}
     config: Any = getattr(transformers, f"{kind}Config")
+    auto: Any = transformers.AutoModelForCausalLM
     ends = {"bos_token_id": 0, "eos_token_id": 0, "pad_token_id": 0}
-    network = transformers.AutoModelForCausalLM.from_config(
-        config(vocab_size=20, **sizes, **heads, **rates, **ends), dtype=torch.float32
-    )
+    network = auto.from_config(config(vocab_size=20, **sizes, **heads, **rates, **ends), dtype=torch.float32)
     still(network)
     ids = torch.arange(12)[None]
     assert network.training
