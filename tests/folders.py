@@ -1,11 +1,15 @@
-"""Model folders that look real from outside: configuration, headers, templates; their weights are holes in files."""
+"""Folders that look real from outside: models of configuration, header and template, whose weights are holes in files,
+and data."""
 
 from __future__ import annotations
 
 import json
 import struct
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
+ROW = {"instruction": "a question", "input": "", "output": "an answer"}
 _WIDTH = 576
 _MATRICES = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 
@@ -32,6 +36,14 @@ def make_model(folder: Path, *, layers: int = 2, shards: int = 1) -> Path:
         }
         name = "model.safetensors" if shards == 1 else f"model-{shard + 1:05}-of-{shards:05}.safetensors"
         make_weights(folder / name, shapes)
+    return folder
+
+
+def make_data(folder: Path, rows: Iterable[dict[str, Any]] = (ROW,), name: str = "intro") -> Path:
+    """A folder of data with one set."""
+    folder.mkdir()
+    (folder / "dataset_info.json").write_text(json.dumps({name: {"file_name": f"{name}.jsonl"}}))
+    (folder / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     return folder
 
 

@@ -355,3 +355,10 @@ def _size(path: Path) -> int:
     with contextlib.suppress(OSError):
         return path.stat().st_size
     return 0
+
+
+def watcher_of(app: object) -> RunWatcher:
+    """The one watcher of an app's screens."""
+    watcher = getattr(app, "watcher", None)
+    assert isinstance(watcher, RunWatcher)
+    return watcher

@@ -17,18 +17,14 @@ from core.launch.naming import run_folder
 from core.launch.prepare import Prepared, launch_of, prepare
 from core.runs.rundir import RunDirectory
 from core.workspace import Workspace
-from folders import make_adapter, make_model
-
-ROW = '{"instruction": "a question", "input": "", "output": "an answer"}\n'
+from folders import ROW, make_adapter, make_data, make_model
 
 
 @pytest.fixture
 def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
     found = Workspace(tmp_path / "ws")
     make_model(found.models / "demo")
-    found.data.mkdir()
-    (found.data / "dataset_info.json").write_text('{"intro": {"file_name": "intro.jsonl"}}')
-    (found.data / "intro.jsonl").write_text(ROW)
+    make_data(found.data)
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path / "elsewhere")
     return found
@@ -86,7 +82,7 @@ def test_a_bare_name_lies_in_runs_and_a_path_where_it_says(workspace: Workspace)
 def test_the_config_means_the_same_from_everywhere(workspace: Workspace, tmp_path: Path) -> None:
     make_model(tmp_path / "elsewhere" / "base")
     make_adapter(tmp_path / "elsewhere" / "first", "base")
-    Path("rows.jsonl").write_text(ROW)
+    Path("rows.jsonl").write_text(json.dumps(ROW))
     found = prepared(
         workspace, model_name_or_path="base", dataset="rows.jsonl,intro", adapter="first", output_dir="o/p"
     )

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 import fake_trainer
+from begun_runs import end_runs
 from core.errors import RunError
 from core.jsonl import append_lines
 from core.launch.device_lock import Ticket, lock_folder
@@ -27,7 +28,7 @@ from core.runs.events import Event, Queued, RunFailed, RunFinished, RunStarted, 
 from core.runs.follow import Follower
 from core.runs.launch_file import Caution, Launch, read_launch
 from core.runs.rundir import RunDirectory
-from core.runs.state import is_active, read_marks, state_of, wait_gone
+from core.runs.state import read_marks, state_of, wait_gone
 from core.workspace import Workspace
 
 SLEEP = "for _ in $(seq 2000); do sleep 0.05; done"
@@ -52,10 +53,7 @@ def started(workspace: Workspace) -> Iterator[Callable[..., RunDirectory]]:
         return run
 
     yield start
-    for run in runs:
-        if is_active(state_of(run)):
-            kill(run)
-            wait_ended(run, 5)
+    end_runs(runs)
 
 
 def shell(line: str) -> tuple[str, ...]:

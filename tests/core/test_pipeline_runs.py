@@ -14,6 +14,7 @@ import pytest
 
 import fake_evaluator
 import fake_trainer
+from begun_runs import end_runs
 from core.config.pipeline import Pipeline
 from core.config.pipeline_file import read_pipeline
 from core.errors import ConfigError, RunError
@@ -35,9 +36,8 @@ from core.runs.rundir import RunDirectory
 from core.runs.state import is_active, read_marks, state_of
 from core.runs.summary import summarise
 from core.workspace import Workspace
-from folders import make_adapter, make_model
+from folders import make_adapter, make_data, make_model
 
-ROW = '{"instruction": "a question", "input": "", "output": "an answer"}\n'
 FILE = """\
 name: tales
 model_name_or_path: demo
@@ -59,18 +59,13 @@ BARE = Machine(0)
 def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Workspace]:
     found = Workspace(tmp_path / "ws")
     make_model(found.models / "demo")
-    found.data.mkdir()
-    (found.data / "dataset_info.json").write_text('{"intro": {"file_name": "intro.jsonl"}}')
-    (found.data / "intro.jsonl").write_text(ROW)
+    make_data(found.data)
     monkeypatch.setenv("FAKE_WEIGHTS", str(make_adapter(tmp_path / "weights", "demo")))
     monkeypatch.setenv("FINETUI_TRAINER_COMMAND", json.dumps(fake_trainer.COMMAND))
     monkeypatch.setenv("FINETUI_EVALUATOR_COMMAND", json.dumps(fake_evaluator.COMMAND))
     monkeypatch.chdir(tmp_path)
     yield found
-    for run in list_runs(found):
-        if is_active(state_of(run)):
-            kill(run)
-            wait_ended(run, 5)
+    end_runs(list_runs(found))
 
 
 def planned(workspace: Workspace, text: str = FILE, restart: tuple[str, ...] = ()) -> PipelinePlan:

@@ -12,8 +12,10 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 
 import torch
 
+from core.engine.template import Template, choose_template
+from core.engine.tokenizer import load_tokenizer
 from core.workspace import Workspace
-from tiny_models import make_model, train_adapter
+from tiny_models import CHATML, make_model, save_tokenizer, train_adapter
 from training_runs import make_workspace
 
 torch.set_num_threads(1)
@@ -58,3 +60,17 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
 def name(request: pytest.FixtureRequest) -> str:
     """A run of this test's own."""
     return str(request.node.name).replace("[", "-").replace("]", "")
+
+
+@pytest.fixture
+def chatml(tmp_path: Path) -> Template:
+    """A tokenizer's own template."""
+    save_tokenizer(tmp_path, CHATML)
+    return choose_template("auto", load_tokenizer(tmp_path))
+
+
+@pytest.fixture
+def plain(tmp_path: Path) -> Template:
+    """The bundled form of models without a template of their own, which does not end its answers."""
+    save_tokenizer(tmp_path, None)
+    return choose_template("auto", load_tokenizer(tmp_path))

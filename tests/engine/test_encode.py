@@ -17,7 +17,7 @@ from core.engine.batches.tally import Tally, joined
 from core.engine.manner import Manner
 from core.engine.template import Template, choose_template, prepared
 from core.engine.tokenizer import load_tokenizer
-from tiny_models import CHATML, save_tokenizer
+from tiny_models import save_tokenizer
 
 HI, HELLO, BYE, ADE = (
     Message("user", "Hi 你好"),
@@ -26,19 +26,6 @@ HI, HELLO, BYE, ADE = (
     Message("assistant", "Ade!"),
 )
 TALK = Example((HI, HELLO, BYE, ADE))
-
-
-@pytest.fixture
-def chatml(tmp_path: Path) -> Template:
-    save_tokenizer(tmp_path, CHATML)
-    return choose_template("auto", load_tokenizer(tmp_path))
-
-
-@pytest.fixture
-def plain(tmp_path: Path) -> Template:
-    """The bundled form of models without a template of their own."""
-    save_tokenizer(tmp_path, None)
-    return choose_template("auto", load_tokenizer(tmp_path))
 
 
 def encoded(template: Template, example: Example, **options: Any) -> Encoded:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,10 +16,8 @@ from core.engine.ppo.scorers.classifier import Classifier
 from core.engine.ppo.scorers.trained import TrainedScorer
 from core.runs.rundir import RunDirectory
 from core.workspace import Workspace
-from tiny_models import VOCABULARY, reference_model, save_tokenizer, train_adapter
+from tiny_models import WIDTH, make_classifier, reference_model, train_adapter
 from training_runs import make_workspace
-
-WIDTH = 48
 
 
 @pytest.fixture(scope="module")
@@ -29,23 +26,6 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     long = {"instruction": "z" * 440, "output": "b"}
     add_set(made, "few", [{"instruction": "Q", "output": "a"}, {"instruction": "And R?", "output": "b"}, long])
     return made
-
-
-def make_classifier(folder: Path, labels: int) -> Path:
-    torch.manual_seed(3)
-    config = transformers.LlamaConfig(
-        vocab_size=VOCABULARY,
-        hidden_size=WIDTH,
-        intermediate_size=64,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        num_labels=labels,
-        pad_token_id=2,  # the token that answers end with
-        max_position_embeddings=512,
-    )
-    transformers.LlamaForSequenceClassification(config).save_pretrained(folder)
-    save_tokenizer(folder)
-    return folder
 
 
 def ids_of(found: Evaluated, number: int) -> torch.Tensor:

@@ -47,7 +47,7 @@ def test_epochs_differ_and_a_seed_brings_the_same_again() -> None:
 def test_the_last_update_of_an_epoch_takes_what_is_left() -> None:
     updates = Updates(lengths(21), per_device_batch=4, accumulation=2)
     assert updates.per_epoch == 3
-    assert [updates.rows_in_update(number) for number in range(4)] == [8, 8, 5, 8]
+    assert [len(updates.rows_of_update(number)) for number in range(4)] == [8, 8, 5, 8]
     assert updates.micro_batches_per_epoch == 6
     assert updates.total(2.5) == 8
     assert updates.total(3, max_steps=5) == 5
@@ -103,7 +103,7 @@ def test_packs_are_full_and_count_as_one_row() -> None:
     updates = Updates(sizes, per_device_batch=4, pack_to=256, seed=1)
     assert updates.per_epoch == -(-len(packs) // 4)
     assert all(sizes[batch].sum() <= 4 * 256 for batch in updates.update(0))
-    assert updates.rows_in_update(0) > 16
+    assert len(updates.rows_of_update(0)) > 16
 
 
 def test_a_row_longer_than_a_pack_is_one_by_itself() -> None:

@@ -26,29 +26,14 @@ from core.engine.batches.recipe import Recipe
 from core.engine.batches.verdict import mistakes, notices, sentence
 from core.engine.manner import Manner
 from core.engine.ppo.scorers.trained import judged_ids
-from core.engine.template import Template, choose_template, prepared
-from core.engine.tokenizer import load_tokenizer
+from core.engine.template import Template, prepared
 from core.engine.training.data import open_data
 from core.errors import DataError
 from core.runs.plan import LeftOutRow, TokenReport
 from core.workspace import Workspace
-from tiny_models import CHATML, save_tokenizer
 from training_runs import SMALL, make_workspace
 
 ASKED = (Message("user", "Hi 你好"), Message("assistant", "Hello."), Message("user", "Bye"))
-
-
-@pytest.fixture
-def chatml(tmp_path: Path) -> Template:
-    save_tokenizer(tmp_path, CHATML)
-    return choose_template("auto", load_tokenizer(tmp_path))
-
-
-@pytest.fixture
-def plain(tmp_path: Path) -> Template:
-    """The bundled form of models without a template of their own, which does not end its answers."""
-    save_tokenizer(tmp_path, None)
-    return choose_template("auto", load_tokenizer(tmp_path))
 
 
 def encoded(

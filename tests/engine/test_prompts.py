@@ -22,16 +22,10 @@ from core.engine.template import Template, choose_template
 from core.engine.tokenizer import load_tokenizer
 from core.engine.training.data import open_data
 from core.workspace import Workspace
-from tiny_models import CHATML, save_tokenizer
+from tiny_models import save_tokenizer
 from training_runs import SMALL, make_workspace
 
 ASKED = (Message("user", "Hi 你好"), Message("assistant", "Hello."), Message("user", "Bye"))
-
-
-@pytest.fixture
-def chatml(tmp_path: Path) -> Template:
-    save_tokenizer(tmp_path, CHATML)
-    return choose_template("auto", load_tokenizer(tmp_path))
 
 
 def encoded(template: Template, *asked: Message, longest: int = 512, **options: Any) -> EncodedPrompt:

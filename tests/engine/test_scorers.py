@@ -30,9 +30,8 @@ from core.errors import FinetuiError, ScoringFailed
 from core.models.notes import AdapterNotes, MergedAdapter, sha256_of, write_notes
 from core.models.reward_source import find_reward_source
 from core.workspace import Workspace
-from tiny_models import VOCABULARY, make_model, reference_model, save_tokenizer, train_adapter
+from tiny_models import WIDTH, make_classifier, make_model, reference_model, train_adapter
 
-WIDTH = 48
 ANSWERS = ("No.", "Yes, of course", "", "That is a long story, and nobody has told it before", "No.")
 TALK = (Message("user", "Hi"), Message("assistant", "Hello!"), Message("user", "Is it so?"))
 
@@ -66,21 +65,6 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     with_value_head(make_model(root / "models" / "whole", "olmo2", seed=7))
     make_classifier(root / "models" / "judge")
     return Workspace(root)
-
-
-def make_classifier(folder: Path) -> None:
-    torch.manual_seed(3)
-    config = transformers.LlamaConfig(
-        vocab_size=VOCABULARY,
-        hidden_size=WIDTH,
-        intermediate_size=64,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        num_labels=1,
-        pad_token_id=2,  # the token that answers end with
-    )
-    transformers.LlamaForSequenceClassification(config).save_pretrained(folder)
-    save_tokenizer(folder)
 
 
 def prepared(workspace: Workspace, model: str = "tiny", **options: Any) -> Tuned:

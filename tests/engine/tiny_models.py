@@ -22,9 +22,10 @@ CHATML = (
 )
 SPECIALS = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
 VOCABULARY = 256 + len(SPECIALS)
+WIDTH = 48
 _COMMON: dict[str, Any] = {
     "vocab_size": VOCABULARY,
-    "hidden_size": 48,
+    "hidden_size": WIDTH,
     "intermediate_size": 80,
     "num_attention_heads": 4,
     "num_key_value_heads": 2,
@@ -118,6 +119,24 @@ def train_adapter(model_folder: Path, folder: Path, *, steps: int = 30, seed: in
         optimizer.step()
         optimizer.zero_grad()
     model.save_pretrained(folder)
+    return folder
+
+
+def make_classifier(folder: Path, labels: int = 1) -> Path:
+    """A sequence classifier in the tiny llama's form; with one label it scores texts."""
+    torch.manual_seed(3)
+    config = transformers.LlamaConfig(
+        vocab_size=VOCABULARY,
+        hidden_size=WIDTH,
+        intermediate_size=64,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_labels=labels,
+        pad_token_id=2,  # the token that answers end with
+        max_position_embeddings=512,
+    )
+    transformers.LlamaForSequenceClassification(config).save_pretrained(folder)
+    save_tokenizer(folder)
     return folder
 
 

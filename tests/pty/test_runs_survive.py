@@ -14,33 +14,28 @@ from pathlib import Path
 import pytest
 
 import fake_trainer
-from core.launch.stopping import kill, wait_ended
+from begun_runs import end_runs
 from core.runs.history import read_history
 from core.runs.rundir import RunDirectory
-from core.runs.state import is_active, state_of
+from core.runs.state import state_of
 from finetui_app import FINETUI
+from folders import make_data
 from terminal import Terminal
 
 Start = Callable[..., Terminal]
-
-ROW = '{"instruction": "a question", "input": "", "output": "an answer"}\n'
 
 
 @pytest.fixture
 def training(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[RunDirectory]:
     """The run that `train` starts here: its trainer is a fake, which waits after its last step until it is stopped."""
-    (workspace / "data").mkdir()
-    (workspace / "data" / "dataset_info.json").write_text('{"intro": {"file_name": "intro.jsonl"}}')
-    (workspace / "data" / "intro.jsonl").write_text(ROW)
+    make_data(workspace / "data")
     monkeypatch.setenv("FINETUI_TRAINER_COMMAND", json.dumps(fake_trainer.COMMAND))
     monkeypatch.setenv("FAKE_STEPS", "40")
     monkeypatch.setenv("FAKE_END", "wait")
     monkeypatch.setenv("FINETUI_WORKSPACE", str(workspace))
     run = RunDirectory(workspace / "runs" / "lora-intro")
     yield run
-    if is_active(state_of(run)):
-        kill(run)
-        wait_ended(run, 5)
+    end_runs([run])
 
 
 TRAIN = ("train", "--model", "demo", "--dataset", "intro")

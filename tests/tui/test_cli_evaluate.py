@@ -11,13 +11,14 @@ from typing import Any
 import pytest
 
 import fake_evaluator
+from begun_runs import end_runs
 from commands import Run, runner
 from core.config.evaluation import EVALUATION
 from core.config.load import load
 from core.launch import evaluation as evaluation_module
 from core.launch.local import EVALUATOR_VARIABLE
 from core.launch.machine import Machine
-from core.launch.stopping import kill, stop, wait_ended
+from core.launch.stopping import stop, wait_ended
 from core.report.files import read_predictions
 from core.runs.catalog import find_run, list_runs
 from core.runs.events import Answered, StageChanged
@@ -55,10 +56,7 @@ def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Works
     monkeypatch.setattr(evaluation_module, "this_machine", lambda: Machine(0))
     monkeypatch.chdir(found.root)
     yield found
-    for run in list_runs(found):
-        if is_active(state_of(run)):
-            kill(run)
-            wait_ended(run, 5)
+    end_runs(list_runs(found))
 
 
 @pytest.fixture

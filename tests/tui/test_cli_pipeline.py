@@ -13,13 +13,14 @@ import pytest
 
 import fake_evaluator
 import fake_trainer
+from begun_runs import end_runs
 from commands import runner
-from core.launch.stopping import kill, wait_ended
+from core.launch.stopping import wait_ended
 from core.runs.catalog import list_runs
 from core.runs.rundir import RunDirectory
-from core.runs.state import is_active, state_of
+from core.runs.state import state_of
 from core.workspace import Workspace
-from folders import make_adapter, make_model
+from folders import make_adapter, make_data, make_model
 from tui.cli import pipeline, pipeline_following
 
 FILE = """\
@@ -41,9 +42,7 @@ steps:
 def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Workspace]:
     found = Workspace(tmp_path / "ws")
     make_model(found.models / "demo")
-    found.data.mkdir()
-    (found.data / "dataset_info.json").write_text('{"intro": {"file_name": "intro.jsonl"}}')
-    (found.data / "intro.jsonl").write_text('{"instruction": "a question", "output": "an answer"}\n')
+    make_data(found.data)
     (found.root / "tales.yaml").write_text(FILE)
     monkeypatch.setenv("FAKE_WEIGHTS", str(make_adapter(tmp_path / "weights", "demo")))
     monkeypatch.setenv("FINETUI_TRAINER_COMMAND", json.dumps(fake_trainer.COMMAND))
@@ -51,10 +50,7 @@ def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Works
     monkeypatch.setenv("FINETUI_WORKSPACE", str(found.root))
     monkeypatch.chdir(found.root)
     yield found
-    for run in list_runs(found):
-        if is_active(state_of(run)):
-            kill(run)
-            wait_ended(run, 5)
+    end_runs(list_runs(found))
 
 
 @pytest.fixture

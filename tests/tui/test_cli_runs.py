@@ -13,18 +13,19 @@ from typing import Any
 import pytest
 
 import fake_trainer
+from begun_runs import end_runs
 from commands import runner
 from core.jsonl import append_lines
 from core.launch.folder import make_folder
 from core.launch.local import COMMAND_VARIABLE, launch_run, train_command
-from core.launch.stopping import kill, wait_ended
+from core.launch.stopping import wait_ended
 from core.records import to_record
 from core.runs.alive import start_time
 from core.runs.catalog import find_run, list_runs
 from core.runs.events import Step, Warned
 from core.runs.launch_file import Launch
 from core.runs.rundir import RunDirectory
-from core.runs.state import is_active, read_marks, state_of
+from core.runs.state import read_marks, state_of
 from core.workspace import Workspace
 from hostile import FILE_NAMES
 
@@ -37,10 +38,7 @@ def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Works
     monkeypatch.setenv(COMMAND_VARIABLE, json.dumps(fake_trainer.COMMAND))
     monkeypatch.chdir(found.root)
     yield found
-    for run in list_runs(found):
-        if is_active(state_of(run)):
-            kill(run)
-            wait_ended(run, 5)
+    end_runs(list_runs(found))
 
 
 @pytest.fixture

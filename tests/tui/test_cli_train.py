@@ -12,20 +12,20 @@ from typing import Any
 import pytest
 
 import fake_trainer
+from begun_runs import end_runs
 from commands import Run, runner
 from core.config.load import load
 from core.config.training import TRAINING
 from core.errors import Problem
 from core.launch import prepare as prepare_module
 from core.launch.machine import Machine, locks_of
-from core.launch.stopping import kill, wait_ended
+from core.launch.stopping import wait_ended
 from core.runs.catalog import list_runs
 from core.runs.launch_file import read_launch
 from core.runs.plan import DiskEstimate, DryStep, MemoryEstimate, Plan, Planning, PlanRecord, Refused, TokenReport
 from core.runs.rundir import RunDirectory
-from core.runs.state import is_active, state_of
 from core.workspace import Workspace
-from folders import make_adapter, make_model
+from folders import make_adapter, make_data, make_model
 from tui import plan_child
 from tui.cli import planning
 
@@ -38,18 +38,13 @@ def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Works
     """A workspace with the model `demo` and the data set `intro`, on a machine without accelerators."""
     found = Workspace(tmp_path / "ws")
     make_model(found.models / "demo")
-    found.data.mkdir()
-    (found.data / "dataset_info.json").write_text('{"intro": {"file_name": "intro.jsonl"}}')
-    (found.data / "intro.jsonl").write_text("".join(json.dumps(row) + "\n" for row in ROWS))
+    make_data(found.data, ROWS)
     monkeypatch.setenv("FINETUI_WORKSPACE", str(found.root))
     monkeypatch.setenv("FINETUI_TRAINER_COMMAND", json.dumps(fake_trainer.COMMAND))
     monkeypatch.setattr(prepare_module, "this_machine", lambda: BARE)
     monkeypatch.chdir(found.root)
     yield found
-    for run in list_runs(found):
-        if is_active(state_of(run)):
-            kill(run)
-            wait_ended(run, 5)
+    end_runs(list_runs(found))
 
 
 @pytest.fixture

@@ -27,7 +27,7 @@ from core.untrusted import inert_line
 from core.workspace import Workspace, load_state
 from tui.actions import bindings
 from tui.evaluation_table import NAMES, USUAL, Listed, Order, heading, listed, metrics_in, ordered, table
-from tui.run_watcher import RunWatcher
+from tui.run_watcher import RunWatcher, watcher_of
 from tui.screens.evaluate_actions import EvaluateActions
 from tui.screens.metrics import MetricsDialog
 from tui.widgets.facts_pane import tell_line
@@ -92,9 +92,7 @@ class EvaluateScreen(EvaluateActions):
 
     @property
     def watcher(self) -> RunWatcher:
-        watcher = getattr(self.app, "watcher", None)
-        assert isinstance(watcher, RunWatcher)
-        return watcher
+        return watcher_of(self.app)
 
     def compose(self) -> ComposeResult:
         yield FittedLine(id="evaluate-title")

@@ -18,7 +18,7 @@ from textual.widgets import ContentSwitcher
 from core.i18n import _
 from core.workspace import Workspace
 from tui.actions import bindings
-from tui.run_watcher import RunWatcher, Watched
+from tui.run_watcher import RunWatcher, Watched, watcher_of
 from tui.widgets.facts_pane import FactsPane
 from tui.widgets.fitted_line import FittedLine
 from tui.widgets.log_page import LogPage
@@ -56,9 +56,7 @@ class EvaluationRunScreen(Screen[None]):
 
     @property
     def watcher(self) -> RunWatcher:
-        watcher = getattr(self.app, "watcher", None)
-        assert isinstance(watcher, RunWatcher)
-        return watcher
+        return watcher_of(self.app)
 
     @property
     def watched(self) -> Watched | None:

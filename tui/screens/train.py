@@ -27,7 +27,7 @@ from core.workspace import Workspace
 from tui.actions import bindings
 from tui.curve_plots import ShownRun
 from tui.evaluation_table import results_of
-from tui.run_watcher import RunWatcher, Watched
+from tui.run_watcher import RunWatcher, Watched, watcher_of
 from tui.screens.run_curves import DrawnCurves
 from tui.screens.run_list import LETTERS, LIST_CELLS
 from tui.widgets.answers_page import AnswersPage
@@ -100,9 +100,7 @@ class TrainScreen(DrawnCurves):
 
     @property
     def watcher(self) -> RunWatcher:
-        watcher = getattr(self.app, "watcher", None)
-        assert isinstance(watcher, RunWatcher)
-        return watcher
+        return watcher_of(self.app)
 
     def compose(self) -> ComposeResult:
         with Horizontal(id="train-body"):

@@ -82,10 +82,6 @@ class Updates:
         smaller.__dict__.update({name: self.__dict__[name] for name in ("packs", "_order") if name in self.__dict__})
         return smaller
 
-    def rows_in_update(self, update: int) -> int:
-        """Rows of an update, all processes together."""
-        return len(self.rows_of_update(update))
-
     def rows_of_update(self, update: int) -> NDArray[np.int64]:
         """The numbers of an update's rows, all processes together; no order is meant."""
         return self.packs.rows_of(self._units(update))

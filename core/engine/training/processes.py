@@ -122,11 +122,6 @@ class Processes:
         self._accelerator.end_training()
 
 
-def world_size() -> int:
-    """How many processes the launcher has started, this one included."""
-    return int(os.environ.get("WORLD_SIZE", "1"))
-
-
 def local_rank() -> int:
     """This process's number on its machine; its device carries the same."""
     return int(os.environ.get("LOCAL_RANK", "0"))
