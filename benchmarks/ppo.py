@@ -43,7 +43,7 @@ from core.config.model import BaseModelOptions
 from core.config.optimization import OptimizationOptions
 from core.config.save import as_yaml
 from core.config.training import TRAINING
-from core.engine.ppo.policy_runner import PolicyRunner
+from core.engine.beside.policy_runner import PolicyRunner
 from core.engine.ppo.rollouts import Roller
 from core.engine.tuning.prepare import TrainingBase, describe_base, load_for_training, prepare
 

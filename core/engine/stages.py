@@ -9,10 +9,10 @@ from core.config.stages import WITHOUT_REFERENCE
 from core.engine.objectives.preferring import Preferring
 from core.engine.objectives.reference_table import ReferenceTable
 from core.engine.objectives.rewarding import Rewarding
+from core.engine.objectives.row_loop import RowLoop
 from core.engine.objectives.supervised import Supervised
 from core.engine.ppo.loop import PPOLoop
 from core.engine.training.loop import Loop
-from core.engine.training.row_loop import RowLoop
 from core.engine.training.work import Work
 
 

@@ -12,8 +12,8 @@ from safetensors.torch import save_file
 
 from core.engine.control import Control
 from core.engine.evaluating import conduct
-from core.engine.ppo.scorers.classifier import Classifier
-from core.engine.ppo.scorers.trained import TrainedScorer
+from core.engine.scorers.classifier import Classifier
+from core.engine.scorers.trained import TrainedScorer
 from core.runs.rundir import RunDirectory
 from core.workspace import Workspace
 from tiny_models import WIDTH, make_classifier, reference_model, train_adapter

@@ -25,7 +25,7 @@ from core.engine.batches.pairs import PairRows, batch_of
 from core.engine.batches.recipe import Recipe
 from core.engine.batches.verdict import mistakes, notices, sentence
 from core.engine.manner import Manner
-from core.engine.ppo.scorers.trained import judged_ids
+from core.engine.scorers.trained import judged_ids
 from core.engine.template import Template, prepared
 from core.engine.training.data import open_data
 from core.errors import DataError

@@ -14,8 +14,8 @@ from tuning_base import train, tunable
 from core.config.model import BaseModelOptions
 from core.config.optimization import OptimizationOptions
 from core.engine.batches.batch import Batch, EncodedRow
+from core.engine.beside.reference import Reference, open_reference
 from core.engine.forward.choose import Forward, choose_forward
-from core.engine.ppo.reference import Reference, open_reference
 from core.engine.tuning.tuned import Tuned
 from core.errors import ModelError
 from core.models.notes import sha256_of

@@ -10,7 +10,7 @@ import pytest
 import torch
 from tuning_base import logits_of, train, tunable
 
-from core.engine.ppo.policy_runner import PolicyRunner
+from core.engine.beside.policy_runner import PolicyRunner
 from core.engine.ppo.rollouts import Roller
 from core.engine.tuning.tunable import Tunable
 from core.errors import TrainingError

@@ -17,13 +17,13 @@ from tuning_base import train, tunable
 from core.chat.message import Message
 from core.config.evaluation import EvaluatedModelOptions
 from core.config.model import BaseModelOptions
+from core.engine.beside.models import Beside
+from core.engine.beside.policy_runner import PolicyRunner
 from core.engine.evaluating.rewards import load_reward_model
-from core.engine.ppo.beside import Beside
-from core.engine.ppo.policy_runner import PolicyRunner
-from core.engine.ppo.scorers.function import open_function
-from core.engine.ppo.scorers.opening import open_scorer
-from core.engine.ppo.scorers.scorer import Asked, Scorer
-from core.engine.ppo.scorers.server import ServerScorer, open_server
+from core.engine.scorers.function import open_function
+from core.engine.scorers.opening import open_scorer
+from core.engine.scorers.scorer import Asked, Scorer
+from core.engine.scorers.server import ServerScorer, open_server
 from core.engine.tuning.headed import with_head
 from core.engine.tuning.tuned import Tuned
 from core.errors import FinetuiError, ScoringFailed

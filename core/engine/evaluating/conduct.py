@@ -34,7 +34,7 @@ from core.runs.rundir import RunDirectory
 from core.workspace import Workspace
 
 if TYPE_CHECKING:
-    from core.engine.ppo.scorers.scorer import Scorer
+    from core.engine.scorers.scorer import Scorer
     from core.models.reward_source import RewardSource
 
 _SECONDS_BETWEEN_LOOKS = 0.1

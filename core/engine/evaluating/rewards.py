@@ -16,11 +16,11 @@ from core.chat.message import Message
 from core.config.evaluation import EvaluatedModelOptions
 from core.engine.evaluating.test_set import TestRow
 from core.engine.load import choose_device, choose_dtype, number_format, read_config, refuse_risks
-from core.engine.ppo.scorers.function import open_function
-from core.engine.ppo.scorers.opening import load_scorer
-from core.engine.ppo.scorers.scorer import Asked, Scorer
-from core.engine.ppo.scorers.server import open_server
-from core.engine.ppo.scorers.trained import TrainedScorer
+from core.engine.scorers.function import open_function
+from core.engine.scorers.opening import load_scorer
+from core.engine.scorers.scorer import Asked, Scorer
+from core.engine.scorers.server import open_server
+from core.engine.scorers.trained import TrainedScorer
 from core.models.reward_source import RewardSource, find_reward_source
 from core.report.prediction import Prediction
 from core.serve.protocol import Load

@@ -23,9 +23,9 @@ from core.config.finetuning import FinetuningOptions
 from core.config.model import BaseModelOptions
 from core.config.preference import PreferenceOptions
 from core.engine.batches.batch import Batch
+from core.engine.beside.reference import Identity, open_reference, start_identity
 from core.engine.forward.choose import Forward
 from core.engine.objectives.pairs import answers_likely, batch_of_pairs, by_row, over_pairs, over_part, pairs_of
-from core.engine.ppo.reference import Identity, open_reference, start_identity
 from core.engine.training.evaluate import Rows
 from core.engine.training.work import Work
 from core.i18n import _

@@ -26,6 +26,7 @@ from core.engine.batches.order import updates_of
 from core.engine.control import Control
 from core.engine.forward.choose import Forward
 from core.engine.load import choose_device
+from core.engine.objectives.row_loop import RowLoop
 from core.engine.planning.draft import Draft
 from core.engine.shortage import is_out_of_memory
 from core.engine.stages import make_loop
@@ -36,7 +37,6 @@ from core.engine.training.loop import Loop
 from core.engine.training.memory import free_unused
 from core.engine.training.probes import Prober
 from core.engine.training.processes import Processes
-from core.engine.training.row_loop import RowLoop
 from core.engine.training.setup import Decided, Start, assemble
 from core.engine.training.work import Work
 from core.errors import TrainingError

@@ -19,7 +19,7 @@ from core.engine.batches.prompts import PromptRows
 from core.engine.ppo.experience import Answer, Experience, Opinions
 from core.engine.ppo.partners import Partners
 from core.engine.ppo.rollouts import Roller
-from core.engine.ppo.scorers.scorer import Asked
+from core.engine.scorers.scorer import Asked
 from core.engine.shortage import is_out_of_memory
 from core.engine.training.descent import Descent
 from core.engine.tuning.headed import HeadedTunable

@@ -11,7 +11,7 @@ from core.engine.batches.prompts import PromptRows
 from core.engine.ppo.collecting import Collector
 from core.engine.ppo.experience import Experience
 from core.engine.ppo.partners import Partners
-from core.engine.ppo.scorers.scorer import Asked
+from core.engine.scorers.scorer import Asked
 from core.engine.training.evaluate import Evaluated, EvaluationSet, in_parts
 from core.engine.training.work import Work
 from core.runs.events import Evaluation, Sample

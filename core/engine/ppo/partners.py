@@ -16,13 +16,13 @@ from core.config.output import OutputOptions
 from core.config.ppo import PPOOptions
 from core.config.preference import PreferenceOptions
 from core.engine.batches.recipe import longest_answer
+from core.engine.beside.models import Beside
+from core.engine.beside.policy_runner import PolicyRunner
+from core.engine.beside.reference import Reference, open_reference
 from core.engine.forward.choose import Forward
-from core.engine.ppo.beside import Beside
-from core.engine.ppo.policy_runner import PolicyRunner
-from core.engine.ppo.reference import Reference, open_reference
 from core.engine.ppo.rollouts import Roller
-from core.engine.ppo.scorers.opening import open_scorer
-from core.engine.ppo.scorers.scorer import Scorer
+from core.engine.scorers.opening import open_scorer
+from core.engine.scorers.scorer import Scorer
 from core.engine.training.work import Work
 from core.models.adapters import resolve_adapter
 from core.models.reward_source import find_reward_source

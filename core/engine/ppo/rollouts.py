@@ -11,7 +11,7 @@ import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from core.engine.ppo.policy_runner import POLICY, PolicyRunner
+from core.engine.beside.policy_runner import POLICY, PolicyRunner
 from core.engine.predicting.predict import predict
 from core.engine.predicting.question import Question, Reply
 from core.errors import TrainingError

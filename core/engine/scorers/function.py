@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from core.chat.message import Message
-from core.engine.ppo.scorers.scorer import Asked
+from core.engine.scorers.scorer import Asked
 from core.errors import ScoringFailed
 from core.i18n import _, plural
 from core.metrics.user_file import place_of, run_file, told_of

@@ -9,9 +9,9 @@ import torch
 
 from core.config.model import BaseModelOptions
 from core.engine.adapters import below, open_adapter
+from core.engine.beside.policy_runner import PolicyRunner
 from core.engine.chat_model import ChatModel
 from core.engine.load import number_format
-from core.engine.ppo.policy_runner import PolicyRunner
 from core.engine.tokenizer import Tokenizer
 from core.engine.tuning.base import TrainingBase
 from core.engine.tuning.tunable import Tunable

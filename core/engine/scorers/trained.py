@@ -22,8 +22,8 @@ from core.chat.message import Message
 from core.engine.batches.cut import answered_ids
 from core.engine.chat_model import ChatModel
 from core.engine.manner import Manner
-from core.engine.ppo.scorers.scorer import Asked
 from core.engine.predicting.likelihood import end_states
+from core.engine.scorers.scorer import Asked
 from core.engine.tuning.headed import BIAS, WEIGHT
 from core.errors import ModelError, ScoringFailed
 from core.i18n import _, plural

@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from core.engine.ppo.scorers.scorer import Asked
+from core.engine.scorers.scorer import Asked
 from core.engine.tokenizer import Tokenizer
 from core.errors import ScoringFailed, ServerError
 from core.i18n import _

@@ -18,7 +18,7 @@ _TOKENS_AT_ONCE = 2048
 
 
 class Classifier:
-    """Reads texts, those of similar length together; see `core.engine.ppo.scorers.trained.Reading`."""
+    """Reads texts, those of similar length together; see `core.engine.scorers.trained.Reading`."""
 
     def __init__(self, network: Any, device: torch.device) -> None:
         self._network, self._device = network, device

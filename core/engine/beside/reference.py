@@ -21,10 +21,10 @@ from torch import Tensor
 from core.config.model import BaseModelOptions
 from core.engine.adapters import open_adapter
 from core.engine.batches.batch import Batch, EncodedRow
+from core.engine.beside.models import Beside, refuse_other_tokens
+from core.engine.beside.policy_runner import PolicyRunner
 from core.engine.chat_model import ChatModel
 from core.engine.forward.choose import Forward
-from core.engine.ppo.beside import Beside, refuse_other_tokens
-from core.engine.ppo.policy_runner import PolicyRunner
 from core.engine.predicting.likelihood import token_log_probabilities
 from core.engine.tuning.base import TrainingBase
 from core.engine.tuning.snapshot import Snapshot

@@ -9,15 +9,15 @@ from typing import Any
 import torch
 from transformers import AutoModelForSequenceClassification
 
+from core.engine.beside.models import Beside
 from core.engine.chat_model import ChatModel
 from core.engine.load import UNKNOWN_CONTEXT, load_network, read_config, refuse_risks
 from core.engine.manner import manner_of_model
-from core.engine.ppo.beside import Beside
-from core.engine.ppo.scorers.classifier import Classifier
-from core.engine.ppo.scorers.function import open_function
-from core.engine.ppo.scorers.scorer import Scorer
-from core.engine.ppo.scorers.server import open_server
-from core.engine.ppo.scorers.trained import TrainedScorer, by_value_head
+from core.engine.scorers.classifier import Classifier
+from core.engine.scorers.function import open_function
+from core.engine.scorers.scorer import Scorer
+from core.engine.scorers.server import open_server
+from core.engine.scorers.trained import TrainedScorer, by_value_head
 from core.engine.tokenizer import load_tokenizer
 from core.i18n import _
 from core.models.reward_source import RewardSource, is_classifier
