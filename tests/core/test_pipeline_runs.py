@@ -6,15 +6,14 @@ from __future__ import annotations
 import json
 import os
 import signal
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 import fake_evaluator
 import fake_trainer
-from begun_runs import end_runs
+from begun_runs import end_runs, events, until
 from core.config.pipeline import Pipeline
 from core.config.pipeline_file import read_pipeline
 from core.errors import ConfigError, RunError
@@ -28,8 +27,7 @@ from core.models.candidates import resolve_candidate
 from core.models.info import AdapterInfo, ModelInfo
 from core.models.reward_source import find_reward_source
 from core.runs.catalog import list_runs
-from core.runs.events import Event, RunFailed, RunFinished, RunStarted, StepMoved, Warned
-from core.runs.follow import Follower
+from core.runs.events import RunFailed, RunFinished, RunStarted, StepMoved, Warned
 from core.runs.history import read_history
 from core.runs.launch_file import QueuedRun, read_launch
 from core.runs.rundir import RunDirectory
@@ -90,10 +88,6 @@ def made(workspace: Workspace, text: str = FILE, restart: tuple[str, ...] = ()) 
     return run
 
 
-def events(run: RunDirectory) -> list[Event]:
-    return Follower(run).poll_all()
-
-
 def moves(run: RunDirectory) -> list[str]:
     """What its last segment did."""
     found = events(run)
@@ -104,13 +98,6 @@ def moves(run: RunDirectory) -> list[str]:
 def starts(workspace: Workspace, step: str) -> int:
     """How often a step's run was started."""
     return sum(isinstance(event, RunStarted) for event in events(RunDirectory(workspace.runs / f"tales-{step}")))
-
-
-def until(true: Callable[[], object]) -> None:
-    deadline = time.monotonic() + 20
-    while not true():
-        assert time.monotonic() < deadline, "never came"
-        time.sleep(0.05)
 
 
 def states(workspace: Workspace) -> dict[str, str]:

@@ -7,14 +7,13 @@ import os
 import shutil
 import signal
 import subprocess
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 import fake_trainer
-from begun_runs import end_runs
+from begun_runs import end_runs, until
 from core.runs.history import read_history
 from core.runs.rundir import RunDirectory
 from core.runs.state import state_of
@@ -39,13 +38,6 @@ def training(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[RunDi
 
 
 TRAIN = ("train", "--model", "demo", "--dataset", "intro")
-
-
-def until(true: Callable[[], object], what: str) -> None:
-    deadline = time.monotonic() + 30
-    while not true():
-        assert time.monotonic() < deadline, f"never came: {what}"
-        time.sleep(0.02)
 
 
 def finetui(*words: str) -> str:

@@ -12,7 +12,7 @@ import pytest
 
 import fake_evaluator
 from begun_runs import end_runs
-from commands import Run, runner
+from commands import Run
 from core.config.evaluation import EVALUATION
 from core.config.load import load
 from core.launch import evaluation as evaluation_module
@@ -57,11 +57,6 @@ def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Works
     monkeypatch.chdir(found.root)
     yield found
     end_runs(list_runs(found))
-
-
-@pytest.fixture
-def finetui(capsys: pytest.CaptureFixture[str], workspace: Workspace) -> Any:
-    return runner(capsys)
 
 
 def evaluate(finetui: Any, *words: str) -> Run:

@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from commands import runner
 from core.models import catalog, packaged
 from core.models import pull as pull_module
 from core.models.pull_packaged import pull_packaged
@@ -26,11 +25,6 @@ def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
     folder.mkdir()
     monkeypatch.setenv("FINETUI_WORKSPACE", str(folder))
     return Workspace(folder)
-
-
-@pytest.fixture
-def finetui(capsys: pytest.CaptureFixture[str], workspace: Workspace) -> Any:
-    return runner(capsys)
 
 
 # --- list -------------------------------------------------------------------------------------------------------

@@ -5,22 +5,18 @@ from __future__ import annotations
 import json
 import re
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import fake_evaluator
-import fake_trainer
-from begun_runs import end_runs
 from commands import runner
 from core.launch.stopping import wait_ended
-from core.runs.catalog import list_runs
 from core.runs.rundir import RunDirectory
 from core.runs.state import state_of
 from core.workspace import Workspace
-from folders import make_adapter, make_data, make_model
+from folders import make_adapter
 from tui.cli import pipeline, pipeline_following
 
 FILE = """\
@@ -39,18 +35,12 @@ steps:
 
 
 @pytest.fixture
-def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Workspace]:
-    found = Workspace(tmp_path / "ws")
-    make_model(found.models / "demo")
-    make_data(found.data)
-    (found.root / "tales.yaml").write_text(FILE)
+def workspace(workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
+    """With the pipeline `tales` too, and what a fake training leaves as weights."""
+    (workspace.root / "tales.yaml").write_text(FILE)
     monkeypatch.setenv("FAKE_WEIGHTS", str(make_adapter(tmp_path / "weights", "demo")))
-    monkeypatch.setenv("FINETUI_TRAINER_COMMAND", json.dumps(fake_trainer.COMMAND))
     monkeypatch.setenv("FINETUI_EVALUATOR_COMMAND", json.dumps(fake_evaluator.COMMAND))
-    monkeypatch.setenv("FINETUI_WORKSPACE", str(found.root))
-    monkeypatch.chdir(found.root)
-    yield found
-    end_runs(list_runs(found))
+    return workspace
 
 
 @pytest.fixture

@@ -14,7 +14,6 @@ import pytest
 
 import fake_trainer
 from begun_runs import end_runs
-from commands import runner
 from core.jsonl import append_lines
 from core.launch.folder import make_folder
 from core.launch.local import COMMAND_VARIABLE, launch_run, train_command
@@ -39,11 +38,6 @@ def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Works
     monkeypatch.chdir(found.root)
     yield found
     end_runs(list_runs(found))
-
-
-@pytest.fixture
-def finetui(capsys: pytest.CaptureFixture[str], workspace: Workspace) -> Any:
-    return runner(capsys)
 
 
 @pytest.fixture

@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from commands import runner
 from core.workspace import Workspace
 from folders import make_adapter, make_model
 from scripted_runs import ScriptedRun
@@ -39,11 +38,6 @@ def policy(workspace: Workspace) -> None:
     run.answer(100, "Who are you?", "A friend.")
     run.finish()
     (run.run.path / "training_reward.png").write_bytes(b"\x89PNG")
-
-
-@pytest.fixture
-def finetui(capsys: pytest.CaptureFixture[str], workspace: Workspace) -> Any:
-    return runner(capsys)
 
 
 def test_lines_say_what_a_stage_is_watched_by(finetui: Any) -> None:

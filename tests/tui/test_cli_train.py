@@ -2,54 +2,23 @@
 
 from __future__ import annotations
 
-import json
 import re
-import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import fake_trainer
-from begun_runs import end_runs
-from commands import Run, runner
+from commands import Run
 from core.config.load import load
 from core.config.training import TRAINING
-from core.errors import Problem
-from core.launch import prepare as prepare_module
-from core.launch.machine import Machine, locks_of
+from core.launch.machine import locks_of
 from core.launch.stopping import wait_ended
 from core.runs.catalog import list_runs
 from core.runs.launch_file import read_launch
-from core.runs.plan import DiskEstimate, DryStep, MemoryEstimate, Plan, Planning, PlanRecord, Refused, TokenReport
 from core.runs.rundir import RunDirectory
 from core.workspace import Workspace
-from folders import make_adapter, make_data, make_model
-from tui import plan_child
-from tui.cli import planning
-
-BARE = Machine(accelerators=0)
-ROWS = [{"instruction": f"question {number}", "input": "", "output": f"answer {number}"} for number in range(12)]
-
-
-@pytest.fixture
-def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Workspace]:
-    """A workspace with the model `demo` and the data set `intro`, on a machine without accelerators."""
-    found = Workspace(tmp_path / "ws")
-    make_model(found.models / "demo")
-    make_data(found.data, ROWS)
-    monkeypatch.setenv("FINETUI_WORKSPACE", str(found.root))
-    monkeypatch.setenv("FINETUI_TRAINER_COMMAND", json.dumps(fake_trainer.COMMAND))
-    monkeypatch.setattr(prepare_module, "this_machine", lambda: BARE)
-    monkeypatch.chdir(found.root)
-    yield found
-    end_runs(list_runs(found))
-
-
-@pytest.fixture
-def finetui(capsys: pytest.CaptureFixture[str], workspace: Workspace) -> Any:
-    return runner(capsys)
+from folders import make_adapter
 
 
 def train(finetui: Any, *words: str) -> Run:
@@ -345,96 +314,3 @@ def test_an_example_of_llama_factory_runs_unchanged(finetui: Any, workspace: Wor
     again = finetui("train", "llama3_lora_sft.yaml", "learning_rate=2e-4")  # overwrite_output_dir, and LF's key=value
     assert again.code == 0
     assert load(TRAINING, file=run.config).values()["learning_rate"] == 2e-4
-
-
-# --- planning ---------------------------------------------------------------------------------------------------
-
-REPORT = TokenReport(
-    rows=390,
-    tokens=48_844,
-    trained_tokens=6_078,
-    longest=173,
-    cut_rows=3,
-    cut_answers=3,
-    left_out=2,
-    left_out_reasons={"untrained": 2},
-)
-PLAN = Plan(
-    method="lora",
-    model="demo",
-    report=REPORT,
-    rows=390,
-    eval_rows=10,
-    rows_per_update=8,
-    micro_batches_per_epoch=49,
-    updates_per_epoch=49,
-    total_steps=147,
-    epochs=3.0,
-    packs=0,
-    checkpoints=0,
-    points=14,
-    evaluations=1,
-    parameters=137_000_000,
-    trainable=2_440_000,
-    memory=MemoryEstimate(10**8, 9 * 10**8, 10**8, 10**8, 2 * 10**9, 10**8, 10**8, 8 * 10**9, "cpu"),
-    gradient_checkpointing=False,
-    disk=DiskEstimate(10**7, 5 * 10**7, 10**10),
-    warnings=(Problem("learning_rate", "0.02 makes most models forget everything", "1e-4 is usual"),),
-)
-DRY = DryStep(
-    seconds=6.34, tokens=1363, peak_memory=2_850_000_000, estimated_seconds=682.0, trainable=2_442_240, micro_batch=8
-)
-
-
-def engine_answers(monkeypatch: pytest.MonkeyPatch, *records: PlanRecord) -> None:
-    monkeypatch.setattr(planning, "ask_engine", lambda *_asked, **_how: iter(records))
-
-
-def test_a_plan_is_a_table_with_its_warnings(
-    finetui: Any, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    engine_answers(monkeypatch, Planning(0.5), PLAN, DRY)
-    done = train(finetui, "--plan", "--learning_rate", "2e-2", "--fp16")
-    assert done.code == 0
-    assert done.out.splitlines() == [
-        "model          demo",
-        "trained        lora: 2.44M of 137M parameters (1.8 %)",
-        "rows           390 to train on, 48,844 tokens, 6,078 of them trained; the longest has 173",
-        "evaluated on   10 rows",
-        "cut rows       3: 0 lost turns, 0 a part of the question, 3 of the answer",
-        "left out       2 (untrained 2)",
-        "steps          147 in 3 epochs: 49 updates an epoch, 49 batches, 8 rows an update",
-        "on the way     14 points of the loss, 1 evaluation, 0 checkpoints",
-        "memory         3.3 GB of 8 GB free on cpu",
-        "disk           50 MB of 10 GB free",
-        "longest batch  6.34 s for 1363 tokens, 2.85 GB at most",
-        "time           about 00:11:22 for the whole training",
-    ]
-    warnings = [line for line in done.err.splitlines() if line.startswith("warning")]
-    assert len(warnings) == 2
-    assert warnings[0].startswith("warning: fp16: there is no device here")
-    assert warnings[1] == "warning: learning_rate: 0.02 makes most models forget everything (1e-4 is usual)"
-    assert list_runs(workspace) == []
-
-
-def test_a_plan_as_json(finetui: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    engine_answers(monkeypatch, Planning(0.5), PLAN, DRY)
-    records = train(finetui, "--plan", "--json").records
-    assert [record["type"] for record in records] == ["plan", "dry_step"]
-    assert records[0]["report"]["rows"] == 390
-
-
-def test_what_cannot_be_planned_is_told(finetui: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    engine_answers(monkeypatch, Refused((Problem("data/intro.jsonl:3", "the answer is empty", "write one"),)))
-    done = train(finetui, "--plan")
-    assert (done.code, done.err.splitlines()[-2:]) == (
-        2,
-        ["error: data/intro.jsonl:3: the answer is empty", "hint: write one"],
-    )
-
-
-def test_an_engine_that_dies_while_it_plans_is_told(finetui: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(plan_child, "COMMAND", (sys.executable, "-c", "raise SystemExit('no engine here')"))
-    done = train(finetui, "--plan")
-    assert done.code == 2
-    assert done.err.splitlines()[-2:] == ["error: the engine ended without a plan", "hint: no engine here"]

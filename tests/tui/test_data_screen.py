@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +17,8 @@ from core.data.formats import shape_of
 from core.data.problems import Place
 from core.data.rows import open_rows
 from core.workspace import Workspace
-from hostile import SHORT, dangers
-from tui.screens.data import DataScreen
+from data_app import Data, go_there
+from hostile import dangers
 from tui.widgets.dialogs import AskText
 from tui.widgets.row_pane import RowPane
 from tui.widgets.row_view import Columns, columns_of, cut, preview, read_row
@@ -27,122 +26,6 @@ from tui.widgets.rows_list import RowsList
 from tui.widgets.set_pages import bar
 from tui.widgets.set_rows import OpenSet, data_sets, row_at
 from tui.widgets.split_dialog import SplitDialog
-
-HOSTILE = "".join(text for name, text in SHORT.items() if name != "surrogates")
-ROWS = [{"instruction": f"怎么取消套餐 {n}？", "input": "", "output": f"取消方式_{n % 3}"} for n in range(30)]
-
-
-def lines(rows: list[Any]) -> str:
-    return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
-
-
-@pytest.fixture
-def data_workspace(chat_workspace: Workspace) -> Workspace:
-    """A workspace with the set `telecom`, a wrong entry, a set with bad rows, and a file that nobody entered."""
-    data = chat_workspace.data
-    data.mkdir()
-    (data / "telecom.jsonl").write_text(lines(ROWS))
-    (data / "bad.jsonl").write_text(lines([{"instruction": "q", "output": HOSTILE}, {"instruction": ""}]) + "{broken\n")
-    (data / "mine.jsonl").write_text(lines([{"问题": "谁？", "答案": "我。"}]))
-    info = {
-        "telecom": {"file_name": "telecom.jsonl"},
-        "bad": {"file_name": "bad.jsonl"},
-        "gone": {"file_name": "gone.jsonl"},
-        "wrong": {"formatting": "x"},
-    }
-    (data / "dataset_info.json").write_text(json.dumps(info))
-    return chat_workspace
-
-
-class Host(App[None]):
-    """An app with nothing but the screen under test."""
-
-    def __init__(self, workspace: Workspace) -> None:
-        super().__init__()
-        self.workspace = workspace
-
-    def on_mount(self) -> None:
-        self.push_screen(DataScreen(self.workspace))
-
-
-class Data:
-    """The screen under test, in the words of its user."""
-
-    def __init__(self, app: Any, pilot: Any) -> None:
-        self.app, self.pilot = app, pilot
-
-    async def until(self, true: Callable[[], object], what: str) -> None:
-        for _turn in range(400):
-            if true():
-                return
-            await self.pilot.pause(0.02)
-        raise AssertionError(f"never came: {what}; toasts: {self.toasts}")
-
-    @property
-    def screen(self) -> DataScreen:
-        return next(screen for screen in self.app.screen_stack if isinstance(screen, DataScreen))
-
-    @property
-    def rows(self) -> RowsList:
-        return self.screen.query_one(RowsList)
-
-    def text(self, selector: str) -> str:
-        widget: Any = self.screen.query_one(selector)
-        return str(widget.content)
-
-    @property
-    def row(self) -> str:
-        """What is shown of the row under the cursor."""
-        return self.text("RowPane VerticalScroll Static")
-
-    @property
-    def place(self) -> str:
-        return self.text("RowPane .place")
-
-    def options(self, selector: str) -> list[str]:
-        listed = self.screen.query_one(selector, OptionList)
-        return [str(listed.get_option_at_index(index).prompt) for index in range(listed.option_count)]
-
-    @property
-    def toasts(self) -> list[str]:
-        return [f"{toast.title} {toast.message}".strip() for toast in self.app._notifications]
-
-    async def choose(self, name: str) -> None:
-        names = [each.name for each in self.screen.all_sets]
-        self.screen.list.options.highlighted = names.index(name)
-        await self.until(lambda: self.screen.current and self.screen.current.name == name, name)
-        await self.until(lambda: name in self.screen._opened, f"{name} opened")
-        await self.pilot.pause()
-
-    async def press(self, *keys: str) -> None:
-        await self.pilot.press(*keys)
-        await self.pilot.pause()
-
-
-@pytest.fixture
-def start_data(data_workspace: Workspace) -> Callable[..., Any]:
-    @asynccontextmanager
-    async def start(size: tuple[int, int] = (120, 36)) -> AsyncIterator[Data]:
-        app = Host(data_workspace)
-        async with app.run_test(size=size) as pilot:
-            data = Data(app, pilot)
-            await pilot.pause()
-            await data.until(lambda: len(data.screen._opened) == len(data.screen.all_sets) > 0, "every set opened")
-            await pilot.pause()
-            yield data
-
-    return start
-
-
-async def go_there(chat: Any, *keys: str) -> None:
-    """Press the keys that open the screen, again where the app was not ready for them."""
-    for _turn in range(100):
-        await chat.pilot.press(*keys)
-        await chat.pilot.pause(0.05)
-        if isinstance(chat.app.screen, DataScreen):
-            return
-    raise AssertionError("the Data screen never came")
-
 
 # --- the list ---------------------------------------------------------------------------------------------------
 

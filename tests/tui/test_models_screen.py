@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 from textual.app import App
-from textual.pilot import Pilot
 from textual.widgets import Input, OptionList, Static
 
 from core.models import pull as pull_module
@@ -22,6 +21,7 @@ from core.workspace import Workspace
 from folders import make_adapter, make_model
 from hostile import FILE_NAMES
 from packages import ENTRY, HANG, converts_to, downloads, fails, wheels
+from screen_app import Shown
 from tui import pulling as pulling_module
 from tui.messages import ModelChosen
 from tui.pulling import running_pull
@@ -47,34 +47,22 @@ class Host(App[None]):
         self.chosen.append((event.model, event.adapter))
 
 
-class Models:
+class Models(Shown):
     """The screen under test, in the words of its user."""
 
-    def __init__(self, app: Host, pilot: Pilot[None]) -> None:
-        self.app = app
-        self.pilot = pilot
-        self.screen: Any = app.screen
+    def __init__(self, app: Host, pilot: Any) -> None:
+        super().__init__(app, pilot)
+        self.listing: Any = app.screen
 
     def lines(self) -> list[str]:
         """The names in the list, marks and figures left out."""
-        return [row.name for row in self.screen._shown]
+        return [row.name for row in self.listing._shown]
 
     def text(self, selector: str) -> str:
-        return str(self.screen.query_one(selector, Static).content)
-
-    @property
-    def toasts(self) -> list[str]:
-        return [f"{toast.title} {toast.message}".strip() for toast in self.app._notifications]
-
-    async def until(self, true: Callable[[], object], what: str) -> None:
-        for _turn in range(400):
-            if true():
-                return
-            await self.pilot.pause(0.02)
-        raise AssertionError(f"never came: {what}; toasts: {self.toasts}")
+        return str(self.listing.query_one(selector, Static).content)
 
     async def highlight(self, name: str) -> None:
-        self.screen.query_one(OptionList).highlighted = self.lines().index(name)
+        self.listing.query_one(OptionList).highlighted = self.lines().index(name)
         await self.pilot.pause()
 
 
@@ -120,7 +108,7 @@ def catalogue(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., 
 async def test_adapters_stand_under_their_base_and_the_rest_can_be_pulled(workspace: Workspace) -> None:
     async with shown(workspace) as models:
         assert models.lines() == ["demo", "zh", "other", "smollm2-135m-instruct", "gemma3-270m"]
-        kinds = [type(row) for row in models.screen._shown]
+        kinds = [type(row) for row in models.listing._shown]
         assert kinds == [ModelRow, AdapterRow, ModelRow, PackagedRow, PackagedRow]
         assert "2 models" in models.text("#models-title")
         assert "LlamaForCausalLM" in models.text("#models-facts Static")
@@ -134,22 +122,22 @@ async def test_adapters_stand_under_their_base_and_the_rest_can_be_pulled(worksp
 async def test_rows_fit_every_width(workspace: Workspace, size: tuple[int, int]) -> None:
     make_model(workspace.models / ("通义千问" * 12))
     async with shown(workspace, size) as models:
-        listed = models.screen.query_one(OptionList)
+        listed = models.listing.query_one(OptionList)
         widths = {listed.get_option_at_index(index).prompt.cell_length for index in range(listed.option_count)}
         assert len(widths) == 1
         assert widths.pop() <= size[0] - 3
-        assert models.screen.query_one("#models-facts").display == (size[0] >= 100)
+        assert models.listing.query_one("#models-facts").display == (size[0] >= 100)
 
 
 async def test_hostile_names_are_shown_inert(workspace: Workspace) -> None:
     for name in FILE_NAMES.values():
         make_model(workspace.models / f"m{name}")
     async with shown(workspace) as models:
-        for index, row in enumerate(models.screen._shown):
+        for index, row in enumerate(models.listing._shown):
             plain = row_content(row, 60).plain
             assert "\x1b" not in plain
             assert "\n" not in plain
-            models.screen.query_one(OptionList).highlighted = index
+            models.listing.query_one(OptionList).highlighted = index
             await models.pilot.pause()
 
 
@@ -158,16 +146,16 @@ async def test_filter_narrows_and_escape_leaves_it(workspace: Workspace) -> None
         await models.pilot.press("slash", *"demo")
         assert models.lines() == ["demo", "zh"]  # an adapter is found by its base too
         await models.pilot.press("enter", "down")
-        assert models.screen.highlighted.name == "zh"
+        assert models.listing.highlighted.name == "zh"
         await models.pilot.press("escape")
         assert len(models.lines()) == 5
-        assert models.screen.highlighted.name == "zh"
-        assert not models.screen.query_one("#models-filter", Input).display
+        assert models.listing.highlighted.name == "zh"
+        assert not models.listing.query_one("#models-filter", Input).display
 
 
 async def test_facts_on_a_narrow_screen(workspace: Workspace) -> None:
     async with shown(workspace, (40, 10)) as models:
-        facts = models.screen.query_one("#models-facts")
+        facts = models.listing.query_one("#models-facts")
         await models.pilot.press("i")
         assert facts.display
         assert facts.has_focus
@@ -175,15 +163,15 @@ async def test_facts_on_a_narrow_screen(workspace: Workspace) -> None:
         await models.until(lambda: facts.scroll_offset.y == 2, "scrolled facts")
         await models.pilot.press("escape")
         assert not facts.display
-        assert models.screen.query_one(OptionList).has_focus
+        assert models.listing.query_one(OptionList).has_focus
 
 
 async def test_problems_stand_first(workspace: Workspace) -> None:
     (workspace.models / "demo" / "tokenizer.json").unlink()
     async with shown(workspace) as models:
         assert models.text("#models-facts Static").splitlines()[:2] == ["demo", "! no tokenizer"]
-        assert row_content(models.screen.highlighted, 60).plain.startswith("! demo  ")
-        assert row_content(models.screen._shown[1], 60).plain.startswith("  └ zh  ")
+        assert row_content(models.listing.highlighted, 60).plain.startswith("! demo  ")
+        assert row_content(models.listing._shown[1], 60).plain.startswith("  └ zh  ")
 
 
 async def test_rescan_finds_what_came_meanwhile(workspace: Workspace) -> None:
@@ -263,9 +251,9 @@ async def test_a_pull_ends_with_the_model_in_the_list(workspace: Workspace, cata
         await models.highlight("packaged")
         await models.pilot.press("p")
         await models.until(lambda: "packaged is ready." in models.toasts, "the end of the pull")
-        await models.until(lambda: isinstance(models.screen._shown[-1], ModelRow), "the new list")
+        await models.until(lambda: isinstance(models.listing._shown[-1], ModelRow), "the new list")
         assert models.lines() == ["demo", "zh", "other", "packaged"]
-        assert not models.screen.query_one("#models-progress").display
+        assert not models.listing.query_one("#models-progress").display
 
 
 async def test_a_pull_shows_its_progress_and_escape_ends_it(
@@ -290,7 +278,7 @@ async def test_a_pull_of_the_default_is_told_by_the_name_of_the_model(
 ) -> None:
     catalogue()
     async with shown(workspace) as models:
-        models.screen._start_pull("default")
+        models.listing._start_pull("default")
         await models.until(lambda: models.toasts == ["packaged is ready."], "the end of the pull")
 
 
@@ -304,7 +292,7 @@ async def test_a_pull_goes_on_while_another_screen_is_shown(
         await models.until(lambda: running_pull(models.app), "a pull")
         models.app.pop_screen()
         await models.app.push_screen(ModelsScreen(workspace))
-        models.screen = models.app.screen
+        models.listing = models.app.screen
         await models.until(lambda: "fetching Packaged 1B" in models.text("#models-progress"), "progress")
     for _turn in range(400):  # the app has ended, and with it the pull
         if not list(workspace.models.glob(".pulling-*")):
@@ -352,7 +340,7 @@ async def test_remove_asks_first(workspace: Workspace) -> None:
             await models.pilot.press("d")
             await models.until(lambda: isinstance(models.app.screen, Confirm), "the question")
             await models.pilot.press(answer)
-            await models.until(lambda: models.app.screen is models.screen, "the answer")
+            await models.until(lambda: models.app.screen is models.listing, "the answer")
         await models.until(lambda: "other" not in models.lines(), "the list without it")
         assert not (workspace.models / "other").exists()
 
@@ -372,9 +360,9 @@ async def test_an_adapter_that_is_called_like_a_model_does_not_take_the_model_al
     make_adapter(workspace.runs / "other", str(workspace.models / "other"))
     async with shown(workspace) as models:
         index = next(
-            i for i, row in enumerate(models.screen._shown) if row.name == "other" and isinstance(row, AdapterRow)
+            i for i, row in enumerate(models.listing._shown) if row.name == "other" and isinstance(row, AdapterRow)
         )
-        models.screen.query_one(OptionList).highlighted = index
+        models.listing.query_one(OptionList).highlighted = index
         await models.pilot.pause()
         await models.pilot.press("d")
         await models.until(lambda: isinstance(models.app.screen, Confirm), "the question")

@@ -36,7 +36,7 @@ from tui.widgets.inert_inputs import InertInput
 from tui.widgets.row_pane import RowPane
 from tui.widgets.rows_list import RowsList
 from tui.widgets.set_list import SetList
-from tui.widgets.set_pages import tabs
+from tui.widgets.set_pages import keys, tabs
 from tui.widgets.set_panes import ClassesPane, LengthsPane, ProblemsPane
 from tui.widgets.set_rows import DataSet, OpenSet, data_sets, head, look_at, row_at
 from tui.widgets.status_bar import SharedStatusBar
@@ -385,18 +385,5 @@ class DataScreen(JudgeActions):
 
     @on(events.DescendantFocus)
     def _tell_keys(self) -> None:
-        keys = [_("/ search"), _("n next"), _("c check"), _("s split")]
-        if self.current is not None and self.current.file is not None:
-            keys.insert(0, _("a enter it in dataset_info.json"))
-        if self.list.options.has_focus:
-            keys = [
-                _("enter rows"),
-                _("1-6 pages"),
-                *keys[:-3],
-                *keys[-2:],
-                _("t train"),
-                _("e evaluate"),
-                _("j judge"),
-            ]
-        line = Content("  ").join(map(Content, [*keys, _("r rescan"), _("esc back"), _("F1 all keys")]))
+        line = keys(in_list=self.list.options.has_focus, is_file=bool(self.current and self.current.file is not None))
         self.query_one("#data-keys", FittedLine).drawn = lambda _width: line

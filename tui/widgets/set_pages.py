@@ -1,4 +1,4 @@
-"""What is known of a data set as a whole: how long its texts are, its classes, its problems."""
+"""What is known of a data set as a whole: how long its texts are, its classes, its problems; and the line of keys."""
 
 from __future__ import annotations
 
@@ -124,3 +124,27 @@ def tabs(names: Mapping[str, str], shown: str, counts: Mapping[str, int], width:
         if line.cell_length <= width:
             break
     return line.truncate(max(1, width), ellipsis=True)
+
+
+def keys(*, in_list: bool, is_file: bool) -> Content:
+    """What can be done in the list of sets, or in one of them.
+
+    Args:
+        is_file: whether it is a file that nobody has entered.
+    """
+    chosen = (
+        (in_list, _("enter rows")),
+        (in_list, _("1-6 pages")),
+        (is_file, _("a enter it in dataset_info.json")),
+        (True, _("/ search")),
+        (not in_list, _("n next")),
+        (True, _("c check")),
+        (True, _("s split")),
+        (in_list, _("t train")),
+        (in_list, _("e evaluate")),
+        (in_list, _("j judge")),
+        (True, _("r rescan")),
+        (True, _("esc back")),
+        (True, _("F1 all keys")),
+    )
+    return Content("  ").join(Content(text) for counts, text in chosen if counts)
