@@ -75,6 +75,11 @@ def word(stage: TrainingStage, name: str) -> str:
     return quantity.label if quantity is not None else name
 
 
+def kept_word(stage: TrainingStage, name: str) -> str:
+    """What it is called where it was measured on the rows that were kept out of the training."""
+    return _("kept {name}").format(name=word(stage, name))
+
+
 def metrics_of(runs: Sequence[ShownRun]) -> list[str]:
     """The curves that have a chart, as they are shown: first the stage's, then those of every training."""
     there = {name for run in runs for name, curve in run.history.curves.items() if len(curve)}
@@ -139,12 +144,17 @@ def traces(metric: str, runs: Sequence[ShownRun]) -> Iterable[Trace]:
 
 
 def told_at(history: History, stage: TrainingStage, step: int) -> str:
-    """What chooses a checkpoint, at its step: `reward 1.2, KL 3.4`; empty for a supervised training."""
+    """What chooses a checkpoint, at its step: `reward 1.2, KL 3.4`; empty for a supervised training.
+
+    Where rows were kept, they tell it: the batch of a step is a few rows, and those have been learnt from.
+    """
     told = []
     for name in _CHOOSING.get(stage, ()):
-        curve = history.curves.get(name)
+        kept = history.curves.get(f"eval_{name}")
+        curve = kept or history.curves.get(name)
         points = curve.slices if curve is not None else []
         index = nearest(points, step)
         if index is not None:
-            told.append(f"{word(stage, name)} {number_text(float(f'{points[index].mean:.3g}'))}")
+            called = kept_word(stage, name) if kept else word(stage, name)
+            told.append(f"{called} {number_text(float(f'{points[index].mean:.3g}'))}")
     return ", ".join(told)

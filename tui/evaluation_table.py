@@ -15,7 +15,7 @@ from core.i18n import _
 from core.metrics.catalog import METRICS
 from core.metrics.metric import Value
 from core.metrics.shown import described, number_text
-from core.report.catalog import ReportSummary
+from core.report.catalog import USUAL, ReportSummary
 from core.report.report import Report
 from core.runs.state import RunState
 from core.serve.remote_address import is_served
@@ -24,8 +24,6 @@ from tui.run_watcher import Watched
 from tui.widgets.run_rows import MARKS
 from tui.widgets.table_rows import Cell, Column, Table, TableRow
 
-USUAL = ("exact_match", "bleu-4", "rouge-1", "rouge-2", "rouge-l")
-"""The metrics that are shown until others are chosen."""
 NAMES = ("model", "adapter", "set", "n")
 _SHORT = {"exact_match": _("exact")}
 """Where a title is wider than its numbers."""

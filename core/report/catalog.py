@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import functools
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,8 +28,12 @@ from core.runs.state import RunState, is_active, state_of
 from core.untrusted import inert_line
 from core.workspace import Workspace
 
+USUAL = ("reward", "exact_match", "bleu-4", "rouge-1", "rouge-2", "rouge-l")
+"""The metrics that a list of reports shows until others are chosen, of those that there are. There is a reward where
+somebody named what gives it."""
 _DEPTH = 4
 _KEPT = 4096
+_LONGEST_SCORES = 256
 _FILES = (".jsonl", ".json", ".csv", ".tsv", ".txt")
 
 
@@ -99,11 +104,18 @@ def find_reports(name: str, workspace: Workspace) -> list[Path]:
         if is_evaluation(run):
             what = _("{name} has no answers yet").format(name=inert_line(name))
             raise ReportError(what, _("watch it with: finetui runs follow {name}").format(name=inert_line(name)))
-        what = _("{name} is a training, and has no answers").format(name=inert_line(name))
-        raise ReportError(
-            what, _("evaluate it with: finetui eval --adapter_name_or_path {name}").format(name=inert_line(name))
-        )
+        raise _of_training(run, name)
     raise _no_report(name, typed, [item.name for item in listed])
+
+
+def _of_training(run: RunDirectory, name: str) -> ReportError:
+    if _is_scores(run.path / PREDICTIONS[0]):
+        what = _("{name} is a reward model: it scores answers and writes none")
+        hint = _("score those of a model with: finetui eval --reward_model {name}")
+    else:
+        what = _("{name} is a training, and has no answers")
+        hint = _("evaluate it with: finetui eval --adapter_name_or_path {name}")
+    return ReportError(what.format(name=inert_line(name)), hint.format(name=inert_line(name)))
 
 
 def _no_report(name: str, typed: Path, known: list[str]) -> ReportError:
@@ -129,7 +141,20 @@ def is_evaluation(run: RunDirectory) -> bool:
 
 def holds_answers(folder: Path) -> bool:
     """Whether a folder has answers of its own, finished or being written."""
-    return PartFiles(folder).journal.is_file() or any((folder / name).is_file() for name in PREDICTIONS)
+    return PartFiles(folder).journal.is_file() or _holds_predictions(folder)
+
+
+def _holds_predictions(folder: Path) -> bool:
+    """Whether there is a file of answers. A reward model writes its scores under the same name."""
+    there = [path for name in PREDICTIONS if (path := folder / name).is_file()]
+    return bool(there) and not any(map(_is_scores, there))
+
+
+def _is_scores(path: Path) -> bool:
+    with contextlib.suppress(OSError, ValueError), path.open("rb") as file:
+        row = json.loads(file.readline(_LONGEST_SCORES))
+        return isinstance(row, dict) and row.keys() == {"chosen", "rejected"}
+    return False
 
 
 def _part_of(path: Path) -> list[Path]:
@@ -236,7 +261,7 @@ def _foreign_below(folder: Path, depth: int) -> Iterator[Path]:
     for child in children:
         if (child / PARTS).is_file():
             continue
-        if any((child / name).is_file() for name in PREDICTIONS):
+        if _holds_predictions(child):
             yield child
         elif depth > 1 and not (child / "events.jsonl").exists():
             yield from _foreign_below(child, depth - 1)

@@ -205,6 +205,15 @@ def test_a_folder_elsewhere_that_was_entered_is_listed(workspace: Workspace, tmp
     assert [item.name for item in list_reports(workspace)] == ["outputs/predict"]
 
 
+def test_the_scores_of_a_reward_model_are_no_report(workspace: Workspace) -> None:
+    run = ScriptedRun(workspace.runs / "zh-rm", stage="rm")
+    (run.run.path / "generated_predictions.jsonl").write_text('{"chosen":1.5,"rejected":-0.25}\n')
+    assert list_reports(workspace) == []
+    with pytest.raises(ReportError, match="zh-rm is a reward model: it scores answers") as raised:
+        find_reports("zh-rm", workspace)
+    assert raised.value.hint == "score those of a model with: finetui eval --reward_model zh-rm"
+
+
 def test_a_report_that_cannot_be_read_is_listed_with_the_reason(workspace: Workspace) -> None:
     filled(workspace)
     (workspace.runs / "both" / "lora" / "report.json").write_text('{"schema": 7}')

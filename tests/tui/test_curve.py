@@ -148,6 +148,12 @@ def test_a_logarithmic_axis_makes_a_straight_line_of_a_decay() -> None:
     assert scale.ticks(5) == pytest.approx([1e-4, 1e-3, 1e-2, 1e-1, 1])
 
 
+def test_a_margin_that_began_below_zero_keeps_its_beginning_beside_logarithmic_charts() -> None:
+    scale = value_scale([-0.5, 0.0, 2.0], log=True)
+    assert not scale.log
+    assert 0 <= scale.fraction(-0.5) < scale.fraction(0.0) < scale.fraction(2.0) <= 1
+
+
 def test_the_crosshair_tells_the_values_there() -> None:
     lines = texts(Chart("loss", [one(5, 4, 3, 2, 1)]), View(0, 4, crosshair=1))
     assert lines[0].startswith(" loss  4 ")

@@ -15,6 +15,7 @@ from core.runs.quantities import QUANTITIES
 from core.workspace import Workspace, load_state
 from scripted_runs import BEGAN, ScriptedRun
 from train_app import HOSTILE, ended, hasten
+from tui.curve_plots import told_at
 from tui.run_line import runs_text
 from tui.widgets.answers_page import AnswersPage, question_content
 from tui.widgets.curve import Curve
@@ -273,3 +274,17 @@ async def test_the_page_that_is_open_is_the_one_that_is_marked(train: Any, chat_
         tabs = screen.screen.query_one("#train-tabs", Static).content
         marked = [tabs.plain[span.start : span.end] for span in tabs.spans if "underline" in str(span.style)]
         assert marked == ["3 answers"]
+
+
+async def test_a_reward_model_is_not_waited_for_to_answer(train: Any, chat_workspace: Workspace) -> None:
+    pair_run(chat_workspace).save(91)
+    async with train() as screen:
+        await screen.press("enter", "3")
+        page = screen.screen.query_one(AnswersPage)
+        assert str(page.query_one(Static).content) == "A reward model writes no answers; it scores those of others."
+
+
+def test_a_checkpoint_is_told_by_the_rows_that_were_kept(chat_workspace: Workspace) -> None:
+    history = read_history(pair_run(chat_workspace).run)
+    assert told_at(history, "rm", 91) == "kept accuracy 0.8"
+    assert told_at(read_history(ppo_run(chat_workspace).run), "ppo", 71) == "reward 0.775, KL 2.84"

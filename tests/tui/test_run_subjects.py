@@ -15,6 +15,7 @@ from tui.run_subjects import subjects_of
 from tui.screens.choose import ChooseWord
 from tui.screens.evaluate_form import EvaluationForm
 from tui.screens.train import TrainScreen
+from tui.widgets.column import ColumnView
 
 
 @pytest.fixture(autouse=True)
@@ -101,6 +102,13 @@ async def test_one_key_and_a_checkpoint_open_three_columns(train_in_app: Any, ch
             ("demo", "telecom"),
             ("demo", "zh-ppo/step-000050"),
         ]
+        third = list(screen.chat.screen.query(ColumnView))[2]
+        for text, shown in (
+            ("", " 3  zh-ppo/step-000050"),
+            ("alt+3 keeps it", " 3  alt+3 keeps it  …-ppo/step-000050"),
+        ):
+            third.tell(text)
+            assert third._head.content.plain == shown
 
 
 async def test_on_the_page_of_checkpoints_the_highlighted_one_is_meant(

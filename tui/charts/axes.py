@@ -56,8 +56,11 @@ def round_step(least: float) -> float:
 
 
 def value_scale(values: Sequence[float], *, log: bool) -> Scale:
-    """A scale on which all of these lie; what it cannot show is left out."""
-    shown = [value for value in values if math.isfinite(value) and (value > 0 or not log)]
+    """A scale on which all of these lie. One with values below zero, as a margin's, is linear; zeros on a logarithmic
+    one are left out."""
+    finite = [value for value in values if math.isfinite(value)]
+    log = log and min(finite, default=0.0) >= 0
+    shown = [value for value in finite if value > 0 or not log]
     if not shown:
         return Scale(0.1, 10.0, True) if log else Scale(0.0, 1.0)
     low, high = min(shown), max(shown)

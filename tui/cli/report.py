@@ -17,7 +17,7 @@ from core.i18n import _
 from core.jsonl import dump_line
 from core.metrics.catalog import find_metrics
 from core.metrics.shown import described
-from core.report.catalog import ReportSummary, find_reports, list_reports
+from core.report.catalog import USUAL, ReportSummary, find_reports, list_reports
 from core.report.export import export_reports, export_rows, report_markdown, report_record
 from core.report.filters import filter_rows
 from core.report.html import report_page, write_page
@@ -32,7 +32,6 @@ from tui.cli.report_tables import opened_record, report_lines, reports_rows
 
 Format: TypeAlias = Literal["text", "json", "jsonl", "csv", "md", "html"]
 _ROWS = 5
-_USUAL = ("exact_match", "bleu-4", "rouge-1", "rouge-2", "rouge-l")
 
 
 class ReportOptions(Section):
@@ -138,7 +137,7 @@ def _rows(opened: OpenReport, command: ReportOptions) -> list[int]:
 
 def _all_reports(command: ReportOptions, workspace: Workspace) -> None:
     reports = _chosen(list_reports(workspace), command)
-    metrics = command.metrics or tuple(name for name in _USUAL if any(name in item.report.values for item in reports))
+    metrics = command.metrics or tuple(name for name in USUAL if any(name in item.report.values for item in reports))
     match _form(command):
         case "json":
             _write_records([report_record(item) for item in reports], command.output)

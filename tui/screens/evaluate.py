@@ -22,11 +22,11 @@ from textual.timer import Timer
 from textual.widgets import Input, Static
 
 from core.i18n import _, plural
-from core.report.catalog import ReportSummary, list_reports
+from core.report.catalog import USUAL, ReportSummary, list_reports
 from core.untrusted import inert_line
 from core.workspace import Workspace, load_state
 from tui.actions import bindings
-from tui.evaluation_table import NAMES, USUAL, Listed, Order, heading, listed, metrics_in, ordered, table
+from tui.evaluation_table import NAMES, Listed, Order, heading, listed, metrics_in, ordered, table
 from tui.run_watcher import RunWatcher, watcher_of
 from tui.screens.evaluate_actions import EvaluateActions
 from tui.screens.metrics import MetricsDialog

@@ -58,7 +58,7 @@ class AnswersPage(VerticalScroll, can_focus=True):
         self._shown = now
         width = max(20, self.size.width - 4)
         one = samples and (stage in ("dpo", "ppo") or any(sample.reward is not None for sample in samples))
-        content = question_content(samples, self._question, width) if one else answers_content(samples, width)
+        content = question_content(samples, self._question, width) if one else answers_content(samples, width, stage)
         self.query_one(Static).update(content)
 
     def on_resize(self) -> None:
@@ -96,8 +96,10 @@ def question_content(samples: Sequence[Sample], number: int, width: int) -> Cont
     return Content("\n").join(lines)
 
 
-def answers_content(samples: Sequence[Sample], width: int) -> Content:
+def answers_content(samples: Sequence[Sample], width: int, stage: TrainingStage = "sft") -> Content:
     """Prompt by prompt, what was answered at which step, the newest first."""
+    if stage == "rm":
+        return Content(_("A reward model writes no answers; it scores those of others."))
     if not samples:
         return Content(_("No answers yet: probe prompts are answered before the first step and at each evaluation."))
     parts = []

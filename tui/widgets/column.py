@@ -8,12 +8,12 @@ from __future__ import annotations
 import itertools
 from typing import ClassVar
 
+from rich.cells import cell_len
 from textual import events
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Vertical
 from textual.content import Content
-from textual.widgets import Static
 
 from core.chat.session import Column, Conversation, Turn
 from core.errors import FinetuiError
@@ -23,9 +23,13 @@ from core.untrusted import inert_line
 from tui.actions import bindings
 from tui.entries import entry_of, footer, speaker
 from tui.exchange import Answered, NotAnswered, Update
+from tui.widgets.content_layout import tail
 from tui.widgets.entry import Entry
+from tui.widgets.fitted_line import FittedLine
 from tui.widgets.prompt_input import PromptInput
 from tui.widgets.transcript import Transcript
+
+_NAME_CELLS = 8
 
 
 class ColumnTranscript(Transcript):
@@ -64,7 +68,7 @@ class ColumnView(Vertical):
         self.conversation = conversation
         self.column = column
         self.transcript: Transcript = ColumnTranscript(self._entries())
-        self._head = Static(classes="column-head")
+        self._head = FittedLine(classes="column-head")
         self._keys = itertools.count()
         self._pending: str | None = None
         self._buffer: list[str] = []
@@ -85,13 +89,16 @@ class ColumnView(Vertical):
 
     def tell(self, text: str) -> None:
         """Say something in the head, between the number and the name."""
-        number = f" {self.column.index + 1} "
+        number = Content.assemble((f" {self.column.index + 1} ", "bold reverse"), " ")
+        told = Content.styled(f"{text}  " if text else "", "$text-success")
         name = inert_line(self.name_shown)
-        self._head.update(
-            Content.assemble(
-                (number, "bold reverse"), " ", (f"{text}  " if text else "", "$text-success"), (name, "bold")
-            )
-        )
+
+        def drawn(width: int) -> Content:
+            room = width - number.cell_length
+            short = tail(name, max(room - told.cell_length, _NAME_CELLS))
+            return Content.assemble(number, told.truncate(max(0, room - cell_len(short))), (short, "bold"))
+
+        self._head.drawn = drawn
 
     # --- the conversation ---
 

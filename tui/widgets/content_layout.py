@@ -43,6 +43,15 @@ def fitted(content: Content, width: int) -> Content:
     return content.pad_right(max(0, width - content.cell_length))
 
 
+def tail(text: str, width: int) -> str:
+    """A name in so many cells. Its end stays: that is what tells a run's checkpoints apart."""
+    if cell_len(text) <= width:
+        return text
+    while cell_len(text) > max(1, width - 1):
+        text = text[1:]
+    return "…" + text
+
+
 def beside(left: Iterable[Content], right: Iterable[Content], width: int, rule: str = " │ ") -> list[Content]:
     """Two columns of lines of at most `width` cells, which share a line each; the left one is filled up."""
     between = Content.styled(rule, "$muted")

@@ -16,7 +16,7 @@ from core.runs.history import History, alarm_kind
 from core.runs.quantities import TrainingStage
 from core.untrusted import inert_line
 from tui.charts.axes import number_text
-from tui.curve_plots import target, word
+from tui.curve_plots import kept_word, target, word
 from tui.widgets.facts_pane import tell_block
 from tui.widgets.lines import break_offsets
 
@@ -93,7 +93,7 @@ def _number_lines(history: History, stage: TrainingStage, options: Mapping[str, 
     kept = history.evaluations.get("")
     if kept is not None and stage in ("rm", "dpo"):
         names = [name for name in _PAIRS[:2] if name in kept.metrics]
-        told += [(_("kept {name}").format(name=word(stage, name)), name, kept.metrics[name]) for name in names]
+        told += [(kept_word(stage, name), name, kept.metrics[name]) for name in names]
     numbers = [(label, _told(name, value, options)) for label, name, value in told]
     yield from _in_columns(numbers, width)
 
