@@ -12,7 +12,7 @@ from core.engine.ppo.experience import Answer, Experience, Opinions, repeated_ra
 from core.engine.ppo.watch import refuse_no_number
 from core.errors import TrainingError
 
-CALM = Seen(step=7, answers=16, kl=1.0, kl_error=0.2, tokens=12.0, reward_spread=1.0, shared_rate=0.0)
+CALM = Seen(step=7, answers=16, kl=1.0, tokens=12.0, reward_spread=1.0, shared_rate=0.0)
 
 
 def begun(target: float | None = None) -> Alarms:
@@ -27,6 +27,7 @@ def begun(target: float | None = None) -> Alarms:
     ("changed", "name", "words"),
     [
         ({"kl": -0.6}, "negative_kl", "step 7: the distance to the reference is -0.60 nats an answer"),
+        ({"kl": -7.5, "answers": 1}, "negative_kl", "step 7: the distance to the reference is -7.50 nats an answer"),
         ({"kl": 10.5}, "far_kl", "step 7: answers lie 10.5 nats from the reference, more than 10"),
         ({"tokens": 2.9}, "short_answers", "step 7: answers have 2.9 tokens on average, at the beginning 12.0"),
         ({"reward_spread": 0.0}, "same_scores", "step 7: all 16 answers have the same score"),
@@ -44,7 +45,8 @@ def test_what_goes_wrong_is_said_with_what_helps(changed: dict[str, float], name
     "changed",
     [
         {"kl": -0.4},
-        {"kl": -0.9, "kl_error": 0.5},
+        {"kl": -1.5, "answers": 1},
+        {"kl": -0.8, "answers": 8},
         {"kl": 9.9},
         {"tokens": 3.1},
         {"reward_spread": 0.0, "answers": 1},

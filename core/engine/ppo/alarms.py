@@ -15,6 +15,8 @@ from core.i18n import _
 _QUIET_STEPS = 5
 _FIRST_STEPS = 3
 _NEGATIVE_NATS = 0.5
+_CHANCE_NATS = 7.0
+"""All answers together so far below 0 come by chance once in a thousand times, at most."""
 _FAR_NATS = 10.0
 _FAR_TARGETS = 3.0
 _COLLAPSED_SHARE = 0.25
@@ -29,8 +31,7 @@ class Seen:
     step: int
     answers: int
     kl: float
-    """Nats an answer, on average; the next is its standard error."""
-    kl_error: float
+    """Nats an answer, on average."""
     tokens: float
     """Of an answer, on average."""
     reward_spread: float
@@ -92,8 +93,12 @@ class Alarms:
 
 
 def _negative(seen: Seen) -> Iterator[Alarm]:
-    """Answers of the policy itself are likelier under it than under the reference, but for chance."""
-    if seen.kl < -max(_NEGATIVE_NATS, 2 * seen.kl_error):
+    """Answers of the policy itself are likelier under it than under the reference, but for chance.
+
+    reference / policy of what the policy draws has the mean 1, so that k answers fall n nats below 0 on average with a
+    probability of at most e^(−kn) (Markov), however few they are and however they spread.
+    """
+    if seen.kl < -max(_NEGATIVE_NATS, _CHANCE_NATS / seen.answers):
         message = _(
             "step {step}: the distance to the reference is {kl:.2f} nats an answer, which it cannot be by chance"
         )

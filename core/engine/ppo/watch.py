@@ -68,12 +68,11 @@ class Watch:
 
 def seen_of(number: int, experience: Experience) -> Seen:
     """A step, as alarms see it."""
-    count, distances = len(experience.answers), experience.distances.tolist()
+    count = len(experience.answers)
     return Seen(
         step=number,
         answers=count,
-        kl=math.fsum(distances) / count,
-        kl_error=spread(distances) / math.sqrt(count),
+        kl=float(experience.distances.mean()),
         tokens=sum(experience.lengths) / count,
         reward_spread=spread(experience.scores),
         shared_rate=experience.shared_rate,
