@@ -9,7 +9,7 @@ import pytest
 from rich.cells import cell_len
 from textual.widgets import Static
 
-from core.runs.events import Evaluation, Sample
+from core.runs.events import DataReady, Evaluation, Sample
 from core.runs.history import read_history
 from core.runs.quantities import QUANTITIES
 from core.workspace import Workspace, load_state
@@ -135,12 +135,14 @@ async def test_a_supervised_run_looks_as_before(train: Any, chat_workspace: Work
 
 
 async def test_it_is_told_what_it_is_held_against(train: Any, chat_workspace: Workspace) -> None:
-    ppo_run(chat_workspace)
+    run = ppo_run(chat_workspace)
+    run.tell(DataReady(run.now, 16, 3364, 0, 0, 0, 0, 100, 2.0))
     async with train() as screen:
         await screen.until(lambda: "held against" in screen.text("#train-facts Static"), "the reference")
         told = screen.text("#train-facts Static")
         assert "telecom (adapter) on demo, as it was at the start" in told
         assert "abababababab" in told
+        assert "trained on" not in told  # questions have no tokens that are learnt
         assert "rewards from zh-rm (lora)" in " ".join(told.split())
 
 

@@ -36,7 +36,7 @@ async def test_runs_with_their_states_those_that_go_on_first(train: Any, chat_wo
     running(chat_workspace)
     queued = ScriptedRun(chat_workspace.runs / "next", launched=BEGAN - 10)
     queued.start()
-    queued.wait("zh-lora")
+    queued.wait(str(chat_workspace.runs / "zh-lora"))
     async with train() as screen:
         first, *others = screen.rows()
         assert [row.split("\n")[0].split()[:2] for row in screen.rows()] == [

@@ -6,6 +6,7 @@ A state is a mark and a word before it is a colour.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 from rich.cells import cell_len
@@ -101,7 +102,7 @@ def _second(watched: Watched) -> str:
     match watched.state:
         case "queued":
             holder = history.queued.holder if history and history.queued else ""
-            return _("waits for {name}").format(name=inert_line(holder)) if holder else _("waits")
+            return _("waits for {name}").format(name=inert_line(Path(holder).name)) if holder else _("waits")
         case "running":
             return running_text(watched)
         case "failed":
@@ -256,7 +257,7 @@ def _groups(watched: Watched, history: History | None) -> Iterator[list[tuple[st
         (_("data"), summary.dataset),
         (_("rows"), f"{data.rows:,}" if data else ""),
         (_("tokens"), f"{data.tokens:,}" if data else ""),
-        (_("trained on"), f"{data.trained_tokens:,}" if data else ""),
+        (_("trained on"), f"{data.trained_tokens:,}" if data and data.trained_tokens else ""),
         (_("eval rows"), f"{data.eval_rows:,}" if data and data.eval_rows else ""),
         (_("cut"), f"{data.cut_rows:,}" if data and data.cut_rows else ""),
         (_("left out"), f"{data.left_out_rows:,}" if data and data.left_out_rows else ""),
