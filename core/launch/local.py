@@ -27,12 +27,16 @@ from core.runs.state import read_marks
 from core.untrusted import inert, inert_line
 from core.workspace import Workspace
 
-# `-P` and PYTHONSAFEPATH: a folder named `core` where the user stands is never imported. The next two have to be set
-# before torch is imported: OpenMP threads that spin while they wait cost 2–4× on a busy machine.
+# `-P` and PYTHONSAFEPATH: a folder named `core` where the user stands is never imported. The others have to be set
+# before torch is imported: OpenMP threads that spin while they wait cost 2–4× on a busy machine; oneDNN, and torch's
+# way to it, keep what they prepared for a thousand shapes each, and rows have other lengths at every step, so that in
+# bfloat16 the PPO of a small model grew by 25 MB a step. A few are enough for all layers of a pass.
 ENVIRONMENT = {
     "PYTHONSAFEPATH": "1",
     "OMP_WAIT_POLICY": "PASSIVE",
     "GOMP_SPINCOUNT": "0",
+    "ONEDNN_PRIMITIVE_CACHE_CAPACITY": "64",
+    "LRU_CACHE_CAPACITY": "64",
     "PYTHONUNBUFFERED": "1",
     "TOKENIZERS_PARALLELISM": "false",
 }
