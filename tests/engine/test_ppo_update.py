@@ -45,7 +45,9 @@ def worth(lesson: Lesson) -> tuple[Tensor, Tensor]:
     """Advantages, whitened, and returns of all tokens, by the definitions."""
     opinions, lengths = lesson.experience.opinions, lesson.experience.lengths
     advantages: list[float] = []
-    parts = [one.double().split(lengths) for one in (opinions.log_probabilities, opinions.reference, opinions.values)]
+    parts = [
+        torch.split(one.double(), lengths) for one in (opinions.log_probabilities, opinions.reference, opinions.values)
+    ]
     for own, reference, values, score in zip(*parts, lesson.experience.scores, strict=True):
         rewards = (-KL_COEF * (own - reference)).tolist()
         rewards[-1] += score
@@ -61,7 +63,7 @@ def written_out(policy: Any, lesson: Lesson) -> Tensor:
     """The loss of all answers, each read by itself."""
     advantages, returns = worth(lesson)
     opinions, lengths = lesson.experience.opinions, lesson.experience.lengths
-    then = [one.split(lengths) for one in (opinions.log_probabilities, opinions.values, advantages, returns)]
+    then = [torch.split(one, lengths) for one in (opinions.log_probabilities, opinions.values, advantages, returns)]
     total = torch.zeros(())
     for answer, old, old_values, gains, wanted in zip(lesson.experience.answers, *then, strict=True):
         ids = torch.tensor([[*answer.prompt_ids, *answer.answer_ids]])
