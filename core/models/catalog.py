@@ -52,6 +52,8 @@ def _candidates(name_or_path: str, workspace: Workspace) -> Iterator[tuple[Path,
     packaged = packaged_model(name_or_path)
     typed = typed_path(name_or_path)
     if name_or_path != DEFAULT:
+        if typed.is_absolute() and typed.is_relative_to(workspace.models) and typed != workspace.models:
+            yield typed, typed.relative_to(workspace.models).as_posix(), "workspace"
         yield typed.absolute(), name_or_path, "folder"
         yield workspace.root / typed, name_or_path, "folder"
     own_name = packaged.name if packaged else name_or_path

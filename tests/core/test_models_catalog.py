@@ -157,6 +157,7 @@ def test_names_lead_to_folders(workspace: Workspace, tmp_path: Path, monkeypatch
     monkeypatch.chdir(tmp_path)
     assert resolve_model("demo", workspace).path == own
     assert resolve_model("models/demo", workspace).path == own
+    assert resolve_model(str(own), workspace).name == "demo"
     assert resolve_model(str(elsewhere), workspace).source == "folder"
     assert resolve_model("elsewhere", workspace).path == elsewhere
     assert resolve_model("default", workspace).path == default

@@ -7,12 +7,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from textual.widgets import Static
 
 from core.runs.events import StepMoved
 from core.runs.launch_file import QueuedRun, read_launch, write_launch
 from core.workspace import Workspace
 from scripted_runs import BEGAN, ScriptedRun
 from train_app import hasten, running
+from tui.widgets.answers_page import AnswersPage
+from tui.widgets.checkpoints_page import CheckpointsPage
 
 
 @pytest.fixture(autouse=True)
@@ -63,5 +66,12 @@ async def test_steps_stand_in_their_order_with_what_they_stand_on(train: Any, ch
             "· compare  eval · waits",
             "           stands on sft, ppo",
         ]
+        for key, page, told in (("3", AnswersPage, "answers"), ("4", CheckpointsPage, "checkpoints")):
+            await screen.press(key)
+            seen = screen.screen.query_one(page)
+            text = seen.query_one(Static).content if key == "3" else seen.get_option_at_index(0).prompt
+            assert str(text) == f"The {told} of a pipeline are in its steps' runs."
+        await screen.press("o", "1")
+        assert "tales is a pipeline: what it trained lies in its steps' runs" in screen.toasts[-1]
         await screen.press("up" if screen.screen.current.name == "tales" else "down")
         assert "stands on" not in screen.seen()

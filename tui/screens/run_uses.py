@@ -70,6 +70,11 @@ class UsedRuns(Screen[None]):
     def _folder(self, watched: Watched) -> Path:
         """Where the weights lie that are meant: the highlighted checkpoint, else the end, the best, the newest."""
         run, history = watched.run, watched.history
+        if watched.summary.steps:
+            what = _("{name} is a pipeline: what it trained lies in its steps' runs").format(
+                name=inert_line(watched.name)
+            )
+            raise RunError(what, _("go to one of them in the list"))
         if self.checkpoint is not None:
             return run.path / self.checkpoint.path
         saved = [each for each in history.checkpoints if (run.path / each.path).is_dir()] if history else []

@@ -201,9 +201,9 @@ class TrainScreen(DrawnCurves):
             case "log":
                 self.query_one(LogPage).show(watched.run.log)
             case "answers":
-                self.query_one(AnswersPage).show(watched.history, watched.stage)
+                self.query_one(AnswersPage).show(watched.history, watched.stage, bool(watched.summary.steps))
             case "checkpoints":
-                self.query_one(CheckpointsPage).show(watched.history, watched.stage)
+                self.query_one(CheckpointsPage).show(watched.history, watched.stage, bool(watched.summary.steps))
             case _facts:
                 pass
         shown = "#facts FactsPane" if self.has_class("-narrow") else "#train-facts"

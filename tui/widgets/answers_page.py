@@ -44,32 +44,38 @@ class AnswersPage(VerticalScroll, can_focus=True):
         self._history: History | None = None
         self._stage: TrainingStage = "sft"
         self._question = 0
+        self._pipeline = False
 
     def compose(self) -> ComposeResult:
         yield Static(Content(""))
 
-    def show(self, history: History | None, stage: TrainingStage) -> None:
-        self._history, self._stage = history, stage
+    def show(self, history: History | None, stage: TrainingStage, pipeline: bool = False) -> None:
+        self._history, self._stage, self._pipeline = history, stage, pipeline
         samples = history.samples if history is not None else []
         self._question = min(self._question, max(0, len(questions(samples)) - 1))
-        now = (samples, self.size.width, stage, self._question)
+        now = (samples, self.size.width, stage, self._question, pipeline)
         if now == self._shown:
             return
         self._shown = now
         width = max(20, self.size.width - 4)
         one = samples and (stage in ("dpo", "ppo") or any(sample.reward is not None for sample in samples))
-        content = question_content(samples, self._question, width) if one else answers_content(samples, width, stage)
+        if pipeline:
+            content = Content(_("The answers of a pipeline are in its steps' runs."))
+        else:
+            content = (
+                question_content(samples, self._question, width) if one else answers_content(samples, width, stage)
+            )
         self.query_one(Static).update(content)
 
     def on_resize(self) -> None:
-        self.show(self._history, self._stage)
+        self.show(self._history, self._stage, self._pipeline)
 
     def action_question(self, way: int) -> None:
         """Another question's answers."""
         count = len(questions(self._history.samples)) if self._history is not None else 0
         if count:
             self._question = (self._question + way) % count
-            self.show(self._history, self._stage)
+            self.show(self._history, self._stage, self._pipeline)
             self.scroll_home(animate=False)
 
 

@@ -39,22 +39,26 @@ class CheckpointsPage(OptionList):
         self._width = 0
         self._history: History | None = None
         self._stage: TrainingStage = "sft"
+        self._pipeline = False
 
     def on_resize(self) -> None:
-        self.show(self._history, self._stage)
+        self.show(self._history, self._stage, self._pipeline)
 
-    def show(self, history: History | None, stage: TrainingStage) -> None:
+    def show(self, history: History | None, stage: TrainingStage, pipeline: bool = False) -> None:
         """The newest first."""
-        self._history, self._stage = history, stage
+        changed = pipeline != self._pipeline
+        self._history, self._stage, self._pipeline = history, stage, pipeline
         there = history.checkpoints if history is not None else []
         saved = [each for each in reversed(there) if history and (history.run.path / each.path).is_dir()]
-        if saved == self._saved and self.size.width == self._width and self.option_count:
+        if saved == self._saved and self.size.width == self._width and self.option_count and not changed:
             return
         before = self.current
         self._saved, self._width = saved, self.size.width
         self.clear_options()
         if not saved or history is None:
-            self.add_option(Option(Content(_("No checkpoint yet: w saves one now.")), disabled=True))
+            none = _("No checkpoint yet: w saves one now.")
+            told = _("The checkpoints of a pipeline are in its steps' runs.") if pipeline else none
+            self.add_option(Option(Content(told), disabled=True))
             return
         self.add_options(Option(checkpoint_content(each, history, stage, self.size.width - 3)) for each in saved)
         paths = [each.path for each in saved]
