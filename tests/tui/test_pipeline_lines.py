@@ -75,3 +75,10 @@ async def test_steps_stand_in_their_order_with_what_they_stand_on(train: Any, ch
         assert "tales is a pipeline: what it trained lies in its steps' runs" in screen.toasts[-1]
         await screen.press("up" if screen.screen.current.name == "tales" else "down")
         assert "stands on" not in screen.seen()
+
+
+async def test_a_step_that_is_over_keeps_its_number(train: Any, chat_workspace: Workspace) -> None:
+    run = pipeline(chat_workspace, *(queued(name, chat_workspace.runs) for name in ("sft", "rm", "ppo")))
+    run.tell(StepMoved(BEGAN + 102, "rm", "tales-rm", "finished", 2, 3))
+    async with train() as screen:
+        assert any("rm: 2 of 3" in row for row in screen.rows())

@@ -132,7 +132,8 @@ def running_text(watched: Watched) -> str:
     if history.moved is not None:
         moved = history.moved
         told = _("{step}: {number} of {total}")
-        return told.format(step=inert_line(moved.step), number=min(moved.done + 1, moved.total), total=moved.total)
+        number = moved.done + (moved.move not in ("finished", "kept"))  # those are counted already
+        return told.format(step=inert_line(moved.step), number=min(max(1, number), moved.total), total=moved.total)
     if history.answered is not None:
         return _("{time} left").format(time=duration_text(history.answered.remaining))
     stage = history.stage.stage if history.stage else "importing"
