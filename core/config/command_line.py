@@ -22,6 +22,7 @@ from core.i18n import _
 _LONG = re.compile(r"--(?P<key>[^=]+)(?P<given>=(?P<value>.*))?", re.DOTALL)
 _ASSIGNMENT = re.compile(r"(?P<key>[A-Za-z]\w*)=(?P<value>.*)", re.DOTALL)
 _FILE = re.compile(r".+\.(ya?ml|json)", re.DOTALL | re.IGNORECASE)
+_SWITCH_WORDS = frozenset(["true", "false", "t", "f", "yes", "no", "y", "n", "on", "off", "1", "0"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,10 +81,14 @@ class _Reader:
             self.problems.append(Problem(shown, _("a value is missing: {what}").format(what=spec.expects)))
 
     def _switch_word_follows(self) -> bool:
-        """Whether the next word stands for true or false, or can be nothing but a failed attempt at it."""
-        return bool(self.words) and not any(
-            (self._is_option(self.words[0]), _FILE.fullmatch(self.words[0]), _ASSIGNMENT.fullmatch(self.words[0]))
-        )
+        """Whether the next word stands for true or false, or, where no names stand alone, can be nothing but a failed
+        attempt at it."""
+        if not self.words:
+            return False
+        word = self.words[0]
+        if "names" in self.known:
+            return word.lower() in _SWITCH_WORDS
+        return not (self._is_option(word) or _FILE.fullmatch(word) or _ASSIGNMENT.fullmatch(word))
 
     def _is_switch(self, key: str) -> bool:
         return key in self.known and self.known[key].kind == "switch"

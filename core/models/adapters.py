@@ -12,6 +12,7 @@ from core.i18n import _
 from core.models.info import AdapterInfo, ModelInfo, is_file, read_json, read_weights, typed_path
 from core.models.notes import NOTES_FILE, PREFIX_FILE, AdapterNotes, read_notes
 from core.models.safetensors_header import TensorHeader, read_header
+from core.runs.catalog import is_run
 from core.untrusted import inert_line
 from core.workspace import Workspace
 
@@ -118,11 +119,28 @@ def resolve_adapter(name_or_path: str, workspace: Workspace) -> AdapterInfo:
             return adapter
     raise ModelNotFound(
         _("no adapter {name}").format(name=inert_line(name_or_path)),
-        did_you_mean(name_or_path, [adapter.name for adapter in known])
+        _unsaved(name_or_path, workspace)
+        or did_you_mean(name_or_path, [adapter.name for adapter in known])
         or _("name a folder with {file}, or one of the workspace's runs; finetui models list shows them").format(
             file=CONFIG_FILE
         ),
     )
+
+
+def _unsaved(name_or_path: str, workspace: Workspace) -> str:
+    """What a run that is there has saved instead of what is asked of it; empty where there is no such run."""
+    run, _at, step = name_or_path.rpartition("@")
+    if not (run and step.isdecimal()):
+        run = name_or_path
+    for folder in filter(is_run, typed_folders(run, workspace)):
+        if is_file(folder / "config.json"):  # of a whole model
+            continue
+        saved = ", ".join(str(int(path.name[5:])) for path in sorted(folder.glob("checkpoints/step-[0-9]*")))
+        if saved:
+            return _("the run {run} has saved: {steps}; write {run}@STEP").format(run=inert_line(run), steps=saved)
+        if not is_adapter_folder(folder):
+            return _("the run {run} has saved no weights").format(run=inert_line(run))
+    return ""
 
 
 def _candidates(name_or_path: str, workspace: Workspace) -> Iterator[Path]:

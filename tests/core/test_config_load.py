@@ -90,6 +90,13 @@ def test_the_seeds_commands_for_chat_are_taken(line: str) -> None:
     assert typed(line)["model_name_or_path"] == "default"
 
 
+def test_a_name_behind_a_switch_stays_a_name() -> None:
+    words = ["--include_base", "zh", "--fp16", "no"]
+    settings = load((*EVALUATION, EvaluationSourceOptions), arguments=[*words, "--dataset", "intro"])
+    found = {name: settings.values()[name] for name in ("include_base", "adapter_name_or_path", "fp16")}
+    assert found == {"include_base": True, "adapter_name_or_path": ("zh",), "fp16": False}
+
+
 # --- what is wrong ----------------------------------------------------------------------------------------------
 
 

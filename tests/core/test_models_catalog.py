@@ -228,6 +228,19 @@ def test_adapters_by_name_and_by_folder(workspace: Workspace, tmp_path: Path, mo
         resolve_adapter("zh/step-6", workspace)
 
 
+def test_a_run_without_the_adapter_that_is_asked_for_tells_what_it_has(workspace: Workspace) -> None:
+    run = workspace.runs / "zh"
+    run.mkdir(parents=True)
+    (run / "launch.json").write_text("{}")
+    with pytest.raises(ModelNotFound, match="no adapter zh: the run zh has saved no weights"):
+        resolve_adapter("zh", workspace)
+    for step in (5, 10):
+        make_adapter(run / "checkpoints" / f"step-{step:06d}", "demo")
+    for name in ("zh", "zh@7"):
+        with pytest.raises(ModelNotFound, match=f"no adapter {name}: the run zh has saved: 5, 10; write zh@STEP"):
+            resolve_adapter(name, workspace)
+
+
 def test_an_adapter_that_fits(workspace: Workspace) -> None:
     base = make_model(workspace.models / "demo")
     make_adapter(workspace.runs / "run", str(base))

@@ -131,6 +131,12 @@ def test_a_mistake_of_the_last_step_is_told_before_the_first_starts(workspace: W
     assert not workspace.runs.exists()
 
 
+def test_a_step_s_folder_lies_in_no_other_step_s(workspace: Workspace) -> None:
+    file = FILE.replace("lora_rank: 4", "output_dir: saves/outer/inner")
+    file = file.replace("  three:", "  three:\n    output_dir: saves/outer")
+    assert any("lie one in the other" in problem for problem in told(workspace, file))
+
+
 def test_folders_that_hold_something_else_are_refused(workspace: Workspace) -> None:
     (workspace.runs / "tales-two").mkdir(parents=True)
     (workspace.runs / "tales-two" / "mine.txt").touch()

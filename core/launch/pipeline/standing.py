@@ -67,6 +67,10 @@ def taken_folders(pipeline: Pipeline, workspace: Workspace) -> Iterator[Problem]
         if path in seen:
             what = _("its folder is that of {step} too: {path}").format(step=seen[path], path=inert_line(str(path)))
             yield Problem(where, what, _("give it another output_dir"))
+        elif nested := [name for other, name in seen.items() if path in other.parents or other in path.parents]:
+            what = _("its folder and that of {step} lie one in the other: {path}")
+            told = what.format(step=nested[0], path=inert_line(str(path)))
+            yield Problem(where, told, _("give it another output_dir"))
         elif not _is_of(pipeline, step, run) and not is_blank(run):
             what = _("{path} is there already, and is not of this pipeline").format(path=inert_line(str(run.path)))
             yield Problem(where, what, _("give the pipeline another name, or the step another output_dir"))
