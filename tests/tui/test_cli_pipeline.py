@@ -12,6 +12,8 @@ import pytest
 
 import fake_evaluator
 from commands import runner
+from core.config.pipeline import as_text
+from core.config.pipeline_file import read_pipeline
 from core.launch.stopping import wait_ended
 from core.runs.rundir import RunDirectory
 from core.runs.state import state_of
@@ -73,6 +75,12 @@ def test_the_plan_tells_steps_what_they_stand_on_and_their_options(finetui: Any,
         "  adapter_name_or_path  ${one}, ${two@3}  tales.yaml:11",
         "  ! ${two@3}: two saves every 500 steps",
     ]
+    every_option = as_text(read_pipeline(Path("tales.yaml")))  # as a pipeline's own folder holds it
+    Path("all.yaml").write_text(every_option)
+    again = finetui("all.yaml", "--plan").out
+    assert "weight_decay" in every_option
+    assert "weight_decay" not in again
+    assert again.count("model_name_or_path  demo") == 1
     (record,) = finetui("tales.yaml", "--plan", "--json").records
     assert [(step["name"], step["what"], step["after"]) for step in record["steps"]] == [
         ("one", "begin", []),

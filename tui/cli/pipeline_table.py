@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from core.config.fields import shown
+from core.config.fields import describe, shown
 from core.config.pipeline import SECTIONS, Pipeline, PipelineStep
 from core.i18n import _
 from core.runs.events import Step
@@ -147,12 +147,14 @@ def _what_word(what: What) -> str:
 
 
 def _given(step: PipelineStep) -> list[Row]:
-    """Options that somebody gave, each with its value and where it stands."""
+    """Options that are not at their defaults, each with its value and where it stands: a pipeline that was started
+    before has them all in its file."""
     origins, values = step.settings.origins, step.values
+    defaults = {spec.name: _typed(spec.default) for spec in describe(*SECTIONS[step.verb])}
     return [
         (name, cut(inert_line(_typed(value)), _VALUE_CHARACTERS), inert_line(_place(origins[name].where)))
         for name, value in values.items()
-        if origins[name].source != "default"
+        if origins[name].source != "default" and _typed(value) != defaults[name]
     ]
 
 
