@@ -12,7 +12,6 @@ import torch
 from torch import Tensor
 
 from core.engine.objectives.objective import Objective
-from core.engine.shortage import is_out_of_memory
 from core.engine.training.evaluate import Evaluated, evaluate
 from core.engine.training.loop import Loop
 from core.engine.training.nonsense import refuse_nonsense
@@ -59,23 +58,18 @@ class RowLoop(Loop):
             loss=loss, grad_norm=slope.norm, rows=len(numbers), tokens=tokens, seconds=seconds, metrics=metrics
         )
 
-    def _try_batches(self, batches: list[list[int]], units: int) -> Tensor | None:
-        """The summed loss and counts of batches, whose rows have so many units; None when memory was too short."""
+    def _try_batches(self, batches: list[list[int]], units: int) -> Tensor:
+        """The summed loss and counts of batches, whose rows have so many units."""
         work, objective = self.work, self.objective
         names = objective.point_names
         total = torch.zeros(1 + len(names), device=work.processes.device)
-        try:
-            for numbers in batches:
-                with work.processes.autocast():
-                    measured = objective.measure(self.forward, work.rows, numbers)
-                self.descent.backward(measured.sum / units)
-                total[0] += measured.sum.detach()
-                for place, name in enumerate(names, 1):
-                    total[place] += measured.counted[name]
-        except (RuntimeError, MemoryError) as error:
-            if not is_out_of_memory(error):
-                raise
-            return None
+        for numbers in batches:
+            with work.processes.autocast():
+                measured = objective.measure(self.forward, work.rows, numbers)
+            self.descent.backward(measured.sum / units)
+            total[0] += measured.sum.detach()
+            for place, name in enumerate(names, 1):
+                total[place] += measured.counted[name]
         return total
 
     def _try_longest(self) -> None:

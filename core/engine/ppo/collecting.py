@@ -20,7 +20,6 @@ from core.engine.ppo.experience import Answer, Experience, Opinions
 from core.engine.ppo.partners import Partners
 from core.engine.ppo.rollouts import Roller
 from core.engine.scorers.scorer import Asked
-from core.engine.shortage import is_out_of_memory
 from core.engine.training.descent import Descent
 from core.engine.tuning.headed import HeadedTunable
 
@@ -104,20 +103,15 @@ class Collector:
         found = processes.sum(found.to(processes.device)).cpu() if processes.world > 1 else found
         return Opinions(*found.unbind())
 
-    def _try_opinions(self, answers: Sequence[Answer], portions: Sequence[Sequence[int]]) -> Tensor | None:
+    def _try_opinions(self, answers: Sequence[Answer], portions: Sequence[Sequence[int]]) -> Tensor:
         """What is thought of this process's share of the tokens, float32 [4, tokens], 0 elsewhere."""
         lengths = torch.tensor([len(answer.answer_ids) for answer in answers])
         starts = lengths.cumsum(0) - lengths
         found = torch.zeros(_NUMBERS, int(lengths.sum()))
-        try:
-            for portion in portions:
-                batch = Batch([answers[one].row for one in portion])
-                at = torch.cat([torch.arange(int(starts[one]), int(starts[one] + lengths[one])) for one in portion])
-                found[:, at] = self._read(batch).cpu()
-        except (RuntimeError, MemoryError) as error:
-            if not is_out_of_memory(error):
-                raise
-            return None
+        for portion in portions:
+            batch = Batch([answers[one].row for one in portion])
+            at = torch.cat([torch.arange(int(starts[one]), int(starts[one] + lengths[one])) for one in portion])
+            found[:, at] = self._read(batch).cpu()
         return found
 
     def _read(self, batch: Batch) -> Tensor:

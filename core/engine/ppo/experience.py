@@ -24,11 +24,13 @@ class Answer:
 
     prompt_ids: tuple[int, ...]
     answer_ids: tuple[int, ...]
-    """With the token that ended it, where one did."""
+    """Up to and with the token that ended it, where one did; at least one."""
     text: str
+    """Of the answer, without special tokens and what stops it."""
     ended: bool
     """By itself, not by its longest length."""
     score: float = math.nan
+    """Not a number until it is scored."""
 
     def with_score(self, score: float) -> Answer:
         """The same, scored."""

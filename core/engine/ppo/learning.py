@@ -19,7 +19,6 @@ from core.engine.batches.batch import Batch
 from core.engine.ppo.lesson import Lesson
 from core.engine.ppo.losses import TOLD, Clipping, summed_loss
 from core.engine.ppo.minibatches import Minibatches
-from core.engine.shortage import is_out_of_memory
 from core.engine.training.descent import Descent, Slope
 from core.engine.tuning.headed import HeadedTunable
 
@@ -85,17 +84,12 @@ class Learner:
         self._descent.fitted(lambda: self._try(lesson, numbers, tokens, None))
         self._descent.work.optimizer.zero_grad(set_to_none=True)
 
-    def _try(self, lesson: Lesson, minibatch: list[int], tokens: int, apart: list[float] | None) -> Tensor | None:
-        """The sums of this process's share of a minibatch; None when memory was too short."""
+    def _try(self, lesson: Lesson, minibatch: list[int], tokens: int, apart: list[float] | None) -> Tensor:
+        """The sums of this process's share of a minibatch."""
         device = self._descent.work.processes.device
         total = torch.zeros(1 + len(TOLD), device=device)
-        try:
-            for numbers in self.minibatches().micro(minibatch):
-                total += self._try_answers(lesson, numbers, tokens, apart)
-        except (RuntimeError, MemoryError) as error:
-            if not is_out_of_memory(error):
-                raise
-            return None
+        for numbers in self.minibatches().micro(minibatch):
+            total += self._try_answers(lesson, numbers, tokens, apart)
         return total
 
     def _try_answers(self, lesson: Lesson, numbers: Sequence[int], tokens: int, apart: list[float] | None) -> Tensor:

@@ -9,27 +9,14 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 from core.engine.beside.policy_runner import POLICY, PolicyRunner
+from core.engine.ppo.experience import Answer
 from core.engine.predicting.predict import predict
 from core.engine.predicting.question import Question, Reply
 from core.errors import TrainingError
 from core.i18n import _
 from core.serve.protocol import Sampling
-
-
-@dataclass(frozen=True, slots=True)
-class Drawn:
-    """An answer."""
-
-    prompt_ids: tuple[int, ...]
-    answer_ids: tuple[int, ...]
-    """Up to and with the first end token; at least one."""
-    text: str
-    """Of the answer, without special tokens and what stops it."""
-    ended: bool
-    """Whether it came to its end by itself."""
 
 
 class Roller:
@@ -53,7 +40,7 @@ class Roller:
         self._temperature, self._longest = temperature, max_new_tokens
         self._batch_size = batch_size
 
-    def draw(self, prompts: Sequence[Sequence[int]], seed: int, places: Sequence[int] | None = None) -> list[Drawn]:
+    def draw(self, prompts: Sequence[Sequence[int]], seed: int, places: Sequence[int] | None = None) -> list[Answer]:
         """An answer of the policy as it is now to each prompt, in their order.
 
         Args:
@@ -92,5 +79,5 @@ def row_seed(seed: int, number: int) -> int:
     return int.from_bytes(hashlib.sha256(f"{seed}/{number}".encode()).digest()[:7], "big")
 
 
-def _drawn(reply: Reply, question: Question) -> Drawn:
-    return Drawn(question.ids, reply.ids, reply.text, reply.finish_reason == "stop")
+def _drawn(reply: Reply, question: Question) -> Answer:
+    return Answer(question.ids, reply.ids, reply.text, reply.finish_reason == "stop")

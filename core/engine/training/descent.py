@@ -15,7 +15,7 @@ from torch import Tensor
 
 from core.engine.forward.choose import Forward
 from core.engine.planning.memory import optimizer_bytes
-from core.engine.shortage import is_out_of_memory
+from core.engine.shortage import if_memory_suffices, is_out_of_memory
 from core.engine.training.checkpoint import what_is_kept
 from core.engine.training.memory import free_unused
 from core.engine.training.random_state import random_state, set_random_state
@@ -46,13 +46,13 @@ class Descent:
 
     # --- gradients ----------------------------------------------------------------------------------------------
 
-    def slope(self, attempt: Callable[[], Tensor | None], units: float) -> Slope:
+    def slope(self, attempt: Callable[[], Tensor], units: float) -> Slope:
         """Fill the gradients of a step.
 
         Args:
             attempt: goes forward and backward through this process's share, `backward` with each part's loss already
                 divided by `units`; gives the sums, float32 [numbers], the loss first, the same numbers in every
-                process; None when memory was too short.
+                process.
             units: of all processes together.
         """
         processes = self.work.processes
@@ -85,12 +85,12 @@ class Descent:
 
     # --- memory -------------------------------------------------------------------------------------------------
 
-    def fitted(self, attempt: Callable[[], Tensor | None]) -> Tensor:
-        """Attempt something with less and less at once, until it fits."""
+    def fitted(self, attempt: Callable[[], Tensor]) -> Tensor:
+        """Attempt something with less and less at once, until it fits into everybody's memory."""
         work = self.work
         while True:
             before = random_state(work.processes.device)
-            sums = attempt()
+            sums = if_memory_suffices(attempt)
             (is_short,) = work.processes.agree(sums is None)
             if sums is not None and not is_short:
                 return sums
@@ -105,14 +105,11 @@ class Descent:
         if work.optimizer.state:
             return None
         count = sum(one.numel() for one in self.trained)
-        try:
-            return torch.empty(
-                optimizer_bytes(work.optimization, count), dtype=torch.uint8, device=work.processes.device
-            )
-        except (RuntimeError, MemoryError) as error:
-            if not is_out_of_memory(error):
-                raise
-            raise self._no_room_to_move() from error
+        size = optimizer_bytes(work.optimization, count)
+        room = if_memory_suffices(lambda: torch.empty(size, dtype=torch.uint8, device=work.processes.device))
+        if room is None:
+            raise self._no_room_to_move()
+        return room
 
     def _no_room_to_move(self) -> TrainingError:
         work, count = self.work, sum(one.numel() for one in self.trained)
