@@ -156,13 +156,13 @@ async def test_filled_in_and_started_by_keyboard_alone(form: Any, workspace: Wor
         assert "1 warning" in screen.plan
         await screen.press("ctrl+r")
         await screen.until(lambda: isinstance(screen.screen, TrainScreen), "the Train screen")
+        await screen.until(lambda: "lora-intro has started." in screen.toasts, "a word of it")
         run = RunDirectory(workspace.runs / "lora-intro")
         await screen.until(lambda: state_of(run) == "finished", "its end")
         await screen.until(lambda: screen.screen.current and screen.screen.current.name == "lora-intro", "the run")
         assert read_history(run).step.step == 3
         values = load(TRAINING, file=run.config).values()
         assert (values["lora_rank"], values["dataset"], values["model_name_or_path"]) == (4, ("intro",), "demo")
-        assert "lora-intro has started." in screen.toasts
 
 
 @pytest.mark.parametrize("size", [(120, 36), (80, 24), (40, 10)])
@@ -185,8 +185,8 @@ async def test_the_plan_has_its_place_at_every_size(form: Any, size: tuple[int, 
 
 async def test_what_is_wrong_stands_at_its_row_and_starts_nothing(form: Any, workspace: Workspace) -> None:
     async with form() as screen:
-        await screen.write("dataset", "intro")
-        await screen.write("learning_rate", "fast")
+        await screen.put("dataset", "intro")
+        await screen.put("learning_rate", "fast")
         assert screen.note("learning_rate") == "expected a number above 0, not 'fast'"
         assert "1 problem" in screen.plan
         await screen.press("down", "down", "ctrl+r")
