@@ -74,7 +74,7 @@ def replacements(settings: Settings, machine: Machine) -> Iterator[tuple[str, An
             continue
         if name == "bf16" and (machine.bf16_on_cpu or device != "cpu"):
             continue
-        told = _("{option}: there is no device here that computes in that format; float32 is used instead")
+        told = _("{option}: there is no device here that computes in that format; dtype decides instead")
         yield name, False, Caution(told.format(option=name), _("leave it out, or give --strict to have it refused"))
 
 

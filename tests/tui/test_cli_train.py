@@ -84,7 +84,7 @@ def test_detached_it_says_how_to_see_and_stop_it(finetui: Any, workspace: Worksp
     done = train(finetui, "--detach", "--fp16")
     assert done.out == "started lora-intro\n"
     assert done.err.splitlines() == [
-        "warning: fp16: there is no device here that computes in that format; float32 is used instead "
+        "warning: fp16: there is no device here that computes in that format; dtype decides instead "
         "(leave it out, or give --strict to have it refused)",
         "see it: finetui runs follow lora-intro   stop it: finetui runs stop lora-intro",
     ]

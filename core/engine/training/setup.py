@@ -133,7 +133,7 @@ def _device(name: str) -> torch.device:
 def _precision(start: Start, device: torch.device) -> Precision:
     options = start.optimization
     if options.fp16 and device.type == "cpu":
-        what = _("fp16 needs a GPU: this is trained in float32")
+        what = _("fp16 needs a GPU: dtype decides what is computed in")
         if start.settings[LaunchOptions].strict:
             raise UsageError(_("fp16 needs a GPU"), _("leave it out, or leave --strict out"))
         start.journal.warn(what, _("leave fp16 out, or give bf16"))
