@@ -114,7 +114,7 @@ def test_half_precision_is_replaced_where_nothing_computes_in_it(workspace: Work
     found = prepared(workspace, model_name_or_path="demo", fp16=True)
     assert (found.values["fp16"], found.values["dtype"]) == (False, "auto")
     assert [caution.message for caution in found.cautions] == [
-        "fp16: there is no device here that computes in that format; float32 is used instead"
+        "fp16: there is no device here that computes in that format; dtype decides instead"
     ]
     gpu = prepared(workspace, Machine(1), model_name_or_path="demo", fp16=True)
     assert (gpu.values["fp16"], gpu.devices, gpu.cautions) == (True, ("cuda-0",), ())
