@@ -21,6 +21,7 @@ from core.records import to_record
 from core.runs.catalog import run_name
 from core.runs.events import Event, RunFailed, RunFinished, RunStarted, StepMoved, Warned
 from core.runs.history import History, read_history
+from core.runs.quantities import stage_named
 from core.runs.rundir import RunDirectory
 from core.runs.state import is_active, state_of, wait_gone
 from core.untrusted import inert_line
@@ -181,7 +182,7 @@ class _Lines:
 
     def __init__(self, pipeline: Pipeline) -> None:
         self._width = max(len(step.name) for step in pipeline.steps)
-        self._tellers: dict[str, Teller] = {}
+        self._tellers = {step.name: Teller(stage_named(str(step.values.get("stage", "")))) for step in pipeline.steps}
 
     def own(self, event: Event) -> None:
         if line := own_line(event):
@@ -190,7 +191,7 @@ class _Lines:
     def of_step(self, step: str, event: Event) -> None:
         if isinstance(event, (RunFinished, RunFailed)):
             return
-        if line := self._tellers.setdefault(step, Teller()).line(event):
+        if line := self._tellers[step].line(event):
             print(f"{step:<{self._width}} | {line}", flush=True)
 
     def standing(self, runs: Mapping[str, History | None]) -> None: ...
