@@ -386,4 +386,5 @@ class DataScreen(JudgeActions):
     @on(events.DescendantFocus)
     def _tell_keys(self) -> None:
         line = keys(in_list=self.list.options.has_focus, is_file=bool(self.current and self.current.file is not None))
-        self.query_one("#data-keys", FittedLine).drawn = lambda _width: line
+        for told in self.query("#data-keys").results(FittedLine):  # the focus may come before the screen is whole
+            told.drawn = lambda _width: line
