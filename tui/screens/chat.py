@@ -87,6 +87,8 @@ class ChatScreen(Speakers):
         if self.size.width >= WIDE:
             await self._mount_sessions()
         models = await self.models()
+        if not self.query("#columns"):  # the app has ended meanwhile
+            return
         if not models and not self.served:
             self.query_one("#columns").display = False
             self.input.display = False

@@ -114,10 +114,16 @@ class DataScreen(JudgeActions):
         yield FittedLine(id="data-keys")
         yield SharedStatusBar()
 
+    @property
+    def _is_whole(self) -> bool:
+        """Whether all its parts are there: F2 may come right behind F5, before the screen has been seen."""
+        return bool(self.query("SetList OptionList") and self.query("#data-keys"))
+
     def on_mount(self) -> None:
         self._page = "text"
-        self.list.options.focus()
-        self.rescan()
+        if self._is_whole:
+            self.list.options.focus()
+            self.rescan()
 
     @on(events.Resize)
     def _resized(self) -> None:
@@ -385,6 +391,7 @@ class DataScreen(JudgeActions):
 
     @on(events.DescendantFocus)
     def _tell_keys(self) -> None:
+        if not self._is_whole:
+            return
         line = keys(in_list=self.list.options.has_focus, is_file=bool(self.current and self.current.file is not None))
-        for told in self.query("#data-keys").results(FittedLine):  # the focus may come before the screen is whole
-            told.drawn = lambda _width: line
+        self.query_one("#data-keys", FittedLine).drawn = lambda _width: line
