@@ -155,7 +155,7 @@ async def evaluation(scene: Scene, pilot: Pilot[None]) -> None:
 
 
 async def persona(made: Path) -> None:
-    """The pipeline of the persona example, the policy's curves, and base, SFT and PPO asked the same questions."""
+    """Of the persona example: the policy's curves, and base, SFT and PPO asked the same questions."""
     with TemporaryDirectory() as folder:
         workspace, _made = init_workspace(Path(folder))
         shutil.copytree(made / "models", workspace.models, dirs_exist_ok=True)
@@ -166,8 +166,6 @@ async def persona(made: Path) -> None:
             scene = Scene(app)
             await scene.until_idle()
             await scene.keys(pilot, "f3")
-            await scene.choose_run(pilot, "persona")
-            scene.picture("persona_pipeline")
             await scene.choose_run(pilot, "persona-ppo")
             scene.picture("persona_ppo")
             await scene.keys(pilot, "f2")
