@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Chat, StartChat
 from textual.widgets import OptionList, Static
 
+from chat_app import Chat, StartChat
 from commands import Run, runner
 from core.chat.session import Column
 from core.chat.store import SessionStore
