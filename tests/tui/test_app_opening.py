@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from textual import events
+
 from core.workspace import Workspace
 from tui.app import FinetuiApp
+from tui.widgets.prompt_input import PromptInput
 
 
 async def test_a_screen_that_is_asked_for_at_the_first_frame_comes_behind_the_chat(tmp_path: Path) -> None:
@@ -21,3 +24,26 @@ async def test_a_screen_that_is_asked_for_at_the_first_frame_comes_behind_the_ch
         assert [type(screen).__name__ for screen in app.screen_stack[1:]] == ["ChatScreen", "DataScreen"]
         app.action_mode("chat")
         assert app.screen is app.chat
+
+
+async def test_the_chat_goes_on_with_what_was_typed_pasted_selected_and_sent_at_the_first_frame(tmp_path: Path) -> None:
+    app = FinetuiApp(Workspace(tmp_path))
+    pasted = "很长 " * 6000
+    async with app.run_test() as pilot:
+        assert app.chat is None
+        opening = app.screen.query_one(PromptInput)
+        opening.remember("sent before the chat was there")
+        await opening._on_paste(events.Paste(pasted))
+        assert len(opening.text) < 100, "a mark stands for more than 10,000 characters"
+        opening.select_all()
+        selection, text = opening.selection, opening.text
+        for _turn in range(400):
+            await pilot.pause(0.01)
+            if app.chat is not None and app.chat.is_mounted and app.chat.input.text:
+                break
+        assert app.chat is not None
+        taken = app.chat.input
+        assert (taken.text, taken.selection, taken.sent) == (text, selection, ["sent before the chat was there"])
+        assert taken.full_text == pasted
+        await pilot.press("backspace")  # all of it was selected
+        assert taken.text == ""

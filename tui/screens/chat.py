@@ -69,9 +69,7 @@ class ChatScreen(Speakers):
     def on_mount(self) -> None:
         self.input.focus()
         if self._opening is not None:
-            typed = self._opening.query_one(PromptInput)
-            self.input.text = typed.text
-            self.input.cursor_location = typed.cursor_location
+            self.input.continue_from(self._opening.query_one(PromptInput))
             for text in self._opening.sent:
                 self.post_message(PromptInput.Submitted(self.input, text))
         self.call_after_refresh(self._start)

@@ -129,6 +129,13 @@ class PromptInput(InertTextArea):
         super().load_text(self._fold(text))
         self.move_cursor(self.document.end)
 
+    def continue_from(self, other: PromptInput) -> None:
+        """Go on in the place of another input: with its text and what is folded in it, its selection, what it sent."""
+        self._folded = dict(other._folded)
+        self.text = other.text
+        self.selection = other.selection
+        self.remember(*other.sent)
+
     def _replace_via_keyboard(self, insert: str, start: Location, end: Location) -> EditResult | None:
         return super()._replace_via_keyboard(self._fold(insert), start, end)
 
