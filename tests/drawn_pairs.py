@@ -14,8 +14,9 @@ from core.judging.drawing import go_on_drawing
 from core.judging.folder import Judging
 from core.judging.opening import open_judging
 from core.judging.options import JUDGING
-from core.launch.evaluation import PreparedEvaluation, launch_of
+from core.launch.evaluation import PreparedEvaluation
 from core.launch.folder import make_folder
+from core.launch.start import launch_of
 from core.runs.launch_file import write_launch
 from core.runs.rundir import RunDirectory
 from core.workspace import Workspace
@@ -66,7 +67,7 @@ def draw_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
         fake_drawer.draw_all(prepared.run.path)
         return prepared.run
 
-    monkeypatch.setattr("core.judging.drawing.start_evaluation", start)
+    monkeypatch.setattr("core.judging.drawing.start", start)
 
 
 def make_talks(folder: Path) -> Workspace:

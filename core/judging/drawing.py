@@ -22,10 +22,11 @@ from core.judging.folder import Judging
 from core.judging.options import LARGEST_SEED, DrawingOptions, JudgingOptions
 from core.judging.pair import Answer, Pair
 from core.judging.prompts import Prompt, kept_prompts, write_prompts
-from core.launch.evaluation import PreparedEvaluation, prepare_evaluation, start_evaluation
+from core.launch.evaluation import PreparedEvaluation, prepare_evaluation
 from core.launch.folder import refuse_active
 from core.launch.local import resume
 from core.launch.naming import unused
+from core.launch.start import start
 from core.report.layout import PlannedPart
 from core.report.prediction import Prediction
 from core.report.rows import open_report
@@ -81,7 +82,7 @@ def start_drawing(judging: Judging, left_out: int = 0) -> RunDirectory:
     """
     prepared = _first(judging)
     write_json(judging.drawing, asdict(Drawing((str(prepared.run.path),), left_out=left_out)))
-    return start_evaluation(prepared)
+    return start(prepared)
 
 
 def go_on_drawing(judging: Judging) -> RunDirectory | None:
@@ -158,7 +159,7 @@ def _draw_again(judging: Judging, drawing: Drawing, prompts: Sequence[Prompt]) -
     settings = load(EVALUATION, file=first.config, values={**changes, "seed": seed, "repeats": _TWO})
     prepared = prepare_evaluation(settings, judging.workspace)
     write_json(judging.drawing, asdict(replace(drawing, runs=(*drawing.runs, str(prepared.run.path)))))
-    return start_evaluation(prepared)
+    return start(prepared)
 
 
 def _sources(values: Mapping[str, Any]) -> int:

@@ -8,7 +8,8 @@ from core.config.evaluation import EVALUATION
 from core.config.load import load
 from core.errors import RunError
 from core.i18n import _
-from core.launch.evaluation import prepare_evaluation, start_evaluation
+from core.launch.evaluation import prepare_evaluation
+from core.launch.start import start
 from core.report.rows import OpenReport, open_report
 from core.report.store import read_parts
 from core.runs.events import RunFailed, RunFinished
@@ -39,7 +40,7 @@ def evaluate(config: Path | str | None = None, *, workspace: Path | None = None,
     if config is not None and not is_file:
         options = {"adapter_name_or_path": [str(config)], **options}
     settings = load(EVALUATION, values=options, file=Path(config) if config is not None and is_file else None)
-    run = start_evaluation(prepare_evaluation(settings, find_workspace(workspace)))
+    run = start(prepare_evaluation(settings, find_workspace(workspace)))
     last = None
     for event in follow(run):
         last = event

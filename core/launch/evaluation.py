@@ -1,12 +1,11 @@
 """From options to an evaluation that can be started: a sibling of `core.launch.prepare`.
 
 Models, adapters, runs and checkpoints become candidates, test sets are read, metrics are looked up, and all that stands
-against the start is told at once. Nothing is written before `start_evaluation`.
+against the start is told at once. Nothing is written.
 """
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -17,57 +16,36 @@ from core.config.change import replaced
 from core.config.evaluation import EVALUATION, EvaluatedDataOptions, contradictions
 from core.config.idle_evaluation import idle_options
 from core.config.load import Settings
-from core.config.save import as_yaml
 from core.data.examples import data_folder
 from core.errors import ConfigError, Problem
 from core.i18n import _, plural
 from core.launch.answering import Answering, find_answering
 from core.launch.findings import Findings
-from core.launch.folder import make_folder, refuse_active, refuse_used
+from core.launch.folder import refuse_active, refuse_used
 from core.launch.going_on import overlaid, refuse_changes
-from core.launch.local import ENVIRONMENT, evaluate_command, launch_run, refuse_answered
+from core.launch.local import evaluate_command, refuse_answered
 from core.launch.machine import Machine, device_of, locks_of, refusals, this_machine
 from core.launch.naming import joined_name, plain_name, run_folder, unused
-from core.launch.record import CHECKOUT, commits, data_files, packages
+from core.launch.record import data_files
+from core.launch.start import PreparedRun
 from core.launch.test_sets import TestSet, find_test_sets, lasting_shots
 from core.metrics.catalog import find_metrics
 from core.models.candidates import Candidate
 from core.models.packaged import DEFAULT
 from core.models.reward_source import find_reward_source
-from core.runs.alive import this_host
-from core.runs.launch_file import Caution, Launch, read_launch
+from core.runs.launch_file import Caution, Launch
 from core.runs.rundir import RunDirectory
 from core.workspace import Workspace
 
 
-@dataclass(frozen=True, slots=True)
-class PreparedEvaluation:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PreparedEvaluation(PreparedRun):
     """An evaluation that can be started."""
 
-    run: RunDirectory
-    workspace: Workspace
-    settings: Settings
-    """As they will be used: names filled in, what the machine cannot do replaced."""
+    sections = EVALUATION
     candidates: tuple[Candidate, ...]
     """Who answers; nobody here where a server does."""
     sets: tuple[TestSet, ...]
-    device: str
-    """Empty where a server answers."""
-    devices: tuple[str, ...]
-    cautions: tuple[Caution, ...]
-    """What the user should hear before it starts; the run keeps it too."""
-    goes_on: bool = False
-    """Whether it goes on with what an earlier run in this folder has answered."""
-
-    @property
-    def config(self) -> str:
-        """What `config.yaml` will say."""
-        return as_yaml(self.settings, *EVALUATION)
-
-    @property
-    def values(self) -> dict[str, Any]:
-        """Every option by its name."""
-        return self.settings.values()
 
     @property
     def subjects(self) -> tuple[str, ...]:
@@ -85,6 +63,19 @@ class PreparedEvaluation:
             total += one.rows * (1 if one.choices else int(self.values["repeats"]))  # letters are not drawn
         return total * len(self.subjects)
 
+    def described(self) -> Launch:
+        first = next(iter(self.candidates), None)
+        methods = dict.fromkeys(one.adapter.method for one in self.candidates if one.adapter is not None)
+        return Launch(
+            command=evaluate_command(self.run, go_on=self.goes_on),
+            kind="evaluation",
+            model=first.model.name if first else self.subjects[0],
+            method=",".join(methods),
+            subjects=self.subjects,
+            datasets=tuple(one.name for one in self.sets),
+            data=data_files([(one.name, path) for one in self.sets for path in one.files]),
+        )
+
 
 def prepare_evaluation(
     settings: Settings, workspace: Workspace, *, machine: Machine | None = None
@@ -99,46 +90,6 @@ def prepare_evaluation(
         ConfigError: all that stands against it.
     """
     return _Preparation(settings, workspace, machine or this_machine()).prepared()
-
-
-def start_evaluation(prepared: PreparedEvaluation) -> RunDirectory:
-    """Make the run's folder, write its files and start it. Returns within a tenth of a second, the run goes on alone.
-
-    Raises:
-        RunError: the folder was taken meanwhile, cannot be written, or the supervisor did not come to life.
-    """
-    run = prepared.run
-    if not prepared.goes_on:
-        make_folder(run, prepared.workspace, overwrite=prepared.values["overwrite_output_dir"])
-    launch_run(run, prepared.config, launch_of(prepared), prepared.workspace)
-    return run
-
-
-def launch_of(prepared: PreparedEvaluation) -> Launch:
-    """What `launch.json` will say."""
-    values = prepared.values
-    first = next(iter(prepared.candidates), None)
-    methods = dict.fromkeys(one.adapter.method for one in prepared.candidates if one.adapter is not None)
-    return Launch(
-        command=evaluate_command(prepared.run, go_on=prepared.goes_on),
-        segment=1 + (read_launch(prepared.run).segment if prepared.goes_on else 0),
-        directory=str(Path.cwd()),
-        environment={**ENVIRONMENT, "FINETUI_WORKSPACE": str(prepared.workspace.root)},
-        devices=prepared.devices,
-        kind="evaluation",
-        time=time.time(),
-        host=this_host(),
-        workspace=str(prepared.workspace.root),
-        model=first.model.name if first else prepared.subjects[0],
-        method=",".join(methods),
-        subjects=prepared.subjects,
-        datasets=tuple(one.name for one in prepared.sets),
-        seed=values["seed"],
-        data=data_files([(one.name, path) for one in prepared.sets for path in one.files]),
-        packages=packages(),
-        commits=commits({"finetui": CHECKOUT, "workspace": prepared.workspace.root}),
-        cautions=prepared.cautions,
-    )
 
 
 class _Preparation:

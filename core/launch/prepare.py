@@ -6,7 +6,6 @@ stands against the start is told at once, each problem beside its option. Nothin
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -17,7 +16,6 @@ from core.config.change import replaced
 from core.config.data import DataOptions
 from core.config.idle import idle_options
 from core.config.load import Settings
-from core.config.save import as_yaml
 from core.config.stages import METRICS, RANKING_STAGES, longest_drawn
 from core.config.training import TRAINING, contradictions
 from core.data.entry import DatasetEntry
@@ -26,16 +24,16 @@ from core.errors import ConfigError, Problem
 from core.i18n import _
 from core.launch.beside import Beside, find_beside, manner_cautions
 from core.launch.findings import Findings
-from core.launch.folder import make_folder, refuse_active, refuse_used
-from core.launch.local import ENVIRONMENT, find_checkpoint, launch_run, train_command
+from core.launch.folder import refuse_active, refuse_used
+from core.launch.local import find_checkpoint, train_command
 from core.launch.machine import Machine, device_of, locks_of, refusals, this_machine
 from core.launch.named import checked_rows, find_sets, lasting_name, mismatches, usable_model
 from core.launch.naming import joined_name, run_folder, unused
-from core.launch.record import CHECKOUT, commits, data_files, packages
+from core.launch.record import data_files
+from core.launch.start import PreparedRun
 from core.models.adapters import check_adapter, resolve_adapter
 from core.models.info import AdapterInfo, ModelInfo, typed_path
-from core.runs.alive import this_host
-from core.runs.launch_file import Caution, Launch, read_launch
+from core.runs.launch_file import Caution, Launch
 from core.runs.rundir import RunDirectory
 from core.untrusted import inert_line
 from core.workspace import Workspace
@@ -46,37 +44,33 @@ _LARGE_RATES = {"ppo": 5e-4, "dpo": 5e-4}
 answer from its reference after 12 updates."""
 
 
-@dataclass(frozen=True, slots=True)
-class Prepared:
-    """A run that can be started."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PreparedTraining(PreparedRun):
+    """A training that can be started."""
 
-    run: RunDirectory
-    workspace: Workspace
-    settings: Settings
-    """As they will be used: names filled in, what the machine cannot do replaced."""
+    sections = TRAINING
     model: ModelInfo
     adapters: tuple[AdapterInfo, ...]
     sets: tuple[DatasetEntry, ...]
     """The data sets to train on, and after them those to evaluate on."""
-    device: str
-    devices: tuple[str, ...]
-    cautions: tuple[Caution, ...]
-    """What the user should hear before it starts; the run keeps it too."""
     checkpoint: str = ""
     """The folder name of the checkpoint that an earlier run in this folder goes on from."""
 
-    @property
-    def config(self) -> str:
-        """What `config.yaml` will say."""
-        return as_yaml(self.settings, *TRAINING)
+    def described(self) -> Launch:
+        values = self.values
+        return Launch(
+            command=train_command(self.run, values["nproc_per_node"], self.checkpoint),
+            resumed_from=self.checkpoint,
+            processes=values["nproc_per_node"],
+            model=self.model.name,
+            method=values["finetuning_type"],
+            stage=values["stage"],
+            datasets=values["dataset"],
+            data=data_files([(entry.name, entry.path) for entry in self.sets if not entry.hub_name]),
+        )
 
-    @property
-    def values(self) -> dict[str, Any]:
-        """Every option by its name."""
-        return self.settings.values()
 
-
-def prepare(settings: Settings, workspace: Workspace, *, machine: Machine | None = None) -> Prepared:
+def prepare(settings: Settings, workspace: Workspace, *, machine: Machine | None = None) -> PreparedTraining:
     """Look at everything that a training stands on.
 
     Args:
@@ -89,52 +83,12 @@ def prepare(settings: Settings, workspace: Workspace, *, machine: Machine | None
     return _Preparation(settings, workspace, machine or this_machine()).prepared()
 
 
-def start(prepared: Prepared) -> RunDirectory:
-    """Make the run's folder, write its files and start it. Returns within a tenth of a second, the run goes on alone.
-
-    Raises:
-        RunError: the folder was taken meanwhile, cannot be written, or the supervisor did not come to life.
-    """
-    values, run = prepared.values, prepared.run
-    if not prepared.checkpoint:
-        make_folder(run, prepared.workspace, overwrite=values["overwrite_output_dir"])
-    launch_run(run, prepared.config, launch_of(prepared), prepared.workspace)
-    return run
-
-
-def launch_of(prepared: Prepared) -> Launch:
-    """What `launch.json` will say."""
-    values = prepared.values
-    named = [(entry.name, entry.path) for entry in prepared.sets if not entry.hub_name]
-    return Launch(
-        command=train_command(prepared.run, values["nproc_per_node"], prepared.checkpoint),
-        segment=1 + (read_launch(prepared.run).segment if prepared.checkpoint else 0),
-        resumed_from=prepared.checkpoint,
-        directory=str(Path.cwd()),
-        environment={**ENVIRONMENT, "FINETUI_WORKSPACE": str(prepared.workspace.root)},
-        devices=prepared.devices,
-        processes=values["nproc_per_node"],
-        time=time.time(),
-        host=this_host(),
-        workspace=str(prepared.workspace.root),
-        model=prepared.model.name,
-        method=values["finetuning_type"],
-        stage=values["stage"],
-        datasets=values["dataset"],
-        seed=values["seed"],
-        data=data_files(named),
-        packages=packages(),
-        commits=commits({"finetui": CHECKOUT, "workspace": prepared.workspace.root}),
-        cautions=prepared.cautions,
-    )
-
-
 class _Preparation:
     def __init__(self, settings: Settings, workspace: Workspace, machine: Machine) -> None:
         self._settings, self._workspace, self._machine = settings, workspace, machine
         self._findings = Findings(settings)
 
-    def prepared(self) -> Prepared:
+    def prepared(self) -> PreparedTraining:
         values, findings = self._settings.values(), self._findings
         model = findings.tried(
             "model_name_or_path", partial(usable_model, values["model_name_or_path"], self._workspace)
@@ -157,7 +111,7 @@ class _Preparation:
         if findings.problems or model is None or run is None:
             raise ConfigError(findings.problems)
         device = device_of(settings, self._machine)
-        return Prepared(
+        return PreparedTraining(
             run=run,
             workspace=self._workspace,
             settings=replaced(settings, dict([*self._names(run, model, adapters, sets, beside), *_best(settings)])),
@@ -171,6 +125,7 @@ class _Preparation:
                 *manner_cautions(values, model, adapters, beside),
             ),
             checkpoint=checkpoint,
+            goes_on=bool(checkpoint),
         )
 
     # --- what the names mean ------------------------------------------------------------------------------------

@@ -5,12 +5,17 @@ from __future__ import annotations
 import contextlib
 import platform
 import subprocess
+import time
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from core.data.examples import file_hash
+from core.launch.local import ENVIRONMENT
+from core.runs.alive import this_host
 from core.runs.installed import versions_of
-from core.runs.launch_file import DataFile
+from core.runs.launch_file import DataFile, Launch
+from core.workspace import Workspace
 
 _PACKAGES = (
     *("finetui", "torch", "transformers", "peft", "accelerate", "tokenizers", "safetensors", "numpy"),
@@ -20,6 +25,20 @@ CHECKOUT = Path(__file__).parents[2]
 """Where finetui's own files lie."""
 _GIT_SECONDS = 2.0
 _MOST_HASHED = 8 << 30
+
+
+def recorded(launch: Launch, workspace: Workspace) -> Launch:
+    """How something is started, with what every start records: where, when, on what, with which variables."""
+    return replace(
+        launch,
+        directory=str(Path.cwd()),
+        environment={**ENVIRONMENT, "FINETUI_WORKSPACE": str(workspace.root)},
+        time=time.time(),
+        host=this_host(),
+        workspace=str(workspace.root),
+        packages=packages(),
+        commits=commits({"finetui": CHECKOUT, "workspace": workspace.root}),
+    )
 
 
 def packages() -> dict[str, str]:

@@ -6,7 +6,8 @@ from pathlib import Path
 
 from core.config.load import load
 from core.config.training import TRAINING
-from core.launch.prepare import prepare, start
+from core.launch.prepare import prepare
+from core.launch.start import start
 from core.runs.rundir import RunDirectory
 from core.workspace import find_workspace
 

@@ -14,7 +14,7 @@ from core.errors import ConfigError, DataError
 from core.judging.drawing import Drawing, go_on_drawing, read_drawing
 from core.judging.folder import judgings
 from core.judging.verdicts import VerdictBook
-from core.launch.evaluation import start_evaluation
+from core.launch.start import start
 from core.runs.rundir import RunDirectory
 from core.runs.state import wait_gone
 from core.workspace import Workspace
@@ -96,7 +96,7 @@ def test_prompts_of_comparisons_are_asked_and_a_system_prompt_is_kept_with_them(
 
 
 def test_a_drawing_that_failed_goes_on_where_it_was(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("core.judging.drawing.start_evaluation", start_evaluation)
+    monkeypatch.setattr("core.judging.drawing.start", start)
     monkeypatch.setenv("FINETUI_EVALUATOR_COMMAND", json.dumps(COMMAND))
     monkeypatch.setenv("FAKE_END", "fail")
     judging = begun(workspace, dataset="talks", output="mine")

@@ -10,8 +10,9 @@ import pytest
 from core.config.evaluation import EVALUATION
 from core.config.load import load
 from core.errors import ConfigError
-from core.launch.evaluation import PreparedEvaluation, launch_of, plan_line, prepare_evaluation
+from core.launch.evaluation import PreparedEvaluation, plan_line, prepare_evaluation
 from core.launch.machine import Machine
+from core.launch.start import launch_of
 from core.models.reward_source import HEAD_WEIGHT, VALUE_HEAD
 from core.workspace import Workspace
 from folders import make_adapter, make_model, make_weights

@@ -14,7 +14,8 @@ from core.launch import record
 from core.launch.local import train_command
 from core.launch.machine import Machine
 from core.launch.naming import run_folder
-from core.launch.prepare import Prepared, launch_of, prepare
+from core.launch.prepare import PreparedTraining, prepare
+from core.launch.start import launch_of
 from core.runs.rundir import RunDirectory
 from core.workspace import Workspace
 from folders import ROW, make_adapter, make_data, make_model
@@ -30,7 +31,7 @@ def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
     return found
 
 
-def prepared(workspace: Workspace, machine: Machine | None = None, **options: object) -> Prepared:
+def prepared(workspace: Workspace, machine: Machine | None = None, **options: object) -> PreparedTraining:
     values = {"model_name_or_path": "demo", "dataset": "intro", **options}
     return prepare(load(TRAINING, values=values), workspace, machine=machine or Machine(0))
 

@@ -13,7 +13,8 @@ from core.config.load import load
 from core.config.training import TRAINING
 from core.errors import ConfigError
 from core.launch.machine import Machine
-from core.launch.prepare import Prepared, launch_of, prepare
+from core.launch.prepare import PreparedTraining, prepare
+from core.launch.start import launch_of
 from core.models.notes import AdapterNotes, write_notes
 from core.models.reward_source import HEAD_WEIGHT, VALUE_HEAD
 from core.runs.launch_file import Launch
@@ -49,7 +50,7 @@ def trained(workspace: Workspace, name: str, stage: str, **notes: Any) -> Path:
     return folder
 
 
-def prepared(workspace: Workspace, **options: object) -> Prepared:
+def prepared(workspace: Workspace, **options: object) -> PreparedTraining:
     values = {"model_name_or_path": "demo", "dataset": "intro", "source_prefix": "be kind", **options}
     return prepare(load(TRAINING, values=values), workspace, machine=Machine(0))
 
@@ -60,7 +61,7 @@ def told(workspace: Workspace, **options: object) -> list[str]:
     return [str(problem) for problem in caught.value.problems]
 
 
-def ppo(workspace: Workspace, **options: object) -> Prepared:
+def ppo(workspace: Workspace, **options: object) -> PreparedTraining:
     return prepared(workspace, **{"stage": "ppo", "reward_model": "rm", "checkpoint_dir": "yui", **options})
 
 
@@ -181,7 +182,7 @@ def test_a_rate_that_is_high_for_a_policy_is_told(workspace: Workspace) -> None:
 
 def test_python_starts_every_stage_by_the_same_names(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     started: list[tuple[str, Launch]] = []
-    seam = "core.launch.prepare.launch_run"
+    seam = "core.launch.start.launch_run"
     monkeypatch.setattr(seam, lambda run, config, launch, workspace: started.append((config, launch)))
     options = {"model_name_or_path": "demo", "dataset": "intro", "device": "cpu", "source_prefix": "be kind"}
     run = core.train(

@@ -132,7 +132,7 @@ def here(monkeypatch: pytest.MonkeyPatch) -> None:
         accelerate.state.AcceleratorState._reset_state(reset_partial_state=True)
         train(run, "", Journal(run), Control(run))
 
-    monkeypatch.setattr(prepare_module, "launch_run", launch)
+    monkeypatch.setattr("core.launch.start.launch_run", launch)
 
 
 class Done:

@@ -11,7 +11,7 @@ import pytest
 from commands import runner
 from core.judging.folder import Judging
 from core.judging.verdicts import VerdictBook
-from core.launch.evaluation import start_evaluation
+from core.launch.start import start
 from core.runs.rundir import RunDirectory
 from core.runs.state import wait_gone
 from core.workspace import Workspace
@@ -34,7 +34,7 @@ def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
 @pytest.fixture
 def in_processes(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     """Real runs, which end as FAKE_END says."""
-    monkeypatch.setattr("core.judging.drawing.start_evaluation", start_evaluation)
+    monkeypatch.setattr("core.judging.drawing.start", start)
     monkeypatch.setenv("FINETUI_EVALUATOR_COMMAND", json.dumps(COMMAND))
 
 

@@ -25,7 +25,8 @@ def _evaluate(settings: Settings) -> int:
     command = settings[StartOptions]
     if config_is_all(settings, command, EVALUATION, "eval"):
         return 0
-    from core.launch.evaluation import prepare_evaluation, start_evaluation  # models, data, metrics: help does without
+    from core.launch.evaluation import prepare_evaluation  # models, data, metrics: help does without
+    from core.launch.start import start  # the same
 
     workspace = find_workspace()
     prepared = prepare_evaluation(settings, workspace)
@@ -33,7 +34,7 @@ def _evaluate(settings: Settings) -> int:
         _show_plan(prepared, as_json=command.json_records)
         return 0
     remember_evaluated(workspace, prepared.values)
-    return follow_or_leave(start_evaluation(prepared), workspace, command, prepared.cautions)
+    return follow_or_leave(start(prepared), workspace, command, prepared.cautions)
 
 
 def _show_plan(prepared: PreparedEvaluation, *, as_json: bool) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from core.errors import ConfigError
 from core.i18n import _
-from core.launch.prepare import Prepared
+from core.launch.prepare import PreparedTraining
 from core.records import to_record
 from core.runs.plan import DryStep, Plan, Planning, Refused
 from core.untrusted import inert_line
@@ -19,7 +19,7 @@ _LABELS = 13
 """Cells of the longest label, so that what comes later stands below it."""
 
 
-def show_plan(prepared: Prepared, *, as_json: bool = False) -> int:
+def show_plan(prepared: PreparedTraining, *, as_json: bool = False) -> int:
     """Ask the engine for the plan and print it.
 
     Raises:
@@ -45,7 +45,7 @@ def show_plan(prepared: Prepared, *, as_json: bool = False) -> int:
     return 0 if planned else 1
 
 
-def _print(record: Plan | DryStep, prepared: Prepared, as_json: bool) -> None:
+def _print(record: Plan | DryStep, prepared: PreparedTraining, as_json: bool) -> None:
     if as_json:
         print_json(to_record(record))
         return
@@ -56,7 +56,7 @@ def _print(record: Plan | DryStep, prepared: Prepared, as_json: bool) -> None:
             note(_("warning: {text}").format(text=inert_line(f"{message} ({hint})" if hint else message)))
 
 
-def _warnings(plan: Plan, prepared: Prepared) -> Iterator[tuple[str, str]]:
+def _warnings(plan: Plan, prepared: PreparedTraining) -> Iterator[tuple[str, str]]:
     """What is to be said aloud; about one option the plan knows more than what was said before it."""
     planned = {found.where for found in plan.warnings}
     for caution in prepared.cautions:

@@ -31,7 +31,8 @@ def _train(settings: Settings) -> int:
     command = settings[TrainOptions]
     if config_is_all(settings, command, TRAINING, "train"):
         return 0
-    from core.launch.prepare import prepare, start  # the model catalogue, the data: help does without
+    from core.launch.prepare import prepare  # the model catalogue, the data: help does without
+    from core.launch.start import start  # the same
 
     workspace = find_workspace()
     prepared = prepare(settings, workspace)

@@ -8,7 +8,8 @@ from typing import Any
 from core.config.load import Settings
 from core.errors import Problem
 from core.i18n import _, plural
-from core.launch.evaluation import PreparedEvaluation, prepare_evaluation, start_evaluation
+from core.launch.evaluation import PreparedEvaluation, prepare_evaluation
+from core.launch.start import start
 from core.runs.rundir import RunDirectory
 from core.serve.remembered import remember_evaluated
 from tui.evaluation_options import TEXTS, suggested
@@ -30,7 +31,7 @@ class EvaluationForm(RunForm[PreparedEvaluation]):
 
     def started(self, prepared: PreparedEvaluation) -> RunDirectory:
         remember_evaluated(self.workspace, prepared.values)
-        return start_evaluation(prepared)
+        return start(prepared)
 
     async def look(self, prepared: PreparedEvaluation) -> None:
         cautions = [Problem("", caution.message, caution.hint) for caution in prepared.cautions]

@@ -15,7 +15,8 @@ from textual.binding import BindingType
 from core.config.load import Settings
 from core.errors import Problem
 from core.i18n import _
-from core.launch.prepare import Prepared, prepare, start
+from core.launch.prepare import PreparedTraining, prepare
+from core.launch.start import start
 from core.runs.plan import DryStep, Plan, Planning, Refused
 from core.runs.quantities import QUANTITIES
 from core.runs.rundir import RunDirectory
@@ -27,7 +28,7 @@ from tui.training_options import TEXTS, suggested
 from tui.widgets.plan_pane import PlanPane
 
 
-class TrainForm(RunForm[Prepared]):
+class TrainForm(RunForm[PreparedTraining]):
     """Fills in the options of a training and starts it."""
 
     TEXTS = TEXTS
@@ -59,10 +60,10 @@ class TrainForm(RunForm[Prepared]):
         if self.display:  # else the form is being left
             self.form.suggest(words)
 
-    def prepared(self, settings: Settings) -> Prepared:
+    def prepared(self, settings: Settings) -> PreparedTraining:
         return prepare(settings, self.workspace)
 
-    def started(self, prepared: Prepared) -> RunDirectory:
+    def started(self, prepared: PreparedTraining) -> RunDirectory:
         return start(prepared)
 
     def file_name(self) -> str:
@@ -72,7 +73,7 @@ class TrainForm(RunForm[Prepared]):
     def own_keys(self) -> list[str]:
         return [_("ctrl+t try a batch")]
 
-    async def look(self, prepared: Prepared, *, dry: bool = False) -> None:
+    async def look(self, prepared: PreparedTraining, *, dry: bool = False) -> None:
         """What the engine finds out."""
         pane = self.query_one(PlanPane)
         cautions = [Problem("", caution.message, caution.hint) for caution in prepared.cautions]

@@ -8,7 +8,6 @@ pipeline joins it.
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import os
 import signal
 import time
@@ -22,12 +21,10 @@ from core.config.pipeline_file import read_pipeline
 from core.errors import FinetuiError, RunError
 from core.i18n import _
 from core.jsonl import append_lines
-from core.launch import evaluation
-from core.launch.folder import make_folder
-from core.launch.local import find_checkpoint, launch_run, remove, resume
+from core.launch.local import find_checkpoint, remove, resume
 from core.launch.pipeline.plan import prepare_step
 from core.launch.pipeline.standing import StepStanding, is_blank, outputs_in_place, standing_of
-from core.launch.prepare import Prepared, launch_of
+from core.launch.start import start
 from core.launch.stopping import kill, stop, terminate
 from core.launch.supervision import wait, wakened_by_signals
 from core.records import to_record
@@ -109,11 +106,7 @@ class _Conductor:
 
     def _start(self, pipeline: Pipeline, step: PipelineStep, run: RunDirectory) -> None:
         settings = replaced(outputs_in_place(pipeline, step, self._workspace), {"output_dir": (str(run.path), "")})
-        prepared = prepare_step(step, settings, self._workspace)
-        launch = launch_of(prepared) if isinstance(prepared, Prepared) else evaluation.launch_of(prepared)
-        make_folder(run, self._workspace, overwrite=False)
-        launch = dataclasses.replace(launch, pipeline=pipeline.name, pipeline_step=step.name)
-        launch_run(run, prepared.config, launch, self._workspace)
+        start(prepare_step(step, settings, self._workspace), pipeline=pipeline.name, step=step.name)
 
     # --- waiting ------------------------------------------------------------------------------------------------
 

@@ -20,7 +20,7 @@ from core.config.pipeline import Pipeline, PipelineStep, Reference, with_outputs
 from core.config.pipeline_file import read_pipeline
 from core.errors import ConfigError, Problem, did_you_mean
 from core.i18n import _
-from core.launch.evaluation import PreparedEvaluation, prepare_evaluation
+from core.launch.evaluation import prepare_evaluation
 from core.launch.machine import Machine
 from core.launch.pipeline.stand_ins import make_stand_in
 from core.launch.pipeline.standing import (
@@ -30,7 +30,8 @@ from core.launch.pipeline.standing import (
     standings,
     taken_folders,
 )
-from core.launch.prepare import Prepared, prepare
+from core.launch.prepare import prepare
+from core.launch.start import PreparedRun
 from core.runs.catalog import is_run
 from core.runs.launch_file import Caution, read_launch
 from core.runs.rundir import PIPELINE, RunDirectory
@@ -91,14 +92,15 @@ def plan_pipeline(
 
 def prepare_step(
     step: PipelineStep, settings: Settings, workspace: Workspace, machine: Machine | None = None
-) -> Prepared | PreparedEvaluation:
+) -> PreparedRun:
     """Prepare a step as the run that it is.
 
     Raises:
         ConfigError: all that stands against it.
     """
-    make = prepare if step.verb == "train" else prepare_evaluation
-    return make(settings, workspace, machine=machine)
+    if step.verb == "train":
+        return prepare(settings, workspace, machine=machine)
+    return prepare_evaluation(settings, workspace, machine=machine)
 
 
 class _Planning:
@@ -208,7 +210,7 @@ class _Planning:
                 make_stand_in(standing.step, places[name], self._workspace)
         return places
 
-    def _look_at(self, step: PipelineStep, places: Mapping[str, Path], scratch: Path) -> Prepared | PreparedEvaluation:
+    def _look_at(self, step: PipelineStep, places: Mapping[str, Path], scratch: Path) -> PreparedRun:
         def place(reference: Reference) -> str:
             if reference.step in places:
                 return str(places[reference.step])

@@ -7,15 +7,12 @@ first. So the pipeline's file and its runs agree after a kill at any instant.
 from __future__ import annotations
 
 import dataclasses
-import time
-from pathlib import Path
 
 from core.config.pipeline import as_text
 from core.launch.folder import make_folder, refuse_active
-from core.launch.local import ENVIRONMENT, launch_run, remove, start_segment
+from core.launch.local import launch_run, remove, start_segment
 from core.launch.pipeline.plan import PipelinePlan, PlannedStep
-from core.launch.record import CHECKOUT, commits, packages
-from core.runs.alive import this_host
+from core.launch.record import recorded
 from core.runs.launch_file import Launch, QueuedRun, read_launch
 from core.runs.rundir import PIPELINE, RunDirectory
 from core.workspace import write_text
@@ -48,21 +45,15 @@ def start_pipeline(plan: PipelinePlan) -> RunDirectory:
 def _launch(plan: PipelinePlan) -> Launch:
     models = dict.fromkeys(str(planned.step.values["model_name_or_path"]) for planned in plan.steps)
     datasets = dict.fromkeys(name for planned in plan.steps for name in planned.step.values["dataset"])
-    return Launch(
+    launch = Launch(
         command=("finetui", "pipeline", str(plan.run.path)),
-        directory=str(Path.cwd()),
-        environment={**ENVIRONMENT, "FINETUI_WORKSPACE": str(plan.workspace.root)},
         kind=PIPELINE,
         grace_seconds=_GRACE_SECONDS,
-        time=time.time(),
-        host=this_host(),
-        workspace=str(plan.workspace.root),
         model=", ".join(models),
         steps=tuple(_queued(planned) for planned in plan.steps),
         datasets=tuple(datasets),
-        packages=packages(),
-        commits=commits({"finetui": CHECKOUT, "workspace": plan.workspace.root}),
     )
+    return recorded(launch, plan.workspace)
 
 
 def _queued(planned: PlannedStep) -> QueuedRun:
