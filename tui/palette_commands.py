@@ -9,7 +9,8 @@ from functools import partial
 
 from textual.command import DiscoveryHit, Hit, Hits, Provider
 
-from tui.actions import ACTIONS, Action, key_name
+from tui.action_tables.action import Action
+from tui.actions import ACTIONS, key_name
 from tui.widgets.prompt_input import PromptInput
 
 

@@ -11,7 +11,8 @@ from typing import TypeAlias
 
 from core.errors import UsageError, did_you_mean
 from core.i18n import _
-from tui.actions import Action, slash_commands, word_actions
+from tui.action_tables.action import Action
+from tui.actions import slash_commands, word_actions
 
 Option: TypeAlias = tuple[str, str]
 """What a line may become, and a help text for it."""

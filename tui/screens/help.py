@@ -12,7 +12,8 @@ from textual.content import Content
 from textual.widgets import Static
 
 from core.i18n import _
-from tui.actions import ACTIONS, Action, Scope, key_name
+from tui.action_tables.action import Action, Scope
+from tui.actions import ACTIONS, key_name
 from tui.widgets.dialogs import Dialog
 from tui.widgets.lines import break_offsets
 
