@@ -1,8 +1,9 @@
 """What others want of a running training or evaluation: wishes in `control/`, and signals.
 
-The first SIGTERM (or Ctrl-C) means: end after this step of the work, and keep what is done. Before the first step there
-is nothing to keep, so it ends at once; a second one, a while later, ends at once in any case. The same signal often
-comes twice, from the terminal and from torchrun.
+The first SIGTERM (or Ctrl-C) means: end after this step of the work, and keep what is done. A step that takes long asks
+within itself, and is abandoned where nothing of it stays. Before the first step there is nothing to keep, so it ends at
+once; a second one, a while later, ends at once in any case. The same signal often comes twice, from the terminal and
+from torchrun.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ from types import FrameType
 from core.runs.rundir import RunDirectory
 
 _SAME_SIGNAL_SECONDS = 2.0
+_LOOK_SECONDS = 0.2
+"""Between two looks at the disk within a step."""
 
 
 class StoppedEarly(BaseException):
@@ -23,6 +26,15 @@ class StoppedEarly(BaseException):
 
     step = 0
     """Where the run stands: at its checkpoint's, if it was to go on from one."""
+
+
+class StepAbandoned(BaseException):
+    """A stop within a step, of which nothing is left; all processes agree on it."""
+
+
+def never() -> bool:
+    """Where no stop is looked for."""
+    return False
 
 
 @dataclass(frozen=True)
@@ -43,6 +55,7 @@ class Control:
         self._owner = os.getpid()
         self._is_working = False
         self._signalled, self._signalled_at = False, 0.0
+        self._stops, self._looked_at = False, 0.0
 
     def listen(self) -> None:
         """Take over the signals that ask for an end."""
@@ -75,6 +88,18 @@ class Control:
         """What is wanted now, as far as this process knows."""
         wishes = set(self._run.wishes()) if self._reads_wishes else set()
         return Wanted(self._signalled or "stop" in wishes, "save" in wishes, "evaluate" in wishes)
+
+    def wants_stop(self) -> bool:
+        """Whether a stop is wanted, asked within a step as often as one likes; once it is, that stays.
+
+        Every process looks for itself, so that none computes on for the others, which have been told.
+        """
+        now = time.monotonic()
+        if not self._stops and now - self._looked_at >= _LOOK_SECONDS:
+            self._looked_at = now
+            self._stops = "stop" in self._run.wishes()
+        self._stops = self._stops or self._signalled
+        return self._stops
 
     def granted(self, wanted: Wanted) -> None:
         """What was wanted is done."""

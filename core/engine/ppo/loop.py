@@ -3,7 +3,8 @@
 One update of the run is one of these steps: schedule, points, checkpoints and wishes count them as they count the
 updates of every other stage. What the next step depends on besides weights and optimiser (the price of distance, the
 scores' moments, the alarms that are on) is remembered in checkpoints; what is drawn, and in which order it is learnt
-from, follows from the seed and the step's number.
+from, follows from the seed and the step's number. Collecting changes nothing of all that, so a stop that comes then
+abandons the step; once learning has begun, a stop waits for its end.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from torch import nn
 from core.config.ppo import PPOOptions
 from core.engine.batches.prompts import PromptRows
 from core.engine.batches.recipe import longest_answer
+from core.engine.control import StepAbandoned
 from core.engine.ppo.collecting import Collected, Collector
 from core.engine.ppo.examining import Examiner
 from core.engine.ppo.learning import Learner, Learnt
@@ -30,7 +32,7 @@ from core.engine.training.evaluate import Evaluated
 from core.engine.training.heap import give_back_freed_memory
 from core.engine.training.loop import Loop
 from core.engine.training.nonsense import refuse_nonsense
-from core.engine.training.random_state import undisturbed
+from core.engine.training.random_state import random_state, set_random_state, undisturbed
 from core.engine.training.work import Work
 from core.engine.tuning.headed import HeadedTunable
 from core.i18n import _
@@ -116,7 +118,13 @@ class PPOLoop(Loop):
             return [part for each in batches.of_pass(len(numbers), step, 0) for part in batches.micro(each)]
 
         seed = self.work.optimization.seed * _SEEDS_APART + step
-        collected = self.collector.collect(self.rows, numbers, self.partners.roller, seed, portions)
+        device, stops = self.work.processes.device, self.work.control.wants_stop
+        before = random_state(device)
+        try:
+            collected = self.collector.collect(self.rows, numbers, self.partners.roller, seed, portions, stops)
+        except StepAbandoned:
+            set_random_state(before, device)  # a reward function may have drawn numbers
+            raise
         answers = list(collected.experience.answers)
         refuse_no_number(answers, step + 1, self.partners.scorer.name, what_is_kept(self.work.run))
         return collected

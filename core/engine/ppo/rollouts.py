@@ -11,6 +11,7 @@ import hashlib
 from collections.abc import Callable, Sequence
 
 from core.engine.beside.policy_runner import POLICY, PolicyRunner
+from core.engine.control import never
 from core.engine.ppo.experience import Answer
 from core.engine.predicting.predict import predict
 from core.engine.predicting.question import Question, Reply
@@ -40,12 +41,19 @@ class Roller:
         self._temperature, self._longest = temperature, max_new_tokens
         self._batch_size = batch_size
 
-    def draw(self, prompts: Sequence[Sequence[int]], seed: int, places: Sequence[int] | None = None) -> list[Answer]:
+    def draw(
+        self,
+        prompts: Sequence[Sequence[int]],
+        seed: int,
+        places: Sequence[int] | None = None,
+        is_stopped: Callable[[], bool] = never,
+    ) -> list[Answer]:
         """An answer of the policy as it is now to each prompt, in their order.
 
         Args:
             prompts: as tokens, up to where an answer begins. The same one several times gets several answers.
             places: where each stands among all prompts of the seed, of which these are some; not given: these are all.
+            is_stopped: looked at between two tokens; after a stop those answers are given that are complete.
 
         Raises:
             TrainingError: a prompt leaves no room for an answer, or there is no answer for want of memory or numbers.
@@ -60,8 +68,15 @@ class Roller:
         with self._policy.answering() as chat:
             numbered = enumerate(prompts) if places is None else zip(places, prompts, strict=True)
             questions = [self._question(n, prompt, seed) for n, prompt in numbered]
-            predict(chat, questions, batch_size=self._batch_size, on_reply=take, on_warning=self._on_warning)
-        return [_drawn(replies[question.key], question) for question in questions]
+            predict(
+                chat,
+                questions,
+                batch_size=self._batch_size,
+                is_stopped=is_stopped,
+                on_reply=take,
+                on_warning=self._on_warning,
+            )
+        return [_drawn(replies[question.key], question) for question in questions if question.key in replies]
 
     def _question(self, number: int, prompt: Sequence[int], seed: int) -> Question:
         base = self._policy.base

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from core.chat.message import Message
+from core.engine.control import never
 from core.engine.scorers.scorer import Asked
 from core.errors import ScoringFailed
 from core.i18n import _, plural
@@ -39,9 +40,9 @@ class FunctionScorer:
     wants_messages: bool
     kind: Literal["function"] = "function"
 
-    def score(self, asked: Sequence[Asked]) -> list[float]:
-        """See `Scorer`."""
-        if not asked:
+    def score(self, asked: Sequence[Asked], is_stopped: Callable[[], bool] = never) -> list[float]:
+        """See `Scorer`; a function that has been called is waited for."""
+        if not asked or is_stopped():
             return []
         prompts = [_conversation(one.messages) if self.wants_messages else _question(one.messages) for one in asked]
         answers = [one.answer for one in asked]

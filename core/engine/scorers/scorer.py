@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from core.chat.message import Message
+from core.engine.control import never
 from core.models.reward_source import RewardKind
 
 
@@ -34,8 +35,11 @@ class Scorer(Protocol):
     @property
     def kind(self) -> RewardKind: ...
 
-    def score(self, asked: Sequence[Asked]) -> list[float]:
+    def score(self, asked: Sequence[Asked], is_stopped: Callable[[], bool] = never) -> list[float]:
         """A finite number for each answer, in their order.
+
+        Args:
+            is_stopped: looked at now and then; after a stop the numbers that are there so far are given.
 
         Raises:
             FinetuiError: it fails, or gives no numbers.

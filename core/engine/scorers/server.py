@@ -11,11 +11,14 @@ from __future__ import annotations
 
 import json
 import math
+import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from core.engine.control import never
 from core.engine.scorers.scorer import Asked
 from core.engine.tokenizer import Tokenizer
 from core.errors import ScoringFailed, ServerError
@@ -29,6 +32,8 @@ _AT_ONCE = 256
 _LONGEST_REPLY = 1 << 20
 _LONGEST_PAUSE = 60.0
 _SHOWN = 120
+_LOOK_SECONDS = 0.1
+"""Between two looks whether a stop is wanted."""
 
 
 @dataclass(frozen=True)
@@ -44,33 +49,38 @@ class ServerScorer:
     def name(self) -> str:
         return self.server.api_base
 
-    def score(self, asked: Sequence[Asked]) -> list[float]:
-        """See `Scorer`."""
+    def score(self, asked: Sequence[Asked], is_stopped: Callable[[], bool] = never) -> list[float]:
+        """See `Scorer`; a server that lets wait is hung up on."""
         texts = [one.text or self.text_of([*one.prompt_ids, *one.answer_ids]) for one in asked]
         scores: list[float] = []
         for begin in range(0, len(texts), _AT_ONCE):
-            scores += self._asked(texts[begin : begin + _AT_ONCE])
+            scores += self._asked(texts[begin : begin + _AT_ONCE], is_stopped)
         return scores
 
-    def _asked(self, texts: Sequence[str]) -> list[float]:
+    def _asked(self, texts: Sequence[str], is_stopped: Callable[[], bool]) -> list[float]:
         """The scores of some texts; what passes by itself is tried again."""
         pause = self.server.first_pause
         for tries_left in reversed(range(self.server.retries + 1)):
+            if is_stopped():
+                return []
             try:
-                return self._scores(self._reply(texts), len(texts))
+                return self._scores(self._reply(texts, is_stopped), len(texts))
             except ServerError as error:
+                if is_stopped():
+                    return []
                 if not error.passing or not tries_left:
                     raise ScoringFailed(error.message, _hint()) from error
-                time.sleep(error.pause or pause)
+                _wait(error.pause or pause, is_stopped)
                 pause = min(3 * pause, _LONGEST_PAUSE)
         raise AssertionError("the last try returns or raises")
 
-    def _reply(self, texts: Sequence[str]) -> bytes:
+    def _reply(self, texts: Sequence[str], is_stopped: Callable[[], bool]) -> bytes:
         call = Call(self.server)
         try:
             path = "" if self.server.parts.path else "/"
-            call.send("POST", path, {"model": self.server.model or "model", "messages": list(texts)})
-            return call.whole(_LONGEST_REPLY)
+            with _hung_up(call, is_stopped):
+                call.send("POST", path, {"model": self.server.model or "model", "messages": list(texts)})
+                return call.whole(_LONGEST_REPLY)
         finally:
             call.close()
 
@@ -99,6 +109,33 @@ def open_server(address: str, tokenizer: Tokenizer | None = None) -> ServerScore
         return "" if tokenizer is None else str(tokenizer.backend.decode(list(ids), skip_special_tokens=False))
 
     return ServerScorer(Server(address, key_variable=KEY_VARIABLE), text_of)
+
+
+@contextmanager
+def _hung_up(call: Call, is_stopped: Callable[[], bool]) -> Iterator[None]:
+    """The call is hung up when a stop is wanted; whoever waits for it meets an error."""
+    is_over = threading.Event()
+
+    def watch() -> None:
+        while not is_over.wait(_LOOK_SECONDS):
+            if is_stopped():
+                call.abort()
+                return
+
+    watcher = threading.Thread(target=watch, daemon=True)
+    watcher.start()
+    try:
+        yield
+    finally:
+        is_over.set()
+        watcher.join()
+
+
+def _wait(seconds: float, is_stopped: Callable[[], bool]) -> None:
+    """Wait so long, or until a stop is wanted."""
+    until = time.monotonic() + seconds
+    while (left := until - time.monotonic()) > 0 and not is_stopped():
+        time.sleep(min(left, _LOOK_SECONDS))
 
 
 def _number(value: object) -> float:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
 
 import torch
@@ -21,6 +22,7 @@ from torch import Tensor
 from core.chat.message import Message
 from core.engine.batches.cut import answered_ids
 from core.engine.chat_model import ChatModel
+from core.engine.control import never
 from core.engine.manner import Manner
 from core.engine.predicting.likelihood import end_states
 from core.engine.scorers.scorer import Asked
@@ -54,9 +56,10 @@ class TrainedScorer:
     def _fits(self, ids: Sequence[int]) -> bool:
         return 0 < len(ids) <= self.context_length
 
-    def score(self, asked: Sequence[Asked]) -> list[float]:
+    def score(self, asked: Sequence[Asked], is_stopped: Callable[[], bool] = never) -> list[float]:
         """See `Scorer`."""
-        found = list(self.scores([(*one.messages, Message("assistant", one.answer)) for one in asked]))
+        scores = self.scores([(*one.messages, Message("assistant", one.answer)) for one in asked])
+        found = list(takewhile(lambda _score: not is_stopped(), scores))
         lacking = sum(score is None for score in found)
         if lacking:
             many = plural("{count} answer is", "{count} answers are", lacking)

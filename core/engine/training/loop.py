@@ -12,7 +12,7 @@ import time
 from dataclasses import dataclass, replace
 
 from core.engine.batches.order import Updates
-from core.engine.control import Wanted
+from core.engine.control import StepAbandoned, StoppedEarly, Wanted
 from core.engine.forward.choose import Forward
 from core.engine.training.checkpoint import what_is_kept
 from core.engine.training.descent import Descent
@@ -49,6 +49,8 @@ class Loop:
         self._began = time.perf_counter()
         self._elapsed_before = 0.0
         self._first_step = 0
+        self._saved_at = -1
+        """The step of the last checkpoint."""
 
     @property
     def forward(self) -> Forward:
@@ -74,9 +76,16 @@ class Loop:
         self._begin()
         reason: Reason | None = None
         while reason is None:
-            self._update()
-            reason = self._look_around()
+            reason = self._step()
         return self._end(reason)
+
+    def _step(self) -> Reason | None:
+        """An update, and whatever is due after it; the reason to end, if there is one."""
+        try:
+            self._update()
+        except StepAbandoned:
+            return self._stop_here()
+        return self._look_around()
 
     def _begin(self) -> None:
         work = self.work
@@ -85,6 +94,8 @@ class Loop:
         if work.resumed_from is not None:
             self.progress = self.shelf.take_up(work.resumed_from)
             self._elapsed_before, self._first_step = self.progress.elapsed, self.progress.step
+            if work.resumed_from == work.run.checkpoint(self.progress.step):
+                self._saved_at = self.progress.step
         else:
             seed_all(work.optimization.seed + work.processes.rank)  # no process draws the others' dropout
         self.forward.train(True)
@@ -120,7 +131,11 @@ class Loop:
         """Meet a shortage of memory now, not in the middle of the night: on the longest batch that will come."""
 
     def _update(self) -> None:
-        """One step of the run: learn, move the schedule on, set `_rate`, and count it in `progress`."""
+        """One step of the run: learn, move the schedule on, set `_rate`, and count it in `progress`.
+
+        Raises:
+            StepAbandoned: a stop was wanted within it; everything is as it was before.
+        """
         raise NotImplementedError
 
     def _evaluated(self) -> Evaluated:
@@ -167,6 +182,17 @@ class Loop:
             self._save()
         work.control.granted(wanted)
         return reason
+
+    def _stop_here(self) -> Reason:
+        """End as after the last finished step, of which all but a checkpoint has been told."""
+        step = self.progress.step
+        if step == 0:
+            raise StoppedEarly
+        self._point()
+        if self._ends_with_checkpoint("stopped") and self._saved_at != step:
+            self._save()
+        self.work.control.granted(Wanted(stop=True))
+        return "stopped"
 
     def _ends_with_evaluation(self, reason: Reason | None) -> bool:
         return reason == "completed" and self.work.steps_per_evaluation > 0
@@ -242,7 +268,8 @@ class Loop:
     def _save(self) -> None:
         self.work.journal.stage("saving")
         self._count_time()
-        self.shelf.save(self.progress, self.effective)
+        if self.shelf.save(self.progress, self.effective):
+            self._saved_at = self.progress.step
         self.work.journal.stage("training")
 
     def _count_time(self) -> None:

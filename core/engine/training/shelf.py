@@ -40,10 +40,10 @@ class Shelf:
         if work.processes.is_main:
             remove_unfinished(work.run)
 
-    def save(self, progress: Progress, effective: Effective) -> None:
-        """Save a checkpoint at this step; what stands at `save_total_limit` goes."""
+    def save(self, progress: Progress, effective: Effective) -> bool:
+        """Save a checkpoint at this step; what stands at `save_total_limit` goes. Whether it is there."""
         work = self._work
-        random = work.processes.gather(random_state(work.processes.device))
+        random, is_saved = work.processes.gather(random_state(work.processes.device)), False
         if work.processes.is_main:
             folder, began = work.run.checkpoint(progress.step), time.perf_counter()
             best = progress.standing.best_step == progress.step
@@ -57,7 +57,9 @@ class Shelf:
                 saved = CheckpointSaved(time.time(), progress.step, path, size, seconds, best)
                 work.journal.tell(saved, durable=True)
                 self._throw_out(progress)
-        work.processes.wait()
+                is_saved = True
+        (is_saved,) = work.processes.agree(is_saved)
+        return is_saved
 
     def _write(self, folder: Path, progress: Progress, effective: Effective, random: list[object]) -> None:
         work = self._work
