@@ -14,8 +14,10 @@ from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 from core.config.address import SCHEMES, address_problem
-from core.errors import ModelError, did_you_mean
+from core.errors import ModelError, ModelNotFound, did_you_mean
 from core.i18n import _
+from core.models.adapters import find_adapters
+from core.models.bound_names import ANY, bound_names
 from core.models.candidates import base_of, resolve_candidate
 from core.models.info import AdapterInfo, ModelInfo, read_json, typed_path
 from core.models.notes import AdapterNotes, read_notes
@@ -57,7 +59,7 @@ def find_reward_source(name: str, kind: RewardKind | Literal["auto"], workspace:
         return _server(name)
     if kind == "function" or (kind == "auto" and _FUNCTION.fullmatch(name)):
         return _function(name)
-    found = resolve_candidate(name, workspace)
+    found = _found(name, workspace)
     source = _adapter(found, workspace) if isinstance(found, AdapterInfo) else _whole(found)
     if kind not in ("auto", source.kind):
         is_one = _("an adapter") if source.kind == "lora" else _("a whole model")
@@ -66,10 +68,32 @@ def find_reward_source(name: str, kind: RewardKind | Literal["auto"], workspace:
     return source
 
 
+def _found(name: str, workspace: Workspace) -> AdapterInfo | ModelInfo:
+    """The folder of a name; what looks like a function or an address, and is none, was meant to be one."""
+    try:
+        return resolve_candidate(name, workspace)
+    except ModelNotFound as error:
+        if _FUNCTION.fullmatch(name) or name.startswith(SCHEMES):
+            what = _("{name} is no folder of weights").format(name=inert_line(name))
+            raise ModelError(what, _("leave reward_model_type out: it is seen from the name")) from error
+        what = _("no reward model {name}").format(name=inert_line(name))
+        known = [one.name for one in find_adapters(workspace) if scores_answers(one)]
+        near = did_you_mean(name, known) or _(
+            "name a run of stage rm, a function as FILE.py:NAME, or a server's address"
+        )
+        raise ModelNotFound(what, near) from error
+
+
 def scores_answers(found: AdapterInfo) -> bool:
     """Whether an adapter has a head that scores: a policy's foretells rewards, and gives none."""
     is_policy = found.notes is not None and found.notes.stage == "ppo"
     return (found.path / VALUE_HEAD).is_file() and not is_policy
+
+
+def function_file(name: str) -> Path | None:
+    """The file of a name that looks like a Python function's; None for any other."""
+    found = None if name.startswith(SCHEMES) else _FUNCTION.fullmatch(name)
+    return typed_path(found["file"]).absolute() if found is not None else None
 
 
 # --- functions and servers ---------------------------------------------------------------------------------------
@@ -88,39 +112,33 @@ def _function(name: str) -> RewardSource:
         what = _("{name} names no Python function").format(name=inert_line(name))
         raise ModelError(what, _("give it as FILE.py:NAME"))
     path = typed_path(found["file"]).absolute()
-    names = _names_in(path)
+    bound = bound_names(_parsed(path))
     if not found["name"]:
         what = _("which function of {path}?").format(path=inert_line(str(path)))
         raise ModelError(what, _("name it behind a colon: FILE.py:NAME"))
-    if found["name"] not in names:
+    kind = bound.get(found["name"])
+    if kind is None and ANY not in bound:
         what = _("{path} defines no {name}").format(path=inert_line(str(path)), name=inert_line(found["name"]))
-        raise ModelError(what, did_you_mean(found["name"], sorted(names)))
+        raise ModelError(what, did_you_mean(found["name"], sorted(bound)))
+    if kind == "async":
+        what = _("{path}: {name} is async, and nothing waits for it").format(
+            path=inert_line(str(path)), name=inert_line(found["name"])
+        )
+        raise ModelError(what, _("write def instead of async def; inside, asyncio.run(…) can wait"))
     return RewardSource("function", f"{path}:{found['name']}")
 
 
-def _names_in(path: Path) -> set[str]:
-    """What a module binds at its top, without running it."""
+def _parsed(path: Path) -> ast.Module:
     try:
-        tree = ast.parse(path.read_bytes(), str(path))
+        return ast.parse(path.read_bytes(), str(path))
     except OSError as error:
         reason = error.strerror or str(error)
-        raise ModelError(
-            _("{path} cannot be read: {reason}").format(path=inert_line(str(path)), reason=reason)
-        ) from error
+        what = _("{path} cannot be read: {reason}").format(path=inert_line(str(path)), reason=reason)
+        raise ModelError(what, _("paths are looked for from the folder that finetui was started in")) from error
     except (SyntaxError, ValueError, RecursionError) as error:
         place = f"{path}:{error.lineno}" if isinstance(error, SyntaxError) and error.lineno else str(path)
         reason = error.msg if isinstance(error, SyntaxError) else str(error)
         raise ModelError(_("{place}: no Python: {reason}").format(place=inert_line(place), reason=reason)) from error
-    names: set[str] = set()
-    for node in tree.body:
-        match node:
-            case ast.FunctionDef(name=name) | ast.ClassDef(name=name):
-                names.add(name)
-            case ast.Assign(targets=targets):
-                names |= {target.id for target in targets if isinstance(target, ast.Name)}
-            case ast.Import(names=bound) | ast.ImportFrom(names=bound):
-                names |= {one.asname or one.name.partition(".")[0] for one in bound}
-    return names
 
 
 # --- weights -----------------------------------------------------------------------------------------------------

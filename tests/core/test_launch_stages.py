@@ -126,7 +126,7 @@ def test_everything_wrong_is_told_at_once(workspace: Workspace) -> None:
     ]
     assert problems[1].startswith("reward_model: yui is no reward model: it has no value head")
     assert problems[2].startswith("ref_model: rm is a reward model, and writes no answers")
-    assert told(workspace, stage="ppo", reward_model="rn")[0].startswith("reward_model: no adapter rn")
+    assert told(workspace, stage="ppo", reward_model="rn")[0].startswith("reward_model: no reward model rn")
     assert told(workspace, stage="ppo", reward_model="rm", reward_model_type="full")[0].startswith(
         "reward_model: rm is an adapter, not full"
     )

@@ -57,7 +57,10 @@ def test_what_has_no_head_is_no_reward_model(workspace: Workspace) -> None:
     assert refused("wide", workspace).endswith("the value head is for 64 numbers, the model has 576")
     make_weights(make_adapter(workspace.runs / "odd", "demo") / VALUE_HEAD, {"other": [1, 576]})
     assert refused("odd", workspace).endswith(f"{HEAD_WEIGHT} is expected in it")
-    assert refused("rmm", workspace).startswith("no adapter rmm")
+    assert refused("rmm", workspace) == "no reward model rmm: did you mean 'rm'?"
+    assert refused("other", workspace) == (
+        "no reward model other: name a run of stage rm, a function as FILE.py:NAME, or a server's address"
+    )
 
 
 def test_a_base_that_is_not_here_is_told_before_the_start(workspace: Workspace) -> None:
@@ -95,10 +98,37 @@ def test_functions_are_found_without_being_run(workspace: Workspace) -> None:
     assert find_reward_source(f"{here}/rules.py:length", "function", workspace).name.endswith("rules.py:length")
     assert refused("rules.py", workspace) == f"which function of {here}/rules.py?: name it behind a colon: FILE.py:NAME"
     assert refused("rules.py:polit", workspace) == f"{here}/rules.py defines no polit: did you mean 'polite'?"
-    assert refused("none.py:f", workspace) == f"{here}/none.py cannot be read: No such file or directory"
+    assert refused("none.py:f", workspace).startswith(f"{here}/none.py cannot be read: No such file or directory: ")
     assert refused("polite", workspace, "function").startswith("polite names no Python function")
+    assert refused("rules.py:polite", workspace, "lora") == (
+        "rules.py:polite is no folder of weights: leave reward_model_type out: it is seen from the name"
+    )
+    file.write_text("async def polite(prompts, answers): ...\n")
+    assert refused("rules.py:polite", workspace).startswith(f"{here}/rules.py: polite is async, and nothing waits")
     file.write_text("def polite(:\n")
     assert refused("rules.py:polite", workspace) == f"{here}/rules.py:1: no Python: invalid syntax"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "try:\n    import torch\nexcept ImportError:\n    def polite(prompts, answers): ...",
+        "if True:\n    with open('x') as file:\n        polite = len",
+        "polite: object = len",
+        "rude, (polite, *rest) = makers()",
+        "from mine import *",
+        "match 1:\n    case _:\n        from mine import kind as polite",
+    ],
+    ids=["try", "with", "annotated", "unpacked", "everything", "match"],
+)
+def test_a_function_may_be_bound_in_any_way(workspace: Workspace, text: str) -> None:
+    Path("rules.py").write_text(text)
+    assert find_reward_source("rules.py:polite", "auto", workspace).kind == "function"
+
+
+def test_names_of_inner_blocks_and_names_without_a_value_are_none(workspace: Workspace) -> None:
+    Path("rules.py").write_text("def rude():\n    polite = len\nclass Rude:\n    polite = len\npolite: object\n")
+    assert refused("rules.py:polite", workspace).startswith(f"{Path.cwd()}/rules.py defines no polite")
 
 
 def test_addresses_are_looked_at(workspace: Workspace) -> None:
