@@ -82,15 +82,18 @@ class EvaluatedDataOptions(Section):
     elsewhere: ClassVar[Mapping[str, str]] = TESTED_ROWS
     anyway: ClassVar[tuple[str, ...]] = READ_ANYWAY
 
-    dataset: Annotated[tuple[str, ...], SplitAt(","), Also("eval_dataset", "test_file"), Shown("NAME,…")] = ()
+    dataset: Annotated[
+        tuple[str, ...], SplitAt(","), Also("eval_dataset", "predict_dataset", "test_file"), Shown("NAME,…")
+    ] = ()
     """Test sets by their names in dataset_info.json, or files; each is evaluated by itself."""
 
     dataset_dir: Annotated[str, Field(min_length=1), Shown("FOLDER")] = "data"
     """Where dataset_info.json and its files lie, in the workspace."""
 
-    task: Literal["auto", "answers", "choices"] = "auto"
+    task: Literal["auto", "answers", "choices", "comparisons"] = "auto"
     """answers: write an answer to each question. choices: tell A, B, C or D by the next token's probability, in files
-    such as those of MMLU and C-Eval. auto: by the columns."""
+    such as those of MMLU and C-Eval. comparisons: reward models score both answers of each question. auto: by the
+    columns."""
 
     max_samples: Limit = None
     """At most this many rows of each test set, from its beginning."""

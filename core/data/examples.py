@@ -186,6 +186,15 @@ def open_comparisons(
     return _open(names, options or AllRows(), workspace, seed, read_comparison, ranking=True)
 
 
+def holds_comparisons(name: str, options: RowChoices, workspace: Workspace) -> bool:
+    """Whether a set has two answers to each question.
+
+    Raises:
+        DataError: there is no such set.
+    """
+    return read_catalog(data_folder(options, workspace)).entry(name).ranking
+
+
 def data_folder(options: RowChoices, workspace: Workspace) -> Path:
     """The folder of dataset_info.json: in the workspace, or as it was typed."""
     typed = typed_path(options.dataset_dir)

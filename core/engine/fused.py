@@ -163,9 +163,13 @@ class FusedModel:
         row.tokens.append(token)
         return logits
 
-    def span(self, row: KeyValueRow, count: int, at: int) -> Span:
-        """The next tokens of a row, which lie from `at` on among those of a step; the row gets room for them."""
-        start = len(row.tokens)
+    def span(self, row: KeyValueRow, count: int, at: int, start: int | None = None) -> Span:
+        """The next tokens of a row, which lie from `at` on among those of a step; the row gets room for them.
+
+        Args:
+            start: how many tokens the row holds, where that is not as many as it remembers.
+        """
+        start = len(row.tokens) if start is None else start
         row.reserve(start + count)
         masks = {window: mask(start, start + count, window, self.geometry.device) for window in self.windows}
         return Span(slice(at, at + count), row, start, start + count, masks, self._decoder.attention_scale)

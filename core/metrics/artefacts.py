@@ -65,7 +65,7 @@ def _odd_labels(pairs: Sequence[Pair], values: Mapping[str, Value]) -> Iterator[
         text = _("{those} of {rows} labels are blank: BLEU-4 and ROUGE are 0 there, whatever is answered")
         yield Artefact("", text.format(those=blank, rows=len(pairs)))
     padded = sum(pair.label != pair.label.strip() != "" for pair in pairs)
-    if padded:
+    if padded and "exact_match" in values:
         text = _(
             "{those} of {rows} labels begin or end in blanks or line breaks: an answer without them is no exact match"
         )
@@ -88,7 +88,8 @@ def _typed_otherwise(values: Mapping[str, Value]) -> Iterator[Artefact]:
 
 def _all_alike(values: Mapping[str, Value], times: float) -> Iterator[Artefact]:
     """An interval without width claims too much; the rule of three says what n rows can exclude."""
-    value = values.get("exact_match")
+    name = "accuracy" if "accuracy" in values else "exact_match"
+    value = values.get(name)
     rows = round(value.n / times) if value is not None else 0
     if value is None or rows < 2 or value.value not in (0.0, 100.0):
         return
@@ -97,7 +98,7 @@ def _all_alike(values: Mapping[str, Value], times: float) -> Iterator[Artefact]:
         edge = _("below {bound} %") if value.value == 0 else _("above {bound} %")
         bound = bound if value.value == 0 else 100 - bound
         text = _("all {rows} rows are alike, so the interval has no width; the rate is {edge} with 95 % certainty")
-        yield Artefact("exact_match", text.format(rows=rows, edge=edge.format(bound=f"{bound:.1f}")))
+        yield Artefact(name, text.format(rows=rows, edge=edge.format(bound=f"{bound:.1f}")))
 
 
 def _classes(pairs: Sequence[Pair], values: Mapping[str, Value]) -> Iterator[Artefact]:

@@ -10,6 +10,7 @@ from pathlib import Path
 from core.errors import MetricError, Problem, UsageError, did_you_mean
 from core.i18n import _
 from core.metrics.classes import classified
+from core.metrics.compared import NAMES as COMPARED
 from core.metrics.exact import is_letter, is_number
 from core.metrics.metric import Measuring, Metric, Pair
 from core.metrics.own import metric_of_file
@@ -41,6 +42,11 @@ METRICS = {
     "loss": "core.metrics.judged:LOSS",
     "perplexity": "core.metrics.judged:PERPLEXITY",
     "reward": "core.metrics.judged:REWARD",
+    "accuracy": "core.metrics.compared:ACCURACY",
+    "margin": "core.metrics.compared:MARGIN",
+    "pair_loss": "core.metrics.compared:PAIR_LOSS",
+    "chosen_reward": "core.metrics.compared:CHOSEN_REWARD",
+    "rejected_reward": "core.metrics.compared:REJECTED_REWARD",
 }
 """In the order of showing."""
 
@@ -103,6 +109,9 @@ def fitting(pairs: Sequence[Pair], measuring: Measuring | None = None) -> list[M
 
 
 def _fitting_names(pairs: Sequence[Pair], measuring: Measuring) -> Iterator[str]:
+    if any(pair.chosen is not None for pair in pairs):
+        yield from COMPARED
+        return
     labels = {pair.label for pair in pairs}
     yield "exact_match"
     if any(len(label) > measuring.long_label for label in labels):

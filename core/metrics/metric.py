@@ -26,6 +26,10 @@ class Pair:
     """Mean negative log-likelihood of the reference's tokens, in nats; None where nobody computed it."""
     reward: float | None = None
     """The reward model's score of the answer."""
+    chosen: float | None = None
+    """Where a reward model was asked about two answers: its score of the better one."""
+    rejected: float | None = None
+    """Of the other."""
     question: int | None = None
     """What it answers: repeats of one question share it. None: nobody else answers that."""
 

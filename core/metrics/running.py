@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from core.metrics.bleu import BLEU_4
+from core.metrics.compared import ACCURACY, MARGIN
 from core.metrics.exact import EXACT_MATCH
 from core.metrics.lengths import EMPTY, TRUNCATED
 from core.metrics.metric import Measuring, Pair
 
 _CHEAP = (EXACT_MATCH, BLEU_4, EMPTY, TRUNCATED)
+_OF_PAIRS = (ACCURACY, MARGIN)
 
 
 class Running:
@@ -15,11 +17,11 @@ class Running:
 
     def __init__(self, measuring: Measuring | None = None) -> None:
         self._measuring = measuring or Measuring()
-        self._sums = dict.fromkeys((metric.name for metric in _CHEAP), 0.0)
+        self._sums = dict.fromkeys((metric.name for metric in (*_CHEAP, *_OF_PAIRS)), 0.0)
         self._counts = dict.fromkeys(self._sums, 0)
 
     def add(self, pair: Pair) -> None:
-        for metric in _CHEAP:
+        for metric in _CHEAP if pair.chosen is None else _OF_PAIRS:
             value = metric.of_row(pair, self._measuring) if metric.of_row else None
             if value is not None:
                 self._sums[metric.name] += value

@@ -11,6 +11,7 @@ from core.metrics.artefacts import artefacts, uncounted
 from core.metrics.catalog import fitting
 from core.metrics.classes import confusion
 from core.metrics.columns import Column, row_scores
+from core.metrics.compared import NAMES as COMPARED
 from core.metrics.intervals import intervals
 from core.metrics.metric import Measuring, Metric, Pair, Scores, Sums, Value
 from core.metrics.shown import learn
@@ -63,8 +64,8 @@ def score(
         values=values,
         rows=rows,
         artefacts=(*artefacts(pairs, values, measuring), *uncounted([metric.name for metric in metrics or ()], values)),
-        confusion=confusion(pairs),
-        compatible={FACTORY[name]: _rounded_mean(column) for name, column in rows.items() if name in FACTORY},
+        confusion=None if "accuracy" in rows else confusion(pairs),
+        compatible=_compatible(rows, values),
     )
 
 
@@ -113,6 +114,16 @@ def _spread(
         value = _value(metric, [pairs[number] for number in at], measuring, of_rows, of_sums)
         values += [value.value] if value is not None else []
     return statistics.stdev(values) if len(values) > 1 else None
+
+
+def _compatible(rows: Mapping[str, Column], values: Mapping[str, Value]) -> dict[str, float]:
+    """Of pairs the accuracy as a share and the loss, as their trainer's metrics; the rest as ours calls it."""
+    found = {FACTORY[name]: _rounded_mean(column) for name, column in rows.items() if name in FACTORY}
+    for name in COMPARED:
+        if name in values:
+            share = 100 if values[name].unit == "percent" else 1
+            found[f"predict_{name.removeprefix('pair_')}"] = values[name].value / share
+    return found
 
 
 def _rounded_mean(column: Column) -> float:

@@ -28,7 +28,7 @@ from core.runs.state import RunState, is_active, state_of
 from core.untrusted import inert_line
 from core.workspace import Workspace
 
-USUAL = ("reward", "exact_match", "bleu-4", "rouge-1", "rouge-2", "rouge-l")
+USUAL = ("reward", "accuracy", "margin", "exact_match", "bleu-4", "rouge-1", "rouge-2", "rouge-l")
 """The metrics that a list of reports shows until others are chosen, of those that there are. There is a reward where
 somebody named what gives it."""
 _DEPTH = 4
@@ -111,7 +111,7 @@ def find_reports(name: str, workspace: Workspace) -> list[Path]:
 def _of_training(run: RunDirectory, name: str) -> ReportError:
     if _is_scores(run.path / PREDICTIONS[0]):
         what = _("{name} is a reward model: it scores answers and writes none")
-        hint = _("score those of a model with: finetui eval --reward_model {name}")
+        hint = _("score pairs with: finetui eval {name} --dataset PAIRS; a model's answers with --reward_model {name}")
     else:
         what = _("{name} is a training, and has no answers")
         hint = _("evaluate it with: finetui eval --adapter_name_or_path {name}")
@@ -153,7 +153,7 @@ def _holds_predictions(folder: Path) -> bool:
 def _is_scores(path: Path) -> bool:
     with contextlib.suppress(OSError, ValueError), path.open("rb") as file:
         row = json.loads(file.readline(_LONGEST_SCORES))
-        return isinstance(row, dict) and row.keys() == {"chosen", "rejected"}
+        return isinstance(row, dict) and {"chosen", "rejected"} <= row.keys() and "predict" not in row
     return False
 
 

@@ -115,7 +115,9 @@ def compare(
     columns = _columns(reports, chosen, found, measuring, on_progress)
     sums = _sums(reports, [name for name in chosen if name not in columns], found, measuring)
     ordered = {
-        name: sums.get(name) or tuple(map(mean_of, columns[name])) for name in chosen if name in {**columns, **sums}
+        name: sums.get(name) or tuple(map(mean_of, columns[name]))
+        for name in chosen
+        if name in {**columns, **sums} and not (name == EXACT and "accuracy" in columns)  # of pairs, which tells it
     }
     names = _names(reports)
     values, against = paired(ordered, columns, found, measuring)

@@ -8,7 +8,19 @@ from collections.abc import Iterable
 from core.metrics.shown import described, number_text
 
 NONE = "–"
-_TELLING = ("bleu-4", "rouge-l", "edit_similarity", "token_f1", "list_f1", "choice_accuracy", "reward", "loss")
+_TELLING = (
+    "margin",
+    "chosen_reward",
+    "rejected_reward",
+    "bleu-4",
+    "rouge-l",
+    "edit_similarity",
+    "token_f1",
+    "list_f1",
+    "choice_accuracy",
+    "reward",
+    "loss",
+)
 _MOST = 4
 
 

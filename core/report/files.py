@@ -29,6 +29,7 @@ from core.untrusted import inert_line
 
 _CLASSES = registry(Prediction)
 _TEXTS = ("prompt", "predict", "label")
+_SCORES = ("chosen", "rejected")
 _SYNONYMS = {"labels": "label", "prediction": "predict", "reference": "label"}
 
 
@@ -73,7 +74,7 @@ def read_predictions_file(path: Path) -> PredictionsFile:
 
 
 def write_predictions(path: Path, predictions: Iterable[Prediction]) -> None:
-    """Write a predictions file whole or not at all, LLaMA-Factory's three keys first in every row."""
+    """Write a predictions file whole or not at all, LLaMA-Factory's keys first in every row."""
     replace_file(path, b"".join(dump_line(prediction_record(prediction)) for prediction in predictions))
 
 
@@ -81,7 +82,8 @@ def prediction_record(prediction: Prediction) -> Json:
     """A row as it is written: what is not known is left out, its place among the rows never is."""
     record = to_record(prediction)
     del record["type"]
-    return {**record, "row": prediction.row}
+    scores = {name: record[name] for name in _SCORES if name in record}
+    return {**scores, **record, "row": prediction.row}
 
 
 # --- the journal ------------------------------------------------------------------------------------------------
@@ -172,6 +174,8 @@ def _prediction(path: Path, at: int, line: int, row: Any, ignored: dict[str, Non
     if not isinstance(row, dict):
         raise _broken(path, line, _("a row is an object"))
     fields: dict[str, Any] = {"row": at, **row} if row.keys().isdisjoint(_SYNONYMS) else {"row": at, **_renamed(row)}
+    if _is_number(row.get("chosen")) and _is_number(row.get("rejected")):  # as a reward model's training leaves them
+        fields = {"predict": "", "label": "", **fields}
     if "predict" not in fields or "label" not in fields:
         missing = "predict" if "predict" not in fields else "label"
         raise _broken(path, line, _("there is no {name}").format(name=missing), _has(row))
@@ -186,6 +190,10 @@ def _prediction(path: Path, at: int, line: int, row: Any, ignored: dict[str, Non
         if type(row.get("row")) is int:  # a row of ours, which somebody has changed
             raise _broken(path, line, error.message) from None
     return _understood(fields, at, ignored)
+
+
+def _is_number(value: object) -> bool:
+    return type(value) in (int, float)
 
 
 def _understood(fields: Json, at: int, ignored: dict[str, None]) -> Prediction:

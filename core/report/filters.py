@@ -35,7 +35,7 @@ _OPERATORS: Mapping[str, Callable[[float, float], bool]] = {
     "=": operator.eq,
 }
 _EVERYWHERE = "text"
-_SEARCHED = ("prompt", "label", "predict")
+_SEARCHED = ("prompt", "label", "predict", "worse")
 _EQUAL = ("kind", "verdict")
 _ALIASES = {
     "bleu": "bleu-4",
@@ -220,8 +220,8 @@ def _containing(name: str, text: str) -> _Test:
         if name != _EVERYWHERE:
             texts = report.folded(name)
             return [row for row in rows if wanted in texts[row]]
-        prompts, labels, predicts = map(report.folded, _SEARCHED)
-        return [row for row in rows if wanted in predicts[row] or wanted in labels[row] or wanted in prompts[row]]
+        texts_of = [report.folded(each) for each in _SEARCHED]
+        return [row for row in rows if any(wanted in texts[row] for texts in texts_of)]
 
     return containing
 

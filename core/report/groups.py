@@ -134,6 +134,8 @@ def _plain_kind(row: Prediction, right: bool) -> ErrorKind | None:
         return "failed"
     if right:
         return "right"
+    if row.compares:  # two answers of somebody else: what they look like says nothing
+        return "wrong"
     if not row.predict.strip():
         return "empty"
     return "truncated" if row.finish_reason == "length" else None

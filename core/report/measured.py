@@ -23,6 +23,8 @@ def pair_of(prediction: Prediction) -> Pair:
         finish_reason=prediction.finish_reason or "",
         loss=prediction.loss,
         reward=prediction.reward,
+        chosen=prediction.chosen,
+        rejected=prediction.rejected,
         question=prediction.row,
     )
 

@@ -16,7 +16,7 @@ from core.report.rows import EXACT, TEXT_COLUMNS, OpenReport
 from core.untrusted import inert_line
 
 WORST = "worst"
-_NEARNESS = ("edit_similarity", "token_f1", "bleu-4", "rouge-l", "list_f1", "reward")
+_NEARNESS = ("margin", "edit_similarity", "token_f1", "bleu-4", "rouge-l", "list_f1", "reward")
 """What tells wrong answers apart; the first that there is."""
 
 

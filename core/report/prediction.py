@@ -1,7 +1,8 @@
 """A row of `generated_predictions.jsonl`: what was asked, what was answered, and what should have been.
 
 The first three keys are LLaMA-Factory's. Files of others have fewer keys (`labels` for `label`, no prompt): what is
-missing is empty.
+missing is empty. A reward model that is asked which of two answers is better leaves a row of the same kind, with the
+two scores in front, as LLaMA-Factory's `chosen` and `rejected`.
 """
 
 from __future__ import annotations
@@ -40,5 +41,24 @@ class Prediction:
     label_tokens: int = 0
     """What the mean is over."""
     reward: float | None = None
+    chosen: float | None = None
+    """Where a reward model was asked about two answers: its score of `label`, the better one; `predict` is the one that
+    it puts first."""
+    rejected: float | None = None
+    """Its score of `worse`."""
+    worse: str = ""
+    """The other answer."""
     choice: dict[str, float] | None = None
     """In multiple choice: the probability of each letter among them."""
+
+    @property
+    def compares(self) -> bool:
+        """Whether two answers stand beside one another here, with scores or an error."""
+        return self.chosen is not None or bool(self.worse)
+
+    @property
+    def is_right(self) -> bool:
+        """Whether the answer is the reference; of two, whether the better one is ahead."""
+        if self.chosen is not None and self.rejected is not None:
+            return self.chosen > self.rejected
+        return self.predict == self.label

@@ -17,10 +17,12 @@ from typing import Any, TypeAlias
 from core.data.problems import shown_path
 from core.errors import ReportError
 from core.i18n import _
+from core.metrics.catalog import metric
+from core.metrics.compared import NAMES as COMPARED
 from core.metrics.metric import Measuring, Metric, Value
 from core.report.files import JournalFollower, in_data_order, read_predictions_file
 from core.report.layout import PartFiles, PlannedPart
-from core.report.measured import measure
+from core.report.measured import measure, pair_of
 from core.report.prediction import Prediction
 from core.report.report import EvaluatedSet, Report, Subject
 from core.report.review import ReviewBook
@@ -35,6 +37,7 @@ _TEXTS: Mapping[str, Callable[[Prediction], str]] = {
     "prompt": lambda row: row.prompt,
     "predict": lambda row: row.predict,
     "label": lambda row: row.label,
+    "worse": lambda row: row.worse,
     "id": lambda row: row.id or str(row.row + 1),
     "thinking": lambda row: row.thinking,
     "error": lambda row: row.error,
@@ -208,7 +211,7 @@ def _from_journal(
     part = planned_part(files.folder)
     subject = Subject(part.subject if part else files.folder.name, "")
     report = _counted(subject, EvaluatedSet(part.dataset if part else "", part.rows if part else 0), predictions)
-    scores = {EXACT: _exact(predictions)}
+    scores = _known_scores(predictions)
     return OpenReport(files.journal, report, predictions, scores, review, live=True, follower=follower)
 
 
@@ -216,7 +219,7 @@ def _bare(path: Path) -> OpenReport:
     read = read_predictions_file(path)
     subject = Subject(path.parent.name if path.name in PREDICTIONS else path.stem, "")
     report = _counted(subject, EvaluatedSet("", len(read.predictions), files=(str(path),)), read.predictions)
-    scores = {EXACT: _exact(read.predictions)}
+    scores = _known_scores(read.predictions)
     notes = [_("the last line is torn and was left out")] if read.torn else []
     if read.ignored:
         names = inert_line(", ".join(sorted(read.ignored)))
@@ -228,12 +231,17 @@ def _bare(path: Path) -> OpenReport:
 def _counted(subject: Subject, data: EvaluatedSet, rows: Sequence[Prediction]) -> Report:
     """What can be told of rows without a report: counts, and how many are right."""
     answered = [row for row in rows if not row.error]
-    right = sum(row.predict == row.label for row in answered)
-    exact = {EXACT: Value(100 * right / len(answered), len(answered))} if answered else {}
+    columns = _known_scores(answered)
+    told = {name: metric(name) for name in columns if name != EXACT or len(columns) == 1}
+    values = {
+        name: Value(sum(filter(None, columns[name])) / len(answered), len(answered), unit=of.unit, better=of.better)
+        for name, of in told.items()
+        if answered
+    }
     return Report(
         subject,
         data,
-        values=exact,
+        values=values,
         answered=len(answered),
         failed=len(rows) - len(answered),
         empty=sum(not row.predict.strip() for row in answered),
@@ -264,7 +272,18 @@ def foreign_results(folder: Path) -> dict[str, float]:
 
 def _exact(rows: Sequence[Prediction]) -> list[Number]:
     """An answer that failed says nothing about the model, and counts nowhere."""
-    return [None if row.error else 100.0 if row.predict == row.label else 0.0 for row in rows]
+    return [None if row.error else 100.0 if row.is_right else 0.0 for row in rows]
+
+
+def _known_scores(rows: Sequence[Prediction]) -> dict[str, Sequence[Number]]:
+    """What can be told of each row without measuring: whether it is right, and of pairs what their scores say."""
+    columns: dict[str, Sequence[Number]] = {EXACT: _exact(rows)}
+    if any(row.chosen is not None for row in rows):
+        measuring = Measuring(bootstrap=0)
+        columns |= {
+            name: [each(pair_of(row), measuring) for row in rows] for name in COMPARED if (each := metric(name).of_row)
+        }
+    return columns
 
 
 def _belongs_to_report(path: Path) -> bool:

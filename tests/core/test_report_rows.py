@@ -211,7 +211,9 @@ def test_the_scores_of_a_reward_model_are_no_report(workspace: Workspace) -> Non
     assert list_reports(workspace) == []
     with pytest.raises(ReportError, match="zh-rm is a reward model: it scores answers") as raised:
         find_reports("zh-rm", workspace)
-    assert raised.value.hint == "score those of a model with: finetui eval --reward_model zh-rm"
+    assert raised.value.hint == (
+        "score pairs with: finetui eval zh-rm --dataset PAIRS; a model's answers with --reward_model zh-rm"
+    )
 
 
 def test_a_report_that_cannot_be_read_is_listed_with_the_reason(workspace: Workspace) -> None:

@@ -97,9 +97,13 @@ def _answer(compared: Comparison, at: int, number: int, by: str) -> tuple[Conten
     """A model's title and its answer."""
     prediction = compared.predictions(at)[number]
     value = compared.columns[by][number][at]
-    right = prediction.predict == prediction.label and not prediction.error
+    right = prediction.is_right and not prediction.error
     mark, style = ("✓", "$text-success") if right else ("✗", "$text-error")
     facts = [number_text(value, by)] if value is not None and by != EXACT else []
+    if prediction.chosen is not None and prediction.rejected is not None:
+        facts.append(
+            _("scores {better:.4g} and {worse:.4g}").format(better=prediction.chosen, worse=prediction.rejected)
+        )
     if prediction.finish_reason == "length":
         facts.append(_("cut off"))
     return _title(f"{mark} {inert_line(compared.names[number])}", style, *facts), _text(prediction)

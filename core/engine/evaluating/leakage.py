@@ -7,6 +7,7 @@ told by the notes beside the weights; how it was read, by the training's own con
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +16,7 @@ from core.chat.message import Message
 from core.config.data import DataOptions
 from core.config.load import load
 from core.config.training import TRAINING
-from core.data.examples import AllRows, RowChoices, open_examples
+from core.data.examples import AllRows, RowChoices, holds_comparisons, open_comparisons, open_examples
 from core.data.problems import RowProblem
 from core.engine.evaluating.test_set import TestSet
 from core.errors import FinetuiError
@@ -93,6 +94,12 @@ def _training_options(folder: Path) -> RowChoices:
 
 
 def _questions(name: str, options: RowChoices, workspace: Workspace) -> Iterator[int]:
+    if holds_comparisons(name, options, workspace):
+        pairs = open_comparisons([name], options, workspace)
+        for number in range(len(pairs)):
+            with contextlib.suppress(RowProblem):
+                yield _key(pairs[number].messages)
+        return
     examples = open_examples([name], options, workspace)
     for number in range(len(examples)):
         try:

@@ -38,8 +38,8 @@ class Part:
 
     @property
     def times(self) -> int:
-        """Probabilities of letters are the same every time."""
-        return 1 if self.tests.is_choices else self.repeats
+        """Of what is not drawn, once."""
+        return 1 if self.tests.is_asked_once else self.repeats
 
 
 def plan_parts(
@@ -55,7 +55,7 @@ def plan_parts(
     for subject, weights in subjects.items():
         for one in tests:
             folder = folders[subject, one.name]
-            times = 1 if one.is_choices else repeats
+            times = 1 if one.is_asked_once else repeats
             name, rows = f"{subject} · {one.name}", len(one.rows) * times
             planned = PlannedPart(name, folder, subject, one.name, rows, asked[one.name], weights)
             files = PartFiles(run.path / folder)

@@ -6,20 +6,24 @@ All rows are read before anything is loaded, so that every mistake in them is to
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TypeVar
 
 from core.chat.message import Message
 from core.config.evaluation import EvaluatedDataOptions, PredictionOptions
 from core.config.load import Settings
 from core.data.checks import check
 from core.data.choices import Choice, choice_messages, holds_choices, open_choices, subject_of
-from core.data.examples import ExampleSet, open_examples
+from core.data.example import Comparison, Example
+from core.data.examples import RowSet, holds_comparisons, open_comparisons, open_examples
 from core.data.problems import DataProblem, Place, RowProblem
 from core.errors import DataError
 from core.i18n import _, plural
 from core.workspace import Workspace
+
+T = TypeVar("T", Example, Comparison)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +43,15 @@ class TestRow:
 
 
 @dataclass(frozen=True, slots=True)
+class ComparedRow(TestRow):
+    """A question with two answers, of which a reward model is to tell the better one; that is the label."""
+
+    __test__ = False
+
+    worse: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class TestSet:
     """A test set, read."""
 
@@ -55,6 +68,16 @@ class TestSet:
     @property
     def is_choices(self) -> bool:
         return bool(self.rows and self.rows[0].letters)
+
+    @property
+    def is_compared(self) -> bool:
+        """Whether each row has two answers."""
+        return bool(self.rows and isinstance(self.rows[0], ComparedRow))
+
+    @property
+    def is_asked_once(self) -> bool:
+        """Whether every time would tell the same: probabilities of letters and scores are not drawn."""
+        return self.is_choices or self.is_compared
 
     def sha256(self) -> str:
         """Of its files, one after another; empty for a set of a hub."""
@@ -90,23 +113,47 @@ def open_test_sets(settings: Settings, workspace: Workspace) -> tuple[TestSet, .
 def _open(name: str, options: EvaluatedDataOptions, seed: int, workspace: Workspace) -> TestSet:
     if options.task == "choices" or (options.task == "auto" and holds_choices(name, options, workspace)):
         return _open_choices(name, options, workspace)
+    if options.task == "comparisons" or (options.task == "auto" and holds_comparisons(name, options, workspace)):
+        return _open_comparisons(name, options, seed, workspace)
     examples = open_examples([name], options, workspace, seed=seed)
+    return _of(
+        name,
+        examples,
+        lambda number, own, row: TestRow(number, own, row.messages[:-1], row.messages[-1].content),
+        lambda: check([name], options, workspace).raise_if_it_stops(options.on_bad_rows),
+    )
+
+
+def _open_comparisons(name: str, options: EvaluatedDataOptions, seed: int, workspace: Workspace) -> TestSet:
+    return _of(
+        name,
+        open_comparisons([name], options, workspace, seed=seed),
+        lambda number, own, row: ComparedRow(number, own, row.messages, row.chosen, worse=row.rejected),
+        lambda: check([name], options, workspace, ranking=True).raise_if_it_stops(options.on_bad_rows),
+    )
+
+
+def _of(
+    name: str, found: RowSet[T], made: Callable[[int, str, T], TestRow], tell_of_all: Callable[[], None]
+) -> TestSet:
+    """The rows of a set.
+
+    Args:
+        made: a row of its number, its id and what was read.
+        tell_of_all: raises `DataError` with every mistake, once one was met.
+    """
     try:
-        read = [(examples[number], _own_id(examples, number)) for number in range(len(examples))]
+        read = [found[number] for number in range(len(found))]
     except RowProblem:
-        check([name], options, workspace).raise_if_it_stops(options.on_bad_rows)  # tells of all of them
+        tell_of_all()
         raise
     if not read:
         raise DataError(_("{name}: the set has no rows").format(name=name), _("write rows into it, or leave it out"))
-    places = [examples.place(number) for number in range(len(examples))]
-    ids, notes = _ids([own for _example, own in read], places)
-    rows = tuple(
-        TestRow(number, ids[number], example.messages[:-1], example.messages[-1].content)
-        for number, (example, _own) in enumerate(read)
-    )
-    files = tuple(file for part in examples.parts for file in part.rows.files)
-    title = examples.parts[0].entry.name
-    return TestSet(title, rows, files, examples.left_out, examples.problems, notes)
+    places = [found.place(number) for number in range(len(found))]
+    ids, notes = _ids([_own_id(found, number) for number in range(len(found))], places)
+    rows = tuple(made(number, ids[number], row) for number, row in enumerate(read))
+    files = tuple(file for part in found.parts for file in part.rows.files)
+    return TestSet(found.parts[0].entry.name, rows, files, found.left_out, found.problems, notes)
 
 
 def _open_choices(name: str, options: EvaluatedDataOptions, workspace: Workspace) -> TestSet:
@@ -141,8 +188,8 @@ def _shots(options: EvaluatedDataOptions, workspace: Workspace) -> tuple[Sequenc
 # --- ids ---------------------------------------------------------------------------------------------------------
 
 
-def _own_id(examples: ExampleSet, number: int) -> str:
-    own = examples.row(number).get("id")
+def _own_id(found: RowSet[T], number: int) -> str:
+    own = found.row(number).get("id")
     return str(own) if isinstance(own, (str, int)) and not isinstance(own, bool) else ""
 
 

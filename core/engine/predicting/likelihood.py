@@ -2,7 +2,8 @@
 single tokens; and what it holds at their ends, where reward models look.
 
 Nothing is written, so nothing has to be kept: what all texts begin with is read once, and every text behind it attends
-to that beginning and to itself, in the same memory one after another. Losses are computed in float32.
+to that beginning and to itself, in the same memory one after another. So what a text has in common with the one before
+it (two answers to one question) lies there already, and is not read again. Losses are computed in float32.
 """
 
 from __future__ import annotations
@@ -171,32 +172,61 @@ def _read_together(
     """Hidden states [wanted, hidden] of each text, steps of about `most` tokens: of half as many whenever memory does
     not suffice, and None for a text that it does not suffice for alone."""
     row = model.new_row()
+    row.reserve(max((text.end for text in texts), default=0))  # growing would lose what it does not remember
     shared = _shared(texts)
     while len(row.tokens) < len(shared) and most and not is_stopped():
         segment = Segment(row, shared[len(row.tokens) :][:most], adapter, wants_logits=False)
         if if_memory_suffices(partial(model.forward, [segment])) is None:
             most //= 2
-    waiting = deque(texts)
+    waiting, before = deque(texts), None
     while waiting and not is_stopped():
-        together = _taken(waiting, len(shared), most)
+        together = _taken(waiting, before, len(shared), most)
         found = if_memory_suffices(partial(_one_step, model, row, together, adapter)) if most else None
+        before = together[-1].text if found is not None else None
         if found is not None:
             yield from found
         elif len(together) > 1:
-            most = sum(text.end - len(shared) for text in together) // 2
-            waiting.extendleft(reversed(together))
+            most = sum(one.count for one in together) // 2
+            waiting.extendleft(one.text for one in reversed(together))
         else:
             yield None
 
 
-def _taken(waiting: deque[_Text], shared: int, most: int) -> list[_Text]:
-    """The next texts for one step, at least one."""
-    together = [waiting.popleft()]
-    count = together[0].end - shared
-    while waiting and count + waiting[0].end - shared <= most:
-        together.append(waiting.popleft())
-        count += together[-1].end - shared
+@dataclass(frozen=True, slots=True)
+class _Rest:
+    """What is left to read of a text."""
+
+    text: _Text
+    start: int
+    """Its first token that is not in the row yet."""
+
+    @property
+    def count(self) -> int:
+        return self.text.end - self.start
+
+
+def _taken(waiting: deque[_Text], before: _Text | None, shared: int, most: int) -> list[_Rest]:
+    """The next texts for one step, at least one.
+
+    Args:
+        before: the text that the row holds.
+    """
+    together: list[_Rest] = []
+    count = 0
+    while waiting:
+        rest = _Rest(waiting[0], _start(before, waiting[0], shared))
+        count += rest.count
+        if together and count > most:
+            break
+        together.append(rest)
+        before = waiting.popleft()
     return together
+
+
+def _start(before: _Text | None, text: _Text, shared: int) -> int:
+    if before is None:
+        return shared
+    return max(shared, min(common_prefix(before.ids, text.ids), before.end, text.begin))
 
 
 def _shared(texts: Sequence[_Text]) -> list[int]:
@@ -207,20 +237,24 @@ def _shared(texts: Sequence[_Text]) -> list[int]:
     return list(first[: min(common_prefix(first, last), min(text.begin for text in texts))])
 
 
-def _one_step(model: FusedModel, row: KeyValueRow, texts: Sequence[_Text], adapter: str | None) -> Sequence[Tensor]:
-    """Several texts behind what the row holds, which each of them writes over in every layer."""
-    shared, at = len(row.tokens), 0
+def _one_step(model: FusedModel, row: KeyValueRow, rests: Sequence[_Rest], adapter: str | None) -> Sequence[Tensor]:
+    """Several texts behind what the row holds, which each of them writes over in every layer from its start on."""
+    at = 0
     spans: list[Span] = []
-    for text in texts:
-        spans.append(model.span(row, text.end - shared, at))
-        at += text.end - shared
-    pairs = list(zip(spans, texts, strict=True))
+    for rest in rests:
+        spans.append(model.span(row, rest.count, at, rest.start))
+        at += rest.count
+    texts = [rest.text for rest in rests]
     step = Step(
-        ids=[token for text in texts for token in text.ids[shared : text.end]],
-        positions=torch.cat([torch.arange(shared, text.end) for text in texts]).to(model.geometry.device),
+        ids=[token for rest in rests for token in rest.text.ids[rest.start : rest.text.end]],
+        positions=torch.cat([torch.arange(rest.start, rest.text.end) for rest in rests]).to(model.geometry.device),
         longest=max(text.end for text in texts),
         parts=spans,
         adapted=[] if adapter is None else [(slice(0, at), model.adapters[adapter])],
-        wanted=[span.rows.start + n - shared for span, text in pairs for n in range(text.begin, text.end)],
+        wanted=[
+            span.rows.start + n - rest.start
+            for span, rest in zip(spans, rests, strict=True)
+            for n in range(rest.text.begin, rest.text.end)
+        ],
     )
     return torch.split(model.hidden(step), [text.end - text.begin for text in texts])
