@@ -25,7 +25,7 @@ from typing import Any, Literal, TypeAlias
 
 from core.config.change import replaced
 from core.config.evaluation import EVALUATION
-from core.config.fields import Section
+from core.config.fields import Section, describe, shown
 from core.config.load import Settings
 from core.config.save import as_yaml
 from core.config.training import TRAINING
@@ -61,6 +61,13 @@ class PipelineStep:
     def values(self) -> dict[str, Any]:
         """Every option by its name, references as they were written."""
         return self.settings.values()
+
+    @property
+    def given(self) -> dict[str, str]:
+        """The options that are not at their defaults, as one would type them, and what the step does."""
+        defaults = {spec.name: shown(spec.default) for spec in describe(*SECTIONS[self.verb])}
+        told = {name: shown(value) for name, value in self.values.items()}
+        return {"does": self.verb} | {name: text for name, text in told.items() if text != defaults[name]}
 
     @property
     def references(self) -> tuple[Reference, ...]:

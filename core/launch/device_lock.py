@@ -38,6 +38,15 @@ def lock_folder() -> Path:
     return folder
 
 
+def is_holder(holder: str) -> bool:
+    """Whether somebody lives who drew a ticket under this name, or was handed it, like a trainer by its supervisor."""
+    with contextlib.suppress(OSError):
+        for path in lock_folder().glob("*.ticket"):
+            if (_told_by_living(path) or {}).get("holder") == holder:
+                return True
+    return False
+
+
 class Ticket:
     """A place in the queue for some devices, held until `release` or the end of every process that has it open."""
 
@@ -84,14 +93,11 @@ class Ticket:
 
     def _living(self, number: int) -> dict[str, Any]:
         """What a ticket says; nothing for one whose holders are gone, which is thrown away."""
-        with contextlib.suppress(OSError, ValueError), self._path(number).open() as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-            except BlockingIOError:
-                told = json.load(file)
-                return told if isinstance(told, dict) else {}
-            self._path(number).unlink(missing_ok=True)
-        return {}
+        told = _told_by_living(self._path(number))
+        if told is None:
+            with contextlib.suppress(OSError):
+                self._path(number).unlink(missing_ok=True)
+        return told or {}
 
     def _path(self, number: int) -> Path:
         return self._folder / f"{number:08d}.ticket"
@@ -104,3 +110,15 @@ class Ticket:
         with (self._folder / "guard").open("a") as guard:
             fcntl.flock(guard, fcntl.LOCK_EX)
             yield
+
+
+def _told_by_living(path: Path) -> dict[str, Any] | None:
+    """What a ticket says; None for one whose holders are gone."""
+    with contextlib.suppress(OSError, ValueError), path.open() as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            told = json.load(file)
+            return told if isinstance(told, dict) else {}
+        return None
+    return {}

@@ -9,9 +9,11 @@ import time
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from core.data.examples import file_hash
 from core.launch.local import ENVIRONMENT
+from core.models.reward_source import function_file
 from core.runs.alive import this_host
 from core.runs.installed import versions_of
 from core.runs.launch_file import DataFile, Launch
@@ -63,11 +65,23 @@ def _git(folder: Path, *words: str) -> str:
 
 def data_file(dataset: str, path: Path) -> DataFile:
     """A file by its content; one beyond 8 GB by its size alone."""
-    size = path.stat().st_size
-    digest = ""
-    if size <= _MOST_HASHED:
-        digest = file_hash(path)
-    return DataFile(dataset, str(path), size, digest)
+    found = path.stat()
+    digest = file_hash(path) if found.st_size <= _MOST_HASHED else ""
+    return DataFile(dataset, str(path), found.st_size, digest, found.st_mtime)
+
+
+def is_changed(recorded: DataFile, path: Path) -> bool:
+    """Whether a file holds something else than when it was recorded. It is read where its time says that it may.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    found = path.stat()
+    if found.st_size != recorded.bytes:
+        return True
+    if found.st_mtime == recorded.modified or not recorded.sha256:
+        return False
+    return file_hash(path) != recorded.sha256
 
 
 def data_files(named: Iterable[tuple[str, Path]]) -> tuple[DataFile, ...]:
@@ -79,3 +93,11 @@ def data_files(named: Iterable[tuple[str, Path]]) -> tuple[DataFile, ...]:
             with contextlib.suppress(OSError):
                 found.append(data_file(dataset, file))
     return tuple(found)
+
+
+def code_files(values: Mapping[str, Any]) -> tuple[DataFile, ...]:
+    """The Python files of the user's own among some options: what scores answers, and metrics."""
+    scoring = function_file(values["reward_model"] or "") if "reward_model" in values else None
+    named = [("reward_model", scoring)] if scoring is not None else []
+    named += [("metrics", Path(name)) for name in values.get("metrics", ()) if name.endswith(".py")]
+    return data_files(named)

@@ -7,6 +7,7 @@ they can be started is here, and so a pipeline starts its steps as anybody start
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
@@ -15,7 +16,7 @@ from core.config.load import Settings
 from core.config.save import as_yaml
 from core.launch.folder import make_folder
 from core.launch.local import launch_run
-from core.launch.record import recorded
+from core.launch.record import code_files, recorded
 from core.runs.launch_file import Caution, Launch, read_launch
 from core.runs.rundir import RunDirectory
 from core.workspace import Workspace
@@ -55,17 +56,20 @@ class PreparedRun(ABC):
         """What only its kind knows of how it is started: the command, who is trained or asked, the data's files."""
 
 
-def start(prepared: PreparedRun, *, pipeline: str = "", step: str = "") -> RunDirectory:
+def start(
+    prepared: PreparedRun, *, pipeline: str = "", step: str = "", options: Mapping[str, str] | None = None
+) -> RunDirectory:
     """Make the run's folder, write its files and start it. Returns within a tenth of a second, the run goes on alone.
 
     Args:
         pipeline: the one that starts it as one of its steps, by name.
+        options: of the step, as the pipeline's file has them.
 
     Raises:
         RunError: the folder was taken meanwhile, cannot be written, or the supervisor did not come to life.
     """
     run, workspace = prepared.run, prepared.workspace
-    launch = replace(launch_of(prepared), pipeline=pipeline, pipeline_step=step)
+    launch = replace(launch_of(prepared), pipeline=pipeline, pipeline_step=step, pipeline_options=options or {})
     if not prepared.goes_on:
         make_folder(run, workspace, overwrite=prepared.values["overwrite_output_dir"])
     launch_run(run, prepared.config, launch, workspace)
@@ -79,6 +83,7 @@ def launch_of(prepared: PreparedRun) -> Launch:
         segment=1 + (read_launch(prepared.run).segment if prepared.goes_on else 0),
         devices=prepared.devices,
         seed=prepared.values["seed"],
+        code=code_files(prepared.values),
         cautions=prepared.cautions,
     )
     return recorded(launch, prepared.workspace)

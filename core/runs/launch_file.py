@@ -26,6 +26,8 @@ class DataFile:
     path: str
     bytes: int
     sha256: str
+    modified: float = 0.0
+    """When it was last written; a file of that time and size need not be read again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +83,8 @@ class Launch:
     pipeline: str = ""
     """The pipeline that started it, by name; so is its step in that."""
     pipeline_step: str = ""
+    pipeline_options: Mapping[str, str] = field(default_factory=dict)
+    """What the step's options were as the pipeline's file has them, as far as they were not at their defaults."""
     steps: tuple[QueuedRun, ...] = ()
     """Of a pipeline, in their order."""
     subjects: tuple[str, ...] = ()
@@ -88,6 +92,8 @@ class Launch:
     datasets: tuple[str, ...] = ()
     seed: int = 0
     data: tuple[DataFile, ...] = ()
+    code: tuple[DataFile, ...] = ()
+    """Python files of the user's own that it calls, each under the option that names it."""
     packages: Mapping[str, str] = field(default_factory=dict)
     """Versions by name, Python's among them."""
     commits: Mapping[str, str] = field(default_factory=dict)

@@ -10,10 +10,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from waiting import PATIENCE, until
 
 import fake_evaluator
 import fake_trainer
-from begun_runs import end_runs, events, until
+from begun_runs import end_runs, events
 from core.config.pipeline import Pipeline
 from core.config.pipeline_file import read_pipeline
 from core.errors import ConfigError, RunError
@@ -84,7 +85,7 @@ def told(workspace: Workspace, text: str, restart: tuple[str, ...] = ()) -> list
 def made(workspace: Workspace, text: str = FILE, restart: tuple[str, ...] = ()) -> RunDirectory:
     """Start it, or go on, and wait for its end."""
     run = start_pipeline(planned(workspace, text, restart))
-    assert not is_active(wait_ended(run, 30))
+    assert not is_active(wait_ended(run, PATIENCE))
     return run
 
 
@@ -162,7 +163,7 @@ def test_folders_that_hold_something_else_are_refused(workspace: Workspace) -> N
 )
 def test_what_stands_in_for_a_step_is_taken_for_what_it_makes(workspace: Workspace, options: str, kind: str) -> None:
     (step,) = read(f"model_name_or_path: demo\nsteps:\n  a:\n    {options}\n").steps
-    make_stand_in(step, workspace.root / "stands", workspace)
+    make_stand_in(step.settings, workspace.root / "stands", workspace)
     found = resolve_candidate(str(workspace.root / "stands"), workspace)
     assert found.problems == ()
     assert isinstance(found, AdapterInfo if kind else ModelInfo)
@@ -174,7 +175,7 @@ def test_what_stands_in_for_a_step_is_taken_for_what_it_makes(workspace: Workspa
 
 def test_what_stands_in_for_a_reward_model_scores(workspace: Workspace) -> None:
     (step,) = read("model_name_or_path: demo\nsteps:\n  a:\n    stage: rm\n").steps
-    make_stand_in(step, workspace.root / "stands", workspace)
+    make_stand_in(step.settings, workspace.root / "stands", workspace)
     assert find_reward_source(str(workspace.root / "stands"), "auto", workspace).kind == "lora"
 
 
@@ -216,7 +217,7 @@ def test_a_step_that_fails_ends_it_and_is_gone_on_with(workspace: Workspace, mon
     monkeypatch.setenv("FAKE_END_tales-two", "kill")
     assert [step.what for step in planned(workspace).steps] == ["keep", "go_on", "begin"]
     resume(run)  # `finetui runs resume tales` is the same
-    assert wait_ended(run, 20) == "failed"
+    assert wait_ended(run, PATIENCE) == "failed"
     assert moves(run) == ["kept one", "resumed two"]
     assert str(events(run)[-1]).count("two failed: killed by signal 9: most likely out of memory") == 1
 
@@ -234,14 +235,14 @@ def test_a_stop_reaches_the_step_and_a_stopped_step_stops_the_pipeline(
     one = RunDirectory(workspace.runs / "tales-one")
     until(lambda: one.saved_checkpoints())
     stop(run)
-    assert wait_ended(run, 20) == "stopped"
+    assert wait_ended(run, PATIENCE) == "stopped"
     assert state_of(one) == "stopped"
     assert list(run.wishes()) == []
 
     start_pipeline(planned(workspace))
     until(lambda: is_active(state_of(one)))
     stop(one)
-    assert wait_ended(run, 20) == "stopped"
+    assert wait_ended(run, PATIENCE) == "stopped"
     assert [event.message for event in events(run) if isinstance(event, Warned)] == ["the run of one was stopped"]
     assert moves(run) == ["resumed one"]
 
@@ -266,7 +267,7 @@ def test_a_pipeline_that_is_killed_leaves_its_step_alone_and_joins_it_later(
     with pytest.raises(RunError, match="still going on"):
         start_pipeline(plan)
     kill(run)
-    assert wait_ended(run, 20) == "stopped"
+    assert wait_ended(run, PATIENCE) == "stopped"
     assert (state_of(one), starts(workspace, "one")) == ("stopped", 1)
 
 
@@ -280,7 +281,7 @@ def test_a_step_whose_supervisor_is_killed_is_told_and_gone_on_with(
     started = read_marks(one).started
     assert started is not None
     os.kill(started.pid, signal.SIGKILL)
-    assert wait_ended(run, 20) == "failed"
+    assert wait_ended(run, PATIENCE) == "failed"
     last = events(run)[-1]
     assert isinstance(last, RunFailed)
     assert last.error == "one failed: its supervisor is gone and said no last word"

@@ -21,8 +21,10 @@ from core.config.pipeline_file import read_pipeline
 from core.errors import FinetuiError, RunError
 from core.i18n import _
 from core.jsonl import append_lines
+from core.launch.device_lock import is_holder
 from core.launch.local import find_checkpoint, remove, resume
-from core.launch.pipeline.plan import prepare_step
+from core.launch.pipeline.ahead import prepare_step
+from core.launch.pipeline.changes import changed_files, file_caution
 from core.launch.pipeline.standing import StepStanding, is_blank, outputs_in_place, standing_of
 from core.launch.start import start
 from core.launch.stopping import kill, stop, terminate
@@ -64,10 +66,14 @@ class _Conductor:
                 pass
             except FinetuiError as error:
                 self._fail(error.message, self._then_go_on(error.hint))
+            except OSError as error:
+                told = _("its folder cannot be written: {reason}")
+                self._fail(told.format(reason=error.strerror or str(error)), self._then_go_on())
             except Exception as error:
                 traceback.print_exc()
                 self._fail(_("the pipeline ended by a defect: {error}").format(error=repr(error)))
-            self._run.granted("stop")
+            with contextlib.suppress(OSError):
+                self._run.granted("stop")
         return 1 if self._failed else 0
 
     def _make_all(self, wakeup: int) -> None:
@@ -80,21 +86,38 @@ class _Conductor:
             if standing.done:
                 self._done += 1
                 self._say_moved(standing, "kept", pipeline)
+                self._say_what_changed(standing)
                 continue
-            self._say_moved(standing, self._begin(pipeline, standing), pipeline)
-            self._wait_for(standing.run, wakeup)
-            self._look_at_end(step, standing.run)
+            self._see_through(pipeline, standing, wakeup)
             self._done += 1
             self._say_moved(standing, "finished", pipeline)
         self._say(RunFinished(time.time(), "completed", self._done))
+
+    def _see_through(self, pipeline: Pipeline, standing: StepStanding, wakeup: int) -> None:
+        """Make a step, or go on with it. What was asked to end before we came ends first, and is then gone on with.
+
+        Raises:
+            _Ended: the step is not done.
+        """
+        was_ending = "stop" in standing.run.wishes()
+        move = self._begin(pipeline, standing)
+        self._say_moved(standing, move, pipeline)
+        if move != "started":
+            self._say_what_changed(standing)
+        self._wait_for(standing.run, wakeup)
+        if move == "joined" and was_ending and state_of(standing.run) == "stopped" and not self._is_asked():
+            self._see_through(pipeline, standing_of(pipeline, standing.step, self._workspace), wakeup)
+            return
+        self._look_at_end(standing.step, standing.run)
 
     # --- beginning ----------------------------------------------------------------------------------------------
 
     def _begin(self, pipeline: Pipeline, standing: StepStanding) -> Move:
         run, step = standing.run, standing.step
         if standing.state is not None:
-            if is_active(standing.state) or not wait_gone(run):
+            if is_active(standing.state):
                 return "joined"
+            self._wait_until_gone(run)
             if step.verb == "eval" or _has_checkpoint(run):
                 resume(run)
                 return "resumed"
@@ -106,9 +129,26 @@ class _Conductor:
 
     def _start(self, pipeline: Pipeline, step: PipelineStep, run: RunDirectory) -> None:
         settings = replaced(outputs_in_place(pipeline, step, self._workspace), {"output_dir": (str(run.path), "")})
-        start(prepare_step(step, settings, self._workspace), pipeline=pipeline.name, step=step.name)
+        prepared = prepare_step(step, settings, self._workspace)
+        start(prepared, pipeline=pipeline.name, step=step.name, options=step.given)
 
     # --- waiting ------------------------------------------------------------------------------------------------
+
+    def _wait_until_gone(self, run: RunDirectory) -> None:
+        """What has ended may still write: pictures after its last word, or a checkpoint, where its supervisor was
+        killed and it was told to end by the system.
+
+        Raises:
+            _Ended: the pipeline was asked to end meanwhile.
+        """
+        told = False
+        while not wait_gone(run, 1.0) or is_holder(str(run.path)):
+            self._stop_here_if_asked()
+            if not told:
+                told = True
+                what = _("{run} has not quite ended yet; it is waited for").format(run=inert_line(run.name))
+                self._say(Warned(time.time(), what))
+            time.sleep(0.1)
 
     def _wait_for(self, run: RunDirectory, wakeup: int) -> None:
         while is_active(state_of(run)):
@@ -128,11 +168,20 @@ class _Conductor:
         for way in ways:
             if way not in self._passed_on:
                 self._passed_on.add(way)
+                self._show_that_it_ends()
                 with contextlib.suppress(RunError):  # it has ended by itself
                     way(run)
 
+    def _show_that_it_ends(self) -> None:
+        """Who comes now and wants it to go on has to know that it will not."""
+        with contextlib.suppress(OSError):
+            self._run.wish("stop")
+
+    def _is_asked(self) -> bool:
+        return bool(self._asked) or "stop" in self._run.wishes()
+
     def _stop_here_if_asked(self) -> None:
-        if self._asked or "stop" in self._run.wishes():
+        if self._is_asked():
             self._say(RunFinished(time.time(), "stopped", self._done))
             raise _Ended
 
@@ -157,13 +206,17 @@ class _Conductor:
         self._fail(told, self._then_go_on(hint), log)
         raise _Ended
 
-    def _then_go_on(self, hint: str) -> str:
+    def _then_go_on(self, hint: str = "") -> str:
         again = _("then go on: finetui pipeline {name}").format(name=inert_line(self._run.name))
         return "; ".join(filter(None, (hint, again)))
 
     def _fail(self, error: str, hint: str = "", log: str = "") -> None:
         self._failed = True
         self._say(RunFailed(time.time(), error, hint, log))
+
+    def _say_what_changed(self, standing: StepStanding) -> None:
+        for found in changed_files(standing.step, standing.run, self._workspace):
+            self._say(Warned(time.time(), file_caution(standing.step, found).message))
 
     def _say_moved(self, standing: StepStanding, move: Move, pipeline: Pipeline) -> None:
         path = str(standing.run.path)

@@ -1,38 +1,31 @@
 """What a pipeline will do, found out before anything starts: which steps are done, which are gone on with, which begin.
 
-A step that begins is prepared like any run, with what earlier steps will have made taken as given; so a misspelt data
-set of the last step is told now, and not after a night of training.
+Three looks find that out: ahead, at the steps that begin; back, at what the others were made with; and at the file,
+beside the one that the pipeline was started with.
 """
 
 from __future__ import annotations
 
 import contextlib
-import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal, TypeAlias
 
-from core.config.change import replaced
-from core.config.fields import shown
-from core.config.load import Settings
-from core.config.pipeline import Pipeline, PipelineStep, Reference, with_outputs
+from core.config.pipeline import Pipeline, PipelineStep
 from core.config.pipeline_file import read_pipeline
 from core.errors import ConfigError, Problem, did_you_mean
 from core.i18n import _
-from core.launch.evaluation import prepare_evaluation
 from core.launch.machine import Machine
-from core.launch.pipeline.stand_ins import make_stand_in
+from core.launch.pipeline.ahead import looking_ahead
+from core.launch.pipeline.changes import changed_files, changes, file_caution, file_problem
+from core.launch.pipeline.edits import edits, left_behind, other_options
 from core.launch.pipeline.standing import (
     StepStanding,
-    output_of,
+    is_blank,
     pipeline_run,
     standings,
     taken_folders,
 )
-from core.launch.prepare import prepare
-from core.launch.start import PreparedRun
-from core.runs.catalog import is_run
 from core.runs.launch_file import Caution, read_launch
 from core.runs.rundir import PIPELINE, RunDirectory
 from core.runs.state import is_active, state_of
@@ -68,6 +61,8 @@ class PipelinePlan:
     """Whether it was started before."""
     active: bool
     """Whether it is being made right now."""
+    left_behind: tuple[Caution, ...] = ()
+    """Runs that were steps of it and are none now."""
 
     @property
     def done(self) -> bool:
@@ -75,46 +70,47 @@ class PipelinePlan:
         return all(planned.what == "keep" for planned in self.steps)
 
 
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What is asked for of steps by their names."""
+
+    restart: tuple[str, ...] = ()
+    keep: tuple[str, ...] = ()
+
+
 def plan_pipeline(
-    pipeline: Pipeline, workspace: Workspace, *, restart: Sequence[str] = (), machine: Machine | None = None
+    pipeline: Pipeline,
+    workspace: Workspace,
+    *,
+    restart: Sequence[str] = (),
+    keep: Sequence[str] = (),
+    machine: Machine | None = None,
 ) -> PipelinePlan:
     """Look at everything that a pipeline stands on.
 
     Args:
         restart: steps to make anew, with all that stand on them.
+        keep: steps whose runs are taken as they are, though files that they read have changed.
         machine: what this machine has, for tests.
 
     Raises:
         ConfigError: all that stands against it.
     """
-    return _Planning(pipeline, workspace, restart, machine).plan()
-
-
-def prepare_step(
-    step: PipelineStep, settings: Settings, workspace: Workspace, machine: Machine | None = None
-) -> PreparedRun:
-    """Prepare a step as the run that it is.
-
-    Raises:
-        ConfigError: all that stands against it.
-    """
-    if step.verb == "train":
-        return prepare(settings, workspace, machine=machine)
-    return prepare_evaluation(settings, workspace, machine=machine)
+    return _Planning(pipeline, workspace, Asked(tuple(restart), tuple(keep)), machine).plan()
 
 
 class _Planning:
-    def __init__(
-        self, pipeline: Pipeline, workspace: Workspace, restart: Sequence[str], machine: Machine | None
-    ) -> None:
+    def __init__(self, pipeline: Pipeline, workspace: Workspace, asked: Asked, machine: Machine | None) -> None:
         self._pipeline, self._workspace, self._machine = pipeline, workspace, machine
-        self._restart = pipeline.standing_on(restart)
+        self._restart, self._keep = pipeline.standing_on(asked.restart), asked.keep
         self._run = pipeline_run(pipeline.name, workspace)
         self._problems = [
-            Problem("--restart", _("there is no step {name!r}").format(name=name), did_you_mean(name, self._names))
-            for name in restart
+            Problem(f"--{option}", _("there is no step {name!r}").format(name=name), did_you_mean(name, self._names))
+            for option, names in (("restart", asked.restart), ("keep", asked.keep))
+            for name in names
             if name not in self._names
         ]
+        self._cautions: dict[str, list[Caution]] = {name: [] for name in self._names}
 
     @property
     def _names(self) -> tuple[str, ...]:
@@ -125,27 +121,39 @@ class _Planning:
         active = exists and is_active(state_of(self._run))
         found = standings(self._pipeline, self._workspace)
         self._problems += taken_folders(self._pipeline, self._workspace)
-        if exists:
-            self._problems += self._changes(found)
-        if active and self._restart:
-            hint = _("stop it first: finetui pipeline {name} --stop").format(name=self._pipeline.name)
-            self._problems.append(Problem("--restart", _("the pipeline is still going on"), hint))
+        before = _as_last_started(self._run) if exists else None
+        if active:
+            self._problems += [*self._not_now(found), *(edits(before, self._pipeline) if before is not None else ())]
+        else:
+            self._look_back(found, before)
         whats = [self._what(standing) for standing in found]
-        cautions = dict(self._prepared(found, whats))
+        self._look_ahead(found, whats)
         if self._problems:
             raise ConfigError(dict.fromkeys(self._problems))
         steps = tuple(
-            PlannedStep(standing, what, cautions.get(standing.step.name, ()))
+            PlannedStep(standing, what, tuple(self._cautions[standing.step.name]))
             for standing, what in zip(found, whats, strict=True)
         )
-        return PipelinePlan(self._pipeline, self._run, self._workspace, steps, exists, active)
+        behind = tuple(left_behind(self._pipeline, found, self._workspace)) if exists else ()
+        return PipelinePlan(self._pipeline, self._run, self._workspace, steps, exists, active, behind)
+
+    def _look_ahead(self, found: Sequence[StepStanding], whats: Sequence[What]) -> None:
+        """What is to be said of each step that begins; what stands against one becomes a problem."""
+        pairs = list(zip(found, whats, strict=True))
+        begin = [standing.step.name for standing, what in pairs if what in ("begin", "restart")]
+        made = [standing.step.name for standing, what in pairs if what == "keep"]
+        with looking_ahead(self._pipeline, made, self._workspace, self._machine) as look:
+            for name in begin:
+                problems, cautions = look(name)
+                self._problems += problems
+                self._cautions[name] += cautions
 
     def _is_pipeline(self) -> bool:
         if not self._run.path.exists():
             return False
         if read_launch(self._run).kind == PIPELINE:
             return True
-        if is_run(self._run.path) or any(self._run.path.iterdir()):
+        if not is_blank(self._run):
             what = _("{path} is there already, and is no pipeline").format(path=inert_line(str(self._run.path)))
             self._problems.append(Problem("name", what, _("give the pipeline another name")))
         return False
@@ -161,89 +169,42 @@ class _Planning:
 
     # --- what was before ----------------------------------------------------------------------------------------
 
-    def _changes(self, found: Sequence[StepStanding]) -> Iterator[Problem]:
-        """Options that differ from those that a step's run was started with, unless it is made anew."""
-        before = {step.name: step for step in read_pipeline(self._run.config).steps}
-        absent = {standing.step.name for standing in found if standing.state is None}
+    def _not_now(self, found: Sequence[StepStanding]) -> Iterator[Problem]:
+        """What cannot be done to a pipeline that is going on."""
+        if self._restart:
+            hint = _("stop it first: finetui pipeline {name} --stop").format(name=self._pipeline.name)
+            yield Problem("--restart", _("the pipeline is still going on"), hint)
+        for standing in found:
+            self._look_at_files(standing, refuses=False)
+
+    def _look_back(self, found: Sequence[StepStanding], before: Pipeline | None) -> None:
+        """What stands against keeping the runs that are there, and what should be said where nothing does."""
+        for name, caution in other_options(before, found) if before is not None else ():
+            self._cautions[name].append(caution)
         for standing in found:
             step = standing.step
-            if standing.state is None or step.name in self._restart:
+            if standing.state is None:
                 continue
-            if step.name in before:
-                yield from self._differences(before[step.name], step)
-            for name in sorted(absent.intersection(step.after) - set(self._restart)):
-                what = _("stands on {name}, whose run is gone").format(name=name)
-                hint = _("make both anew: --restart {name}").format(name=name)
-                yield Problem(step.where, what, hint)
+            if step.name not in self._restart:
+                again = [each for each in found if each.step.name not in self._restart]
+                self._problems += changes(self._pipeline, standing, again)
+                self._look_at_files(standing, refuses=step.name not in self._keep)
+            elif is_active(standing.state):
+                told = _("the run of {step} is still going on").format(step=step.name)
+                hint = _("stop it first: finetui runs stop {run}").format(run=inert_line(standing.run.name))
+                self._problems.append(Problem("--restart", told, hint))
 
-    def _differences(self, before: PipelineStep, step: PipelineStep) -> Iterator[Problem]:
-        again = ", ".join(self._pipeline.standing_on([step.name]))
-        hint = _("put it back, or make {steps} anew: --restart {step}").format(steps=again, step=step.name)
-        for name, value in step.values.items():
-            if name in before.values and value != before.values[name]:
-                was = shown(before.values[name]) or _("not given")
-                where = step.settings.origins[name].where or f"{step.where}.{name}"
-                yield Problem(where, _("was {value} when {step} was made").format(value=was, step=step.name), hint)
-
-    # --- what will be -------------------------------------------------------------------------------------------
-
-    def _prepared(
-        self, found: Sequence[StepStanding], whats: Sequence[What]
-    ) -> Iterator[tuple[str, tuple[Caution, ...]]]:
-        """What is to be said of each step that begins; what stands against one becomes a problem."""
-        with tempfile.TemporaryDirectory(prefix="finetui-pipeline-") as scratch:
-            places = self._places(found, whats, Path(scratch))
-            for standing, what in zip(found, whats, strict=True):
-                if what in ("begin", "restart"):
-                    with self._told_without(places):
-                        prepared = self._look_at(standing.step, places, Path(scratch))
-                        yield standing.step.name, (*prepared.cautions, *_unsaved(self._pipeline, standing.step))
-
-    def _places(self, found: Sequence[StepStanding], whats: Sequence[What], scratch: Path) -> dict[str, Path]:
-        """Where what each step makes is looked at: its run, or what stands in for it."""
-        needed = {name for step in self._pipeline.steps for name in step.after}
-        places = {}
-        for standing, what in zip(found, whats, strict=True):
-            name = standing.step.name
-            if name in needed and what != "keep":
-                places[name] = scratch / "runs" / name
-                make_stand_in(standing.step, places[name], self._workspace)
-        return places
-
-    def _look_at(self, step: PipelineStep, places: Mapping[str, Path], scratch: Path) -> PreparedRun:
-        def place(reference: Reference) -> str:
-            if reference.step in places:
-                return str(places[reference.step])
-            return output_of(self._pipeline, reference, self._workspace)
-
-        # Its own folder may hold the run that it replaces.
-        settings = replaced(with_outputs(step, place), {"output_dir": (str(scratch / "made" / step.name), "")})
-        return prepare_step(step, settings, self._workspace, self._machine)
-
-    @contextlib.contextmanager
-    def _told_without(self, places: Mapping[str, Path]) -> Iterator[None]:
-        """Problems name the step that a stand-in stands for."""
-        try:
-            yield
-        except ConfigError as error:
-            for problem in error.problems:
-                what, hint = problem.what, problem.hint
-                for name, path in places.items():
-                    what, hint = (text.replace(str(path), f"${{{name}}}") for text in (what, hint))
-                self._problems.append(Problem(problem.where, what, hint))
+    def _look_at_files(self, standing: StepStanding, *, refuses: bool) -> None:
+        step = standing.step
+        for file in changed_files(step, standing.run, self._workspace) if standing.state is not None else ():
+            if refuses and file.change != "gone":
+                self._problems.append(file_problem(self._pipeline, step, file))
+            else:
+                self._cautions[step.name].append(file_caution(step, file))
 
 
-def _unsaved(pipeline: Pipeline, step: PipelineStep) -> Iterator[Caution]:
-    """Checkpoints that are named and might never be, or not be for long."""
-    for reference in step.references:
-        if reference.checkpoint is None:
-            continue
-        earlier = next(each for each in pipeline.steps if each.name == reference.step)
-        values, named = earlier.values, f"${{{reference.step}@{reference.checkpoint}}}"
-        last = reference.checkpoint == values["max_steps"]
-        if values["save_strategy"] == "steps" and reference.checkpoint % values["save_steps"] and not last:
-            told = _("{named}: {step} saves every {count} steps")
-            yield Caution(told.format(named=named, step=earlier.name, count=values["save_steps"]))
-        if values["save_total_limit"] and not last:
-            told = _("{named} may be deleted before it is used: save_total_limit keeps the newest {count}")
-            yield Caution(told.format(named=named, count=values["save_total_limit"]))
+def _as_last_started(run: RunDirectory) -> Pipeline | None:
+    """What a pipeline's folder says; nothing where nobody can read that any more."""
+    with contextlib.suppress(ConfigError):
+        return read_pipeline(run.config)
+    return None

@@ -9,10 +9,11 @@ from __future__ import annotations
 import json
 import struct
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from core.config.pipeline import PipelineStep
+from core.config.load import Settings
 from core.errors import ModelError
 from core.models.adapters import CONFIG_FILE
 from core.models.catalog import resolve_model
@@ -24,9 +25,22 @@ from core.workspace import Workspace
 _WEIGHTS = "adapter_model.safetensors"
 
 
-def make_stand_in(step: PipelineStep, folder: Path, workspace: Workspace) -> None:
-    """Make a folder as a training will have left it."""
-    values = step.values
+@dataclass(frozen=True, slots=True)
+class StandIn:
+    """A folder in the place of what a step will have made."""
+
+    folder: Path
+    model: ModelInfo | None
+    """What the step trains; None where that is not here, and the folder tells less than the step's will."""
+
+
+def make_stand_in(settings: Settings, folder: Path, workspace: Workspace) -> StandIn:
+    """Make a folder as a training will have left it.
+
+    Args:
+        settings: of the training, with folders in the place of earlier steps.
+    """
+    values = settings.values()
     try:
         model: ModelInfo | None = resolve_model(values["model_name_or_path"], workspace)
     except ModelError:  # told as a problem of the step itself
@@ -39,6 +53,7 @@ def make_stand_in(step: PipelineStep, folder: Path, workspace: Workspace) -> Non
         _adapter(folder, values, model)
     if values["stage"] == "rm":
         _safetensors(folder / VALUE_HEAD, {HEAD_WEIGHT: [1, _width(model)]})
+    return StandIn(folder, model)
 
 
 def _adapter(folder: Path, values: Mapping[str, Any], model: ModelInfo | None) -> None:

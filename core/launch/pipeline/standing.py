@@ -1,7 +1,7 @@
 """Where a pipeline's steps are: each is an ordinary run in a folder of its own, and the folder tells how far it is.
 
-Nothing is kept beside. A step's run names its pipeline in `launch.json`, and the pipeline's `config.yaml` holds the
-options that the runs which are there were started with; so a kill at any instant leaves nothing that could mislead.
+Nothing is kept beside. A step's run names its pipeline in `launch.json`, with the options and files that it was started
+with; so a kill at any instant leaves nothing that could mislead.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from core.i18n import _
 from core.launch.naming import run_folder
 from core.runs.launch_file import read_launch
 from core.runs.rundir import RunDirectory
-from core.runs.state import RunState, state_of
+from core.runs.state import RunState, is_active, state_of
 from core.untrusted import inert_line
 from core.workspace import Workspace
 
@@ -60,12 +60,16 @@ def standings(pipeline: Pipeline, workspace: Workspace) -> tuple[StepStanding, .
 
 def taken_folders(pipeline: Pipeline, workspace: Workspace) -> Iterator[Problem]:
     """Folders of steps that hold something else, or are two steps'."""
+    own = pipeline_run(pipeline.name, workspace).path.resolve()
     seen: dict[Path, str] = {}
     for step in pipeline.steps:
         run = step_run(pipeline, step, workspace)
         path, where = run.path.resolve(), step.settings.origins["output_dir"].where or step.where
         if path in seen:
             what = _("its folder is that of {step} too: {path}").format(step=seen[path], path=inert_line(str(path)))
+            yield Problem(where, what, _("give it another output_dir"))
+        elif path == own or own in path.parents or path in own.parents:
+            what = _("its folder is not apart from the pipeline's own: {path}").format(path=inert_line(str(path)))
             yield Problem(where, what, _("give it another output_dir"))
         elif nested := [name for other, name in seen.items() if path in other.parents or other in path.parents]:
             what = _("its folder and that of {step} lie one in the other: {path}")
@@ -82,6 +86,16 @@ def is_blank(run: RunDirectory) -> bool:
     if not run.path.exists():
         return True
     return run.path.is_dir() and {path.name for path in run.path.iterdir()} <= {run.config.name}
+
+
+def ending_run(pipeline: Pipeline, workspace: Workspace) -> RunDirectory | None:
+    """What was asked to end and has not: the pipeline itself, or the run of a step."""
+    steps = (standing.run for standing in standings(pipeline, workspace) if standing.state is not None)
+    own = pipeline_run(pipeline.name, workspace)
+    for run in (own, *steps):
+        if "stop" in run.wishes() and is_active(state_of(run)):
+            return run
+    return None
 
 
 def outputs_in_place(pipeline: Pipeline, step: PipelineStep, workspace: Workspace) -> Settings:
