@@ -220,6 +220,12 @@ def ends(prompts, answers):
     raise SystemExit(3)
 def number(prompts, answers):
     return 7
+def huge(prompts, answers):
+    return [1e300] * len(answers)
+def endless(prompts, answers):
+    return [10 ** 400] * len(answers)
+def nothing(prompts, answers):
+    pass
 def metric(predict, label):
     return -len(predict)
 """
@@ -252,7 +258,10 @@ def test_a_function_gets_questions_or_whole_conversations(functions: Path, capsy
         ("words", "own.py:words gave '1' for the answer 'No.'"),
         ("fails", "own.py:17: ZeroDivisionError: division by zero"),
         ("ends", "own.py:19: SystemExit: 3"),
-        ("number", "TypeError: 'int' object is not iterable"),
+        ("number", "own.py:number gave 7, which is no list"),
+        ("nothing", "own.py:nothing gave None, which is no list"),
+        ("huge", "own.py:huge gave 1e+300 for the answer 'No.'"),
+        ("endless", "own.py:endless gave 10000"),
         ("missing", "defines no function missing"),
     ],
 )
@@ -260,6 +269,7 @@ def test_a_function_that_gives_no_numbers_says_where_and_what(functions: Path, n
     with pytest.raises(FinetuiError) as failed:
         open_function(f"{functions}:{name}").score(asked())
     assert said in failed.value.message
+    assert "prompts and answers" in failed.value.hint
 
 
 # --- servers -----------------------------------------------------------------------------------------------------
@@ -294,7 +304,18 @@ def test_what_passes_by_itself_is_asked_again(workspace: Workspace) -> None:
 
 @pytest.mark.parametrize(
     "body",
-    [b"", b"[]", b"<html>", b'{"score": [1]}', b'{"scores": [1, 2]}', b'{"scores": ["1"]}', b'{"scores": [NaN]}'],
+    [
+        b"",
+        b"[]",
+        b"<html>",
+        b'{"score": [1]}',
+        b'{"scores": [1, 2]}',
+        b'{"scores": ["1"]}',
+        b'{"scores": [NaN]}',
+        b'{"scores": [1e999]}',
+        b'{"scores": [1e99]}',
+        b'{"scores": [true]}',
+    ],
 )
 def test_a_server_that_gives_no_scores_says_what_came(body: bytes) -> None:
     with scoring_server([(200, body)]) as served, pytest.raises(ScoringFailed) as failed:

@@ -14,20 +14,20 @@ With `metric(predict, label)` beside it, which says the same of one answer, the 
 from __future__ import annotations
 
 import inspect
-import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from core.chat.message import Message
 from core.engine.control import never
-from core.engine.scorers.scorer import Asked
+from core.engine.scorers.scorer import LARGEST, Asked, workable
 from core.errors import ScoringFailed
 from core.i18n import _, plural
 from core.metrics.user_file import place_of, run_file, told_of
 
 _MESSAGES = ("messages", "conversations")
+_SHOWN = 60
 
 
 @dataclass(frozen=True)
@@ -47,31 +47,32 @@ class FunctionScorer:
         prompts = [_conversation(one.messages) if self.wants_messages else _question(one.messages) for one in asked]
         answers = [one.answer for one in asked]
         try:
-            found = list(self.function(prompts, answers))
+            given = self.function(prompts, answers)
+            found = list(given) if isinstance(given, Iterable) else None
         except (Exception, SystemExit) as error:
-            raise ScoringFailed(f"{place_of(error, self.path)}: {told_of(error)}", _hint()) from error
+            raise ScoringFailed(f"{place_of(error, self.path)}: {told_of(error)}", self._hint()) from error
+        if found is None:
+            what = _("{name} gave {value}, which is no list")
+            raise ScoringFailed(what.format(name=self.name, value=repr(given)[:_SHOWN]), self._hint())
         if len(found) != len(asked):
             numbers = plural("{count} number", "{count} numbers", len(found))
             of = plural("{count} answer", "{count} answers", len(asked))
-            raise ScoringFailed(
-                _("{name} gave {numbers} for {answers}").format(name=self.name, numbers=numbers, answers=of), _hint()
-            )
+            what = _("{name} gave {numbers} for {answers}").format(name=self.name, numbers=numbers, answers=of)
+            raise ScoringFailed(what, self._hint())
         return [self._number(value, one) for value, one in zip(found, asked, strict=True)]
 
     def _number(self, value: Any, asked: Asked) -> float:
-        try:
-            number = math.nan if isinstance(value, str) else float(value)
-        except (TypeError, ValueError, RuntimeError):  # RuntimeError: of a tensor that holds several
-            number = math.nan
-        if not math.isfinite(number):
+        number = workable(value)
+        if number is None:
             what = _("{name} gave {value} for the answer {answer}")
-            shown = what.format(name=self.name, value=repr(value)[:60], answer=repr(asked.answer[:60]))
-            raise ScoringFailed(shown, _hint())
+            shown = what.format(name=self.name, value=repr(value)[:_SHOWN], answer=repr(asked.answer[:_SHOWN]))
+            raise ScoringFailed(shown, self._hint())
         return number
 
-
-def _hint() -> str:
-    return _("it has to give a list with one number for each answer")
+    def _hint(self) -> str:
+        what = _("it is called with two lists, {first} and answers, and has to give a list with one number for each")
+        told = what.format(first="messages" if self.wants_messages else "prompts")
+        return _("{told}, up to {largest:g}").format(told=told, largest=LARGEST)
 
 
 def open_function(name: str) -> FunctionScorer:
@@ -85,7 +86,8 @@ def open_function(name: str) -> FunctionScorer:
     path = Path(file).absolute()
     function = getattr(run_file(path), function_name, None)
     if not callable(function):
-        raise ScoringFailed(_("{path} defines no function {name}").format(path=path, name=function_name))
+        what = _("{path} defines no function {name}").format(path=path, name=function_name)
+        raise ScoringFailed(what, _("define one that takes prompts and answers, and gives a number for each"))
     return FunctionScorer(f"{path.name}:{function_name}", path, function, _first_parameter(function) in _MESSAGES)
 
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from core.chat.message import Message
 from core.engine.control import never
 from core.models.reward_source import RewardKind
+
+LARGEST = 1e15
+"""The largest score that can be worked with: float32 has to hold sums of squares."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,3 +48,12 @@ class Scorer(Protocol):
         Raises:
             FinetuiError: it fails, or gives no numbers.
         """
+
+
+def workable(value: Any) -> float | None:
+    """What is given as a score, as a number; None where it is none, is not finite, or is too large to work with."""
+    try:
+        number = float(value)
+    except (TypeError, ValueError, ArithmeticError, RuntimeError):  # RuntimeError: of a tensor that holds several
+        return None
+    return number if math.isfinite(number) and abs(number) <= LARGEST and not isinstance(value, str) else None

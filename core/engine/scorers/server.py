@@ -10,7 +10,6 @@ wants one, is read from FINETUI_REWARD_KEY.
 from __future__ import annotations
 
 import json
-import math
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -19,7 +18,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from core.engine.control import never
-from core.engine.scorers.scorer import Asked
+from core.engine.scorers.scorer import Asked, workable
 from core.engine.tokenizer import Tokenizer
 from core.errors import ScoringFailed, ServerError
 from core.i18n import _
@@ -88,10 +87,11 @@ class ServerScorer:
         try:
             record: Any = json.loads(reply)
             scores = record["scores"]
-            numbers = [_number(one) for one in scores] if isinstance(scores, list) else []
+            given = [_number(one) for one in scores] if isinstance(scores, list) else []
         except (ValueError, KeyError, TypeError, RecursionError):
-            numbers = []
-        if len(numbers) != count or not all(map(math.isfinite, numbers)):
+            given = []
+        numbers = [one for one in given if one is not None]
+        if not len(numbers) == len(given) == count:
             shown = inert_line(reply[: 4 * _SHOWN].decode(errors="replace"))[:_SHOWN]
             what = _("{host} gave no score for each of {count} answers; it said: {reply}")
             raise ScoringFailed(what.format(host=self.server.host, count=count, reply=shown), _hint())
@@ -138,11 +138,11 @@ def _wait(seconds: float, is_stopped: Callable[[], bool]) -> None:
         time.sleep(min(left, _LOOK_SECONDS))
 
 
-def _number(value: object) -> float:
-    """A number, or a list of one, as a model's output layer gives it."""
+def _number(value: object) -> float | None:
+    """A number, or a list of one, as a model's output layer gives it; None for anything else."""
     if isinstance(value, list) and len(value) == 1:
         (value,) = value
-    return float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else math.nan
+    return None if isinstance(value, bool) else workable(value)
 
 
 def _hint() -> str:
