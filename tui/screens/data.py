@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from textual import events, on, work
 from textual.app import ComposeResult
@@ -19,18 +19,16 @@ from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
 from textual.content import Content
 from textual.css.query import NoMatches
-from textual.widgets import ContentSwitcher, Input, OptionList, Static
+from textual.widgets import ContentSwitcher, OptionList, Static
 
-from core.chat.message import Message
 from core.data.catalog import Catalog, read_catalog
 from core.errors import FinetuiError
-from core.i18n import _, plural
-from core.serve.protocol import Rendered
-from core.serve.remote_address import is_served
+from core.i18n import _
 from core.untrusted import inert_line
 from core.workspace import Workspace
 from tui.actions import bindings
-from tui.screens.judge_actions import JudgeActions
+from tui.screens.chat_prompt import prompt_of
+from tui.screens.data_search import DataSearch
 from tui.widgets.fitted_line import FittedLine
 from tui.widgets.inert_inputs import InertInput
 from tui.widgets.row_pane import RowPane
@@ -54,7 +52,7 @@ PAGES = {
 }
 
 
-class DataScreen(JudgeActions):
+class DataScreen(DataSearch):
     """Lists data sets and shows them."""
 
     SCOPES: ClassVar[tuple[str, ...]] = ("data",)
@@ -92,7 +90,6 @@ class DataScreen(JudgeActions):
         """By name; None where a set cannot be opened."""
         self._shown = ""
         """The set whose rows are shown."""
-        self._searched = ""
 
     def compose(self) -> ComposeResult:
         with Horizontal(id="data-body"):
@@ -103,7 +100,7 @@ class DataScreen(JudgeActions):
                 with ContentSwitcher(initial="row"):
                     with Vertical(id="row"):
                         yield InertInput(placeholder=_("search all rows, then n and N go on"), id="data-search")
-                        yield RowPane(self._prompt_of)
+                        yield RowPane(lambda messages: prompt_of(self.app, messages))
                     with Vertical(id="lengths"):
                         yield LengthsPane()
                     with Vertical(id="classes"):
@@ -267,6 +264,10 @@ class DataScreen(JudgeActions):
         if inside:
             self._enter_set()
 
+    def show_rows(self) -> None:
+        if self._page not in _ROW_PAGES:
+            self._go_to_page("text")
+
     def _go_to_page(self, page: str) -> None:
         self._page = page
         self.query_one(ContentSwitcher).current = "row" if page in _ROW_PAGES else page
@@ -291,29 +292,9 @@ class DataScreen(JudgeActions):
         else:  # on its way into view
             self.call_after_refresh(page.focus)
 
-    async def _prompt_of(self, messages: Sequence[Message]) -> tuple[Rendered, str]:
-        """What a training would see, by the tokenizer and template of the model that answers in the chat."""
-        chat: Any = getattr(self.app, "chat", None)
-        column = chat.conversation.columns[0] if chat is not None else None
-        if column is None or not column.model:
-            hint = _("choose one in the chat (F2), or fetch one (F6)")
-            raise FinetuiError(_("a model's tokenizer draws this page, and there is no model"), hint)
-        if is_served(column.model):
-            hint = _("choose a model that is here in the chat (F2)")
-            raise FinetuiError(_("what a server makes of a row is not known here"), hint)
-        rendered = await chat.driver.render(
-            column.model,
-            messages,
-            add_generation_prompt=False,
-            enable_thinking=None,
-            max_new_tokens=0,
-            adapter=column.adapter,
-        )
-        return rendered, column.model
-
     @on(ClassesPane.Chosen)
     def _class_chosen(self, event: ClassesPane.Chosen) -> None:
-        self._search_for(event.name)
+        self.search_for(event.name)
 
     @on(ProblemsPane.Chosen)
     def _problem_chosen(self, event: ProblemsPane.Chosen) -> None:
@@ -330,58 +311,11 @@ class DataScreen(JudgeActions):
             self.reports.pop(self.current.name, None)
             self.action_page("problems")
 
-    # --- search ---
-
-    def action_search(self) -> None:
-        if self.opened is None:
-            return
-        self.add_class("-inside")
-        if self._page not in _ROW_PAGES:
-            self._go_to_page("text")
-        line = self.query_one("#data-search", Input)
-        line.display = True
-        line.focus()
-
-    @on(Input.Submitted, "#data-search")
-    def _search_submitted(self, event: Input.Submitted) -> None:
-        self._search_for(event.value)
-
-    def _search_for(self, text: str) -> None:
-        if self.opened is None:
-            return
-        if self._page not in _ROW_PAGES:
-            self._go_to_page("text")
-        line = self.query_one("#data-search", Input)
-        line.value = text
-        line.display = bool(text)
-        self.query_one(RowsList).focus()
-        if text:
-            self.search(self.opened, text)
-        else:
-            self.query_one(RowsList).mark(())
-
-    def found(self, matches: Sequence[int], text: str) -> None:
-        self._searched = text
-        rows = self.query_one(RowsList)
-        rows.mark(matches)
-        if rows.next_match(1, here=True):
-            self.notify(plural("{count} row has it", "{count} rows have it", len(matches)), timeout=3)
-        else:
-            self.notify(_("No row has “{text}”.").format(text=inert_line(text)), severity="warning", markup=False)
-
-    def action_next_match(self, way: int) -> None:
-        if not self.query_one(RowsList).next_match(way):
-            self.notify(_("/ searches; n and N go through what was found."))
-
     # --- back, and the line of keys ---
 
     def action_back(self) -> None:
         """One step: out of the search, out of the set, back to the chat."""
-        line = self.query_one("#data-search", Input)
-        if line.display:
-            line.value = ""
-            line.display = False
-            self.query_one(RowsList).mark(())
+        if self.end_search():
             self._focus_page()
         elif (self.has_class("-narrow") and self.has_class("-inside")) or self.query("#data-set:focus-within"):
             self.remove_class("-inside")
