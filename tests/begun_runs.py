@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
+
+from waiting import PATIENCE
 
 from core.launch.stopping import kill, wait_ended
 from core.runs.alive import start_time
@@ -26,8 +27,8 @@ def events(run: RunDirectory) -> list[Event]:
 
 
 def last_word(run: RunDirectory) -> Event:
-    wait_ended(run, 20)
-    assert wait_gone(run)
+    wait_ended(run, PATIENCE)
+    assert wait_gone(run, PATIENCE)
     return events(run)[-1]
 
 
@@ -38,16 +39,9 @@ def alive(pid_file: Path) -> bool:
         return False
 
 
-def until(true: Callable[[], object], what: str = "") -> None:
-    deadline = time.monotonic() + 30
-    while not true():
-        assert time.monotonic() < deadline, f"never came: {what}"
-        time.sleep(0.02)
-
-
 def end_runs(runs: Iterable[RunDirectory]) -> None:
     """Kill those that still run, and wait until they are gone."""
     for run in runs:
         if is_active(state_of(run)):
             kill(run)
-            wait_ended(run, 5)
+            wait_ended(run, PATIENCE)

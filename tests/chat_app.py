@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from textual.pilot import Pilot
+from waiting import until_true
 
 from tui.app import FinetuiApp
 
@@ -29,12 +30,8 @@ class Chat:
         return self.screen.views[column].transcript.entries[index]
 
     async def until(self, true: Callable[[], object], what: str = "") -> None:
-        """Wait for something to become true, for at most some seconds of the app's time."""
-        for _turn in range(400):
-            if true():
-                return
-            await self.pilot.pause(0.02)
-        raise AssertionError(f"never came: {what}")
+        """Wait for something to become true."""
+        await until_true(self.pilot, true, what)
 
     async def ready(self) -> None:
         """Wait for the model."""

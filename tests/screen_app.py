@@ -8,6 +8,7 @@ from typing import Any
 from textual.app import App
 from textual.widgets import Static
 from textual.worker import WorkerFailed
+from waiting import until_true
 
 from core.errors import FinetuiError
 from core.workspace import Workspace
@@ -67,12 +68,8 @@ class Shown:
             await self.pilot.pause()
 
     async def until(self, true: Callable[[], object], what: str) -> None:
-        """Wait for something to become true, for at most some seconds of the app's time."""
-        for _turn in range(400):
-            if true():
-                return
-            await self.pilot.pause(0.02)
-        raise AssertionError(f"never came: {what}; toasts: {self.toasts}; on {self.screen}: {self.seen()}")
+        """Wait for something to become true."""
+        await until_true(self.pilot, true, what, lambda: f"; toasts: {self.toasts}; on {self.screen}: {self.seen()}")
 
 
 class ShownForm(Shown):

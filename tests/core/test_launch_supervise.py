@@ -12,9 +12,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from waiting import until
 
 import fake_trainer
-from begun_runs import SLEEP, alive, events, last_word, shell, until
+from begun_runs import SLEEP, alive, events, last_word, shell
 from core.errors import RunError
 from core.jsonl import append_lines
 from core.launch.device_lock import Ticket, lock_folder

@@ -9,13 +9,12 @@ import signal
 import subprocess
 import sys
 import threading
-import time
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
+from waiting import until
 
 from core.errors import ModelError, ModelNotFound, PullFailed
 from core.models import pull as pull_module
@@ -310,11 +309,11 @@ def test_a_child_ends_when_its_parent_is_killed(tmp_path: Path) -> None:
         f"run_child([sys.executable, '-c', {child!r}], Path.cwd(), threading.Event(), lambda _records: None)"
     )
     parent = subprocess.Popen([sys.executable, "-c", program], cwd=tmp_path)
-    _wait_until((tmp_path / "ready").exists)
+    until((tmp_path / "ready").exists)
     pid = int((tmp_path / "ready").read_text())
     parent.kill()
     parent.wait()
-    _wait_until(lambda: not _alive(pid))
+    until(lambda: not _alive(pid))
 
 
 def _alive(pid: int) -> bool:
@@ -322,11 +321,3 @@ def _alive(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except OSError:
         return False
-
-
-def _wait_until(true: Callable[[], bool]) -> None:
-    for _turn in range(500):
-        if true():
-            return
-        time.sleep(0.02)
-    raise AssertionError("never came")

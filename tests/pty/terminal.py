@@ -22,14 +22,12 @@ from pathlib import Path
 from types import TracebackType
 
 import pyte
+from waiting import PATIENCE
 from wcwidth import wcwidth
 
 from sequences import Token, Tokenizer
 
 _MARK = "FINETUI_TEST_MARK"
-TIMEOUT = 60.0
-"""Seconds until a wait fails; generous, for cores that are shared with everybody."""
-
 KEYS = {
     "enter": "\r",
     "escape": "\x1b",
@@ -199,18 +197,18 @@ class Terminal:
         while (left := ended - time.monotonic()) > 0:
             self.pump(left)
 
-    def wait_for(self, wanted: str | Callable[[str], object], timeout: float = TIMEOUT) -> str:
+    def wait_for(self, wanted: str | Callable[[str], object], timeout: float = PATIENCE) -> str:
         """Read until a text stands on the screen, or a condition on the screen's text holds; return that text."""
         holds = (lambda shown: wanted in shown) if isinstance(wanted, str) else wanted
         return self.wait_until(
             lambda: holds(self.text()), wanted if isinstance(wanted, str) else "the condition", timeout
         )
 
-    def wait_for_raw(self, wanted: bytes, timeout: float = TIMEOUT, start: int = 0) -> str:
+    def wait_for_raw(self, wanted: bytes, timeout: float = PATIENCE, start: int = 0) -> str:
         """Read until these bytes have been written."""
         return self.wait_until(lambda: wanted in self.raw[start:], repr(wanted), timeout)
 
-    def wait_until(self, holds: Callable[[], object], wanted: str, timeout: float = TIMEOUT) -> str:
+    def wait_until(self, holds: Callable[[], object], wanted: str, timeout: float = PATIENCE) -> str:
         """Read until a condition holds; `wanted` says which when it does not."""
         deadline = time.monotonic() + timeout
         while not holds():
@@ -220,14 +218,14 @@ class Terminal:
                 assert holds(), f"{wanted!r} did not come ({self._state()}); the screen:\n{self._framed()}"
         return self.text()
 
-    def settle(self, quiet: float = 0.15, timeout: float = TIMEOUT) -> str:
+    def settle(self, quiet: float = 0.15, timeout: float = PATIENCE) -> str:
         """Read until nothing was written for a while."""
         deadline = time.monotonic() + timeout
         while self.pump(quiet):
             assert time.monotonic() < deadline, f"it never stops writing; the screen:\n{self._framed()}"
         return self.text()
 
-    def wait(self, timeout: float = TIMEOUT) -> int:
+    def wait(self, timeout: float = PATIENCE) -> int:
         """Read until the program has ended; return its exit code, negative for a signal."""
         deadline = time.monotonic() + timeout
         while self.process.poll() is None:
@@ -237,7 +235,7 @@ class Terminal:
             pass
         return self.process.returncode
 
-    def assert_ends(self, code: int = 0, timeout: float = TIMEOUT) -> None:
+    def assert_ends(self, code: int = 0, timeout: float = PATIENCE) -> None:
         """Read until the program has ended, which it has to do with this exit code."""
         found = self.wait(timeout)
         assert found == code, f"ended with {found}, not {code}; the screen:\n{self._framed()}"
@@ -276,11 +274,11 @@ class Terminal:
         """The processes below the program."""
         return {pid: command for pid, command in self.processes().items() if pid != self.process.pid}
 
-    def wait_for_children(self, count: int, timeout: float = TIMEOUT) -> list[int]:
+    def wait_for_children(self, count: int, timeout: float = PATIENCE) -> list[int]:
         self.wait_until(lambda: len(self.children()) == count, f"{count} child processes", timeout)
         return list(self.children())
 
-    def assert_all_gone(self, timeout: float = TIMEOUT) -> None:
+    def assert_all_gone(self, timeout: float = PATIENCE) -> None:
         """Wait until no process is left of the program."""
         deadline = time.monotonic() + timeout
         while left := self.processes():

@@ -76,7 +76,7 @@ def ask(terminal: Terminal, workspace: Path, text: str = "q") -> None:
     kept = answers_kept(workspace)
     terminal.wait_for(INPUT)
     terminal.type(text + "\n")
-    terminal.wait_until(lambda: answers_kept(workspace) > kept, "the answer", 60)
+    terminal.wait_until(lambda: answers_kept(workspace) > kept, "the answer")
     terminal.wait_for(INPUT)
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from waiting import PATIENCE
 
 from core.chat.session import Conversation
 from core.chat.store import SessionStore
@@ -116,7 +117,7 @@ def test_a_lost_connection_ends_everything_and_keeps_the_part(workspace: Path, s
     ask(app)
     app.wait_for("word5")
     app.hang_up()
-    app.process.wait(60)
+    app.process.wait(PATIENCE)
     app.assert_all_gone()
     ((question, answer),) = said(workspace)
     assert question == ("user", "Question?")

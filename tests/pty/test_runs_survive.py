@@ -11,9 +11,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from waiting import until
 
 import fake_trainer
-from begun_runs import end_runs, until
+from begun_runs import end_runs
 from core.runs.history import read_history
 from core.runs.rundir import RunDirectory
 from core.runs.state import state_of

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from waiting import PATIENCE
 
 import fake_evaluator
 from begun_runs import end_runs
@@ -107,7 +108,7 @@ def test_json_is_the_events_and_a_detached_one_is_named(finetui: Any, workspace:
     assert records[-1]["reason"] == "completed"
     (named,) = evaluate(finetui, "--detach", "--json").records
     assert named == {"run": "eval-zh-more-2", "path": str(workspace.runs / "eval-zh-more-2")}
-    wait_ended(find_run("eval-zh-more-2", workspace), 10)
+    wait_ended(find_run("eval-zh-more-2", workspace), PATIENCE)
 
 
 def test_a_plan_starts_nothing(finetui: Any, workspace: Workspace) -> None:
@@ -192,7 +193,7 @@ def test_resume_keeps_the_options_that_answers_depend_on(
     busy = finetui("eval", "--resume", "--output_dir", "mine")
     assert "the run mine is still going on" in busy.err
     stop(run)
-    assert wait_ended(run, 10) == "stopped"
+    assert wait_ended(run, PATIENCE) == "stopped"
     other = evaluate(finetui, "--resume", "--output_dir", "mine", "--max_new_tokens", "8", "--dtype", "bfloat16")
     assert other.code == 2
     assert other.err.splitlines()[:2] == [

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import re
-import time
 from pathlib import Path
 from typing import Any
 
 import pytest
+from waiting import PATIENCE, until
 
 import fake_evaluator
 from commands import runner
@@ -162,9 +162,8 @@ def test_detached_shown_and_stopped(finetui: Any, workspace: Workspace, monkeypa
     left = finetui("tales.yaml", "--detach")
     assert (left.code, left.out) == (0, "started tales\n")
     assert left.err.endswith("see it: finetui pipeline tales   stop it: finetui pipeline tales --stop\n")
-    one, deadline = RunDirectory(workspace.runs / "tales-one"), time.monotonic() + 20
-    while not one.saved_checkpoints() and time.monotonic() < deadline:
-        time.sleep(0.05)
+    one = RunDirectory(workspace.runs / "tales-one")
+    until(one.saved_checkpoints, "its last step")
     refused = finetui("tales.yaml", "--restart", "one")
     assert "error: --restart: the pipeline is still going on\n" in refused.err
 
@@ -183,7 +182,7 @@ def test_detached_shown_and_stopped(finetui: Any, workspace: Workspace, monkeypa
             "tales has not ended yet; it ends after its current step",
             "sooner: finetui runs stop tales --now",
         ]
-    wait_ended(RunDirectory(workspace.runs / "tales"), 20)
+    wait_ended(RunDirectory(workspace.runs / "tales"), PATIENCE)
     start_again = finetui("tales", "--detach")
     assert start_again.code == 0
     stopped = finetui("tales", "--stop")

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from waiting import PATIENCE, until
 
 import fake_trainer
 from begun_runs import end_runs
@@ -52,12 +53,9 @@ def begin(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> Callable[...
         facts = {"model": "org/demo", "method": "lora", "datasets": ("intro", "more"), "time": 1_800_000_000.0}
         launch_run(run, "x: 1\n", Launch(train_command(run), str(workspace.root), **facts), workspace)  # type: ignore[arg-type]
         if end == "wait":
-            deadline = time.monotonic() + 20
-            while not run.saved_checkpoints():
-                assert time.monotonic() < deadline
-                time.sleep(0.02)
+            until(run.saved_checkpoints, "its last step")
         else:
-            wait_ended(run, 20)
+            wait_ended(run, PATIENCE)
         return run
 
     return begin

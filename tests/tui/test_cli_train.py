@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from waiting import PATIENCE
 
 import fake_trainer
 from commands import Run
@@ -55,7 +56,7 @@ def test_a_run_keeps_what_is_needed_to_do_it_again(finetui: Any, workspace: Work
     train(finetui, "--learning_rate", "3e-4", "--lora_rank", "4", "--detach")
     (run,) = list_runs(workspace)
     assert run.name == "lora-intro"
-    wait_ended(run, 10)
+    wait_ended(run, PATIENCE)
     again = load(TRAINING, file=run.config).values()
     assert (again["learning_rate"], again["lora_rank"], again["output_dir"]) == (3e-4, 4, "lora-intro")
     assert len(again) == sum(len(section.model_fields) for section in TRAINING)

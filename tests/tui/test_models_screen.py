@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from functools import partial
@@ -12,6 +11,7 @@ from typing import Any
 import pytest
 from textual.app import App
 from textual.widgets import Input, OptionList, Static
+from waiting import until
 
 from core.models import pull as pull_module
 from core.models.export import Difference, Exported
@@ -294,11 +294,7 @@ async def test_a_pull_goes_on_while_another_screen_is_shown(
         await models.app.push_screen(ModelsScreen(workspace))
         models.listing = models.app.screen
         await models.until(lambda: "fetching Packaged 1B" in models.text("#models-progress"), "progress")
-    for _turn in range(400):  # the app has ended, and with it the pull
-        if not list(workspace.models.glob(".pulling-*")):
-            return
-        await asyncio.sleep(0.02)
-    raise AssertionError("the pull outlived the app")
+    until(lambda: not list(workspace.models.glob(".pulling-*")), "the end of the pull with the app")
 
 
 async def test_a_failed_pull_says_why(workspace: Workspace, catalogue: Callable[..., None]) -> None:
