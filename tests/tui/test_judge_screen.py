@@ -244,11 +244,15 @@ async def test_a_set_has_answers_drawn_and_then_judged(tmp_path: Path, monkeypat
         assert shown.screen.query_one("#judge-head").content.plain == "talks_preferences  0 of 2 judged · prompt 1"
 
 
-async def test_a_number_is_asked_for(tmp_path: Path) -> None:
+async def test_a_number_is_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    answering = {"model_name_or_path": "demo", "adapter_name_or_path": ["sft"]}
+    monkeypatch.setattr(JudgeActions, "_answering", lambda _screen: answering)
     workspace = make_workspace(tmp_path, {"talks": (ENTRY, [{"instruction": "q", "input": "", "output": "a"}])})
     async with data_screen(workspace) as shown:
         await shown.until(lambda: shown.screen.current, "the set")
-        await shown.press("j", "0", "enter")
+        await shown.press("j")
+        await shown.until(lambda: "prompts of talks, with demo + sft?" in shown.seen(), "who answers")
+        await shown.press("0", "enter")
         await shown.until(lambda: shown.toasts, "the mistake")
         assert shown.toasts == ["Type a number above 0."]
     assert not (workspace.data / "judging").exists()

@@ -11,6 +11,7 @@ from core.errors import FinetuiError
 from core.i18n import _, plural
 from core.serve.remote_address import is_served
 from core.untrusted import inert_line
+from tui.entries import speaker
 from tui.screens.choose import ChooseWord
 from tui.screens.data_actions import DataActions
 from tui.widgets.dialogs import AskText
@@ -54,8 +55,9 @@ class JudgeActions(DataActions):
 
     def _ask_how_many(self, name: str) -> None:
         question = _("Draw two answers to how many prompts of {name}, with {model}?")
-        model = self._answering()["model_name_or_path"]
-        title = question.format(name=inert_line(name), model=inert_line(model))
+        answering = self._answering()
+        who = speaker(answering["model_name_or_path"], next(iter(answering.get("adapter_name_or_path", ())), None))
+        title = question.format(name=inert_line(name), model=inert_line(who))
         self.app.push_screen(AskText(title, str(_PROMPTS)), lambda typed: self._draw_as_typed(name, typed))
 
     def _draw_as_typed(self, name: str, typed: str | None) -> None:

@@ -69,7 +69,7 @@ class AskText(Dialog[str | None]):
         with Vertical(classes="dialog-box"):
             yield Static(Content(self._question), classes="dialog-title")
             yield InertInput(self._value, select_on_focus=False)
-            yield Static(Content(_("enter keep · esc leave as it is")), classes="dialog-keys")
+            yield Static(Content(_("enter takes it · esc leaves")), classes="dialog-keys")
 
     def on_mount(self) -> None:
         text = self.query_one(Input)
