@@ -1,40 +1,20 @@
-"""Sets of answers, measured: values with intervals, what they do not mean, classes, and all of it by several cores."""
+"""Sets of answers, measured: the catalogue of metrics, values with their intervals, and values while answers come."""
 
 from __future__ import annotations
 
 import itertools
 import math
-import os
 import random
-from collections.abc import Sequence
-from pathlib import Path
 
 import pytest
 
-from core.errors import MetricError, UsageError
+from core.errors import UsageError
 from core.metrics.catalog import METRICS, all_metrics, find_metrics, fitting
-from core.metrics.classes import confusion
-from core.metrics.columns import row_scores
 from core.metrics.intervals import intervals
-from core.metrics.metric import Measuring, Metric, Pair, Sums
+from core.metrics.metric import Measuring, Pair, Sums
 from core.metrics.running import Running
 from core.metrics.score import score
-
-FEW = Measuring(bootstrap=200)
-NONE = Measuring(bootstrap=0)
-
-
-def pairs_of(*rows: tuple[str, str]) -> list[Pair]:
-    return [Pair(predict, label) for predict, label in rows]
-
-
-def told(pairs: Sequence[Pair], *names: str, measuring: Measuring = NONE) -> dict[str, list[str]]:
-    """Artefacts by metric."""
-    found: dict[str, list[str]] = {}
-    for artefact in score(pairs, find_metrics(names) if names else None, measuring).artefacts:
-        found.setdefault(artefact.metric, []).append(artefact.message)
-    return found
-
+from metric_pairs import FEW, NONE, pairs_of, told
 
 # --- the catalogue -----------------------------------------------------------------------------------------------
 
@@ -192,202 +172,6 @@ def test_sacrebleu_is_sacrebleu(texts: list[str], tokenizer: str) -> None:
     assert values["chrf"].value == pytest.approx(corpus_chrf(said, [texts]).score)
     assert values["chrf"].low is not None
     assert told(pairs, "sacrebleu")["sacrebleu"] == [f"sacrebleu's tokenizer: {tokenizer}"]
-
-
-# --- classes -----------------------------------------------------------------------------------------------------
-
-
-def test_labels_that_repeat_are_classes() -> None:
-    pairs = pairs_of(
-        ("Positive.", "positive"), ("positive", "positive"), ("negative", "positive"), ("negative", "negative"),
-        ("no idea", "negative"), ("neutral", "neutral"), ("negative", "neutral"), ("neutral", "neutral"),
-    )  # fmt: skip
-    values = score(pairs, find_metrics(["label_accuracy", "macro_f1"]), FEW).values
-    assert values["label_accuracy"].value == pytest.approx(100 * 5 / 8)
-    f1 = [2 * 2 / (3 + 2), 2 * 1 / (2 + 3), 2 * 2 / (3 + 2)]
-    assert values["macro_f1"].value == pytest.approx(100 * sum(f1) / 3)
-    found = confusion(pairs)
-    assert found is not None
-    assert [each.name for each in found.classes] == ["neutral", "positive", "negative"]
-    positive = found.classes[1]
-    assert (positive.labels, positive.predicted, positive.right) == (3, 2, 2)
-    assert (positive.precision, positive.recall) == (100, pytest.approx(200 / 3))
-    assert found.counts["negative"] == {"negative": 1, "": 1}
-    assert told(pairs, "label_accuracy")["label_accuracy"] == ["answering 'neutral' always would give 37.5 %"]
-
-
-def test_beginnings_before_a_number_are_classes() -> None:
-    labels = [f"{kind}_{number}" for number in range(5) for kind in ("取消方式", "开通方式")]
-    pairs = pairs_of(*((f"取消方式_{number}", label) for number, label in enumerate(labels)))
-    found = confusion(pairs)
-    assert found is not None
-    assert {each.name: (each.labels, each.right) for each in found.classes} == {"取消方式": (5, 5), "开通方式": (5, 0)}
-    assert (
-        told(pairs, "macro_f1")["label_accuracy"][0]
-        == "classes are the beginnings of the labels, before their first number"
-    )
-
-
-def test_other_answers_are_no_classes() -> None:
-    pairs = pairs_of(*((text, text) for text in ("one", "two", "three", "four")))
-    assert confusion(pairs) is None
-    assert not score(pairs, find_metrics(["macro_f1", "label_accuracy"])).values
-    assert confusion(pairs_of(("a", "a"), ("a", "a"))) is None
-
-
-# --- artefacts ---------------------------------------------------------------------------------------------------
-
-
-def test_artefacts_are_told_with_their_numbers() -> None:
-    labels = ["是"] * 20 + ["不行"] * 10 + ["不可以"] * 5 + ["Paris"] * 5 + ["你好，世界"] * 10
-    found = told(pairs_of(*((label, label) for label in labels)), "bleu-4", "rouge-2")
-    assert found["bleu-4"] == ["35 of 50 labels are shorter than 4 characters: BLEU-4 of a right answer is then 35–84"]
-    assert found["rouge-2"] == ["35 of 50 labels are one word: ROUGE-2 of a right answer is then 0"]
-
-
-def test_labels_with_odd_ends_and_without_text_are_told() -> None:
-    pairs = pairs_of(("a", "a\n"), ("b", " "), ("c", ""), *[("d", "d")] * 30)
-    found = told(pairs, "exact_match", "rouge-1")
-    assert found[""] == ["2 of 33 labels are blank: BLEU-4 and ROUGE are 0 there, whatever is answered"]
-    assert found["exact_match"][0].startswith("1 of 33 labels begin or end in blanks or line breaks")
-
-
-def test_few_rows_and_equal_rows_are_told() -> None:
-    assert told(pairs_of(("a", "b"), ("c", "d"), ("e", "f"), ("g", "h")), "exact_match") == {
-        "": ["only 4 rows: one more right answer moves a rate by 25.0 points"],
-        "exact_match": [
-            "all 4 rows are alike, so the interval has no width; the rate is below 75.0 % with 95 % certainty"
-        ],
-    }
-    right = told(pairs_of(*[("a", "a")] * 100), "exact_match")
-    assert right["exact_match"] == [
-        "all 100 rows are alike, so the interval has no width; the rate is above 97.0 % with 95 % certainty"
-    ]
-
-
-def test_answers_that_are_only_typed_otherwise_are_told() -> None:
-    pairs = pairs_of(("Yes.", "yes"), ("No", "no"), *[("a", "b")] * 30)
-    assert "2 answers differ from their labels only in case, width, punctuation or blanks" in told(pairs)["exact_match"]
-
-
-# --- metrics of the user's own -----------------------------------------------------------------------------------
-
-
-def own(folder: Path, code: str, name: str = "mine") -> Metric:
-    path = folder / f"{name}.py"
-    path.write_text(code, encoding="utf-8")
-    return find_metrics([str(path)])[0]
-
-
-def test_a_function_in_a_file_is_a_metric(tmp_path: Path) -> None:
-    plain = own(
-        tmp_path, 'def metric(predict, label):\n    """Characters more."""\n    return len(predict) - len(label)\n'
-    )
-    assert (plain.name, plain.unit, plain.better, plain.help) == ("mine", "number", "higher", "Characters more.")
-    rate = own(
-        tmp_path,
-        "name = 'starts'\nbetter = 'lower'\n"
-        "def metric(predict: str, label: str) -> bool:\n    return predict[:1] == label[:1] if label else None\n",
-        "rate",
-    )
-    assert (rate.name, rate.unit, rate.better) == ("starts", "percent", "lower")
-    values = score(pairs_of(("ab", "a"), ("x", "y"), ("z", "")), [plain, rate], FEW).values
-    assert (values["mine"].value, values["mine"].n) == (pytest.approx(2 / 3), 3)
-    assert (values["starts"].value, values["starts"].n) == (50, 2)
-
-
-@pytest.mark.parametrize(
-    ("code", "message"),
-    [
-        ("x = 1", "{path}: there is no function metric(predict, label)"),
-        ("def metric(:\n", "{path}:1: SyntaxError: invalid syntax"),
-        ("\nimport no_such_module_x\n", "{path}:2: ModuleNotFoundError: No module named 'no_such_module_x'"),
-        ("unit = 'inches'\ndef metric(p, l): ...", "{path}: unit is 'inches', expected 'percent', 'number'"),
-        ("name = 3\ndef metric(p, l): ...", "{path}: name is 3, expected a text"),
-        ("raise SystemExit(3)", "{path}:1: SystemExit: 3"),
-    ],
-)
-def test_files_that_are_no_metric(tmp_path: Path, code: str, message: str) -> None:
-    with pytest.raises(MetricError) as caught:
-        own(tmp_path, code)
-    assert caught.value.message == message.format(path=tmp_path / "mine.py")
-
-
-@pytest.mark.parametrize(
-    ("result", "message"),
-    [
-        ("1 if label else exit(3)", "row 2: {path}:2: SystemExit: 3"),
-        ("1 / len(label)", "row 2: {path}:2: ZeroDivisionError: division by zero"),
-        ("'7' if not label else 1", "row 2: {path}: metric() returned '7'"),
-        ("float('nan') if not label else 1", "row 2: {path}: metric() returned nan"),
-        ("[] if not label else 1", "row 2: {path}: metric() returned []"),
-    ],
-)
-def test_failing_rows_are_named(tmp_path: Path, result: str, message: str) -> None:
-    metric = own(tmp_path, f"def metric(predict, label):\n    return {result}\n")
-    with pytest.raises(MetricError) as caught:
-        score(pairs_of(("a", "b"), ("c", "")), [metric])
-    assert caught.value.message == message.format(path=tmp_path / "mine.py")
-
-
-def test_a_file_that_is_not_there_and_a_name_that_is_taken(tmp_path: Path) -> None:
-    with pytest.raises(MetricError, match=r"gone\.py: there is no such Python file"):
-        find_metrics([str(tmp_path / "gone.py")])
-    (tmp_path / "exact_match.py").write_text("def metric(predict, label): return 1")
-    with pytest.raises(MetricError, match="two metrics are named 'exact_match'"):
-        find_metrics(["exact_match", str(tmp_path / "exact_match.py")])
-
-
-# --- many rows ---------------------------------------------------------------------------------------------------
-
-
-def test_several_processes_say_what_one_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """From a folder with packages of our names, and with a metric of the user's own that prints."""
-    for name in ("core", "jieba"):
-        (tmp_path / name).mkdir()
-        (tmp_path / name / "__init__.py").write_text("raise SystemExit('imported')")
-    monkeypatch.chdir(tmp_path)
-    mine = own(tmp_path, "print('hello')\ndef metric(predict, label):\n    print(label)\n    return len(predict)\n")
-    pairs = [Pair("字" * (number % 7), f"字 {number}\ud800", "stop", 0.25) for number in range(50)]
-    metrics = [*find_metrics(["exact_match", "edit_similarity", "loss"]), mine]
-    heard: list[float] = []
-    alone = row_scores(pairs, metrics, Measuring(processes=1), heard.append)
-    assert row_scores(pairs, metrics, Measuring(processes=2)) == alone
-    assert [len(column) for column in alone.values()] == [50] * 4
-
-
-def test_each_process_has_a_share(tmp_path: Path) -> None:
-    mine = own(tmp_path, "import os\ndef metric(predict, label):\n    return os.getpid()\n")
-    pids = row_scores([Pair("x", "y")] * 40, [mine], Measuring(processes=2))["mine"]
-    assert [len(list(run)) for _pid, run in itertools.groupby(pids)] == [20, 20]
-    assert pids[0] == os.getpid()
-
-
-def test_the_row_is_named_right_by_another_process(tmp_path: Path) -> None:
-    mine = own(tmp_path, "def metric(predict, label):\n    return 1 / (int(label) - 48)\n")
-    pairs = [Pair("x", str(number)) for number in range(50)]
-    with pytest.raises(MetricError, match=r"row 49: .*mine\.py:2: ZeroDivisionError"):
-        row_scores(pairs, [mine], Measuring(processes=2))
-
-
-def test_a_process_that_dies_costs_no_rows(tmp_path: Path) -> None:
-    """It dies in another process than this one."""
-    code = (
-        "import os\nif os.environ.get('PYTHONSAFEPATH'):\n    os._exit(9)\ndef metric(predict, label):\n    return 1\n"
-    )
-    mine = own(tmp_path, code)
-    assert row_scores([Pair("x", "y")] * 20, [mine], Measuring(processes=2)) == {"mine": [1.0] * 20}
-
-
-def test_a_metric_that_is_in_no_file_stays_here() -> None:
-    metric = Metric("here", "here", "", of_row=lambda pair, _measuring: float(len(pair.label)))
-    assert row_scores([Pair("", "ab"), Pair("", "abc")], [metric], Measuring(processes=2)) == {"here": [2, 3]}
-
-
-def test_progress_is_told() -> None:
-    heard: list[float] = []
-    row_scores([Pair("x", "y")] * 1024, find_metrics(["exact_match"]), Measuring(processes=1), heard.append)
-    assert heard == [0.25, 0.5, 0.75, 1]
 
 
 def test_metrics_while_answers_come_in() -> None:
