@@ -3,65 +3,35 @@
 from __future__ import annotations
 
 import dataclasses
-import re
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, ClassVar
+from typing import TYPE_CHECKING
 
 import typer
-from pydantic import Field
 
-from core.config.command_line import by_name, read_command_line
-from core.config.evaluation import EVALUATION
-from core.config.fields import Also, FieldSpec, Section, Shown, SplitAt, describe
-from core.config.load import fill
+from core.config.fields import Section, describe
+from core.config.pipeline import Pipeline
 from core.config.pipeline_file import read_pipeline
-from core.config.sources import Entry
-from core.config.training import TRAINING
-from core.errors import UsageError, did_you_mean
+from core.errors import UsageError
 from core.i18n import _
-from core.runs.catalog import find_run
+from core.runs.catalog import find_run, list_runs
 from core.runs.launch_file import Caution, read_launch
 from core.runs.rundir import PIPELINE
 from core.runs.state import is_active, state_of
 from core.untrusted import inert_line
 from core.workspace import Workspace, find_workspace
 from tui.cli.console import note, print_json
+from tui.cli.following import INTERRUPTED
 from tui.cli.options import help_groups
+from tui.cli.pipeline_options import PipelineOptions, read_words
 
 if TYPE_CHECKING:
     from core.launch.pipeline.plan import PipelinePlan
 
-_OF_A_STEP = re.compile(r"--([A-Za-z0-9][\w-]*)\.([\w-]+)(?:=.*)?", re.ASCII | re.DOTALL)
 _STOP_SECONDS = 75.0
-
-
-class PipelineOptions(Section):
-    """What this command does with a pipeline."""
-
-    title: ClassVar[str] = "Command"
-
-    config: Annotated[str | None, Shown("FILE")] = None
-    """The file of the pipeline; it may also stand alone, without `--config`."""
-
-    pipeline: Annotated[str | None, Also("names"), Shown("NAME")] = None
-    """A pipeline that was started before, by its name; it may stand alone too."""
-
-    plan: bool = False
-    """Tell the steps, what they stand on and with which options they run, and start nothing."""
-
-    restart: Annotated[tuple[str, ...], SplitAt(","), Shown("STEP,…")] = ()
-    """Delete the runs of these steps and of all that stand on them, and make them anew."""
-
-    stop: bool = False
-    """Have the pipeline end: its step saves and ends, and no other begins."""
-
-    detach: bool = False
-    """Start it and return at once; the same command shows it."""
-
-    json_records: Annotated[bool, Field(alias="json")] = False
-    """Print JSON, one object a line: the plan, or what the pipeline and its steps tell."""
+_MOST_NAMED = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +43,7 @@ class PipelineVerb:
 
     def register(self, root: typer.Typer, name: str, help_line: str) -> None:
         """Make the verb known to typer."""
-        text = "\n\n".join((help_line, _about(), *help_groups(describe(*self.sections))))
+        text = "\n\n".join((help_line, *_about(), *help_groups(describe(*self.sections))))
 
         @root.command(
             name,
@@ -89,84 +59,70 @@ class PipelineVerb:
 pipeline = PipelineVerb()
 
 
-def _about() -> str:
-    return _(
+def _about() -> Iterator[str]:
+    yield _(
         "The steps are runs like others, one at a time: finetui runs and the Train screen show them. The pipeline goes "
         "on when you leave, and the same command goes on with it: what is finished stays, what ended early is gone on "
         "with. Options of finetui train and finetui eval win over the file's: --OPTION for every step, --STEP.OPTION "
         "for one."
     )
+    rows = [
+        ("examples/persona_rlhf.yaml --plan", _("tell all, start nothing")),
+        ("examples/persona_rlhf.yaml", _("start it, or go on")),
+        ("persona", _("the same, by its name")),
+        ("persona --stop", _("save and end")),
+        ("persona --restart ppo", _("make a step anew")),
+        ("persona --ppo.max_steps 60", _("another option in one step")),
+        ("examples/sweep.yaml", _("learning rates compared")),
+        ("examples/ask_two.yaml", _("evaluations alone")),
+    ]
+    widest = max(len(words) for words, _what in rows)
+    # \b keeps typer from filling the lines of the paragraph.
+    yield "\n".join(["\b", _("Examples:"), *(f"  finetui pipeline {words:<{widest}}  {what}" for words, what in rows)])
+    yield _("All that were started: finetui runs list --kind pipeline. What a file can say: docs/pipelines.md.")
 
 
 def _pipeline(words: Sequence[str]) -> int:
-    command, typed = _read(words)
+    command, typed = read_words(words)
     workspace = find_workspace()
     path = _file(command, workspace)
     wanted = read_pipeline(path, typed)
     if command.stop:
         return _stop(wanted.name, workspace)
+    if not command.plan and not _awaited(wanted, workspace):
+        return INTERRUPTED
     from core.launch.pipeline.plan import plan_pipeline  # models, data, metrics: help does without
-    from core.launch.pipeline.start import start_pipeline
 
-    plan = plan_pipeline(wanted, workspace, restart=command.restart)
+    plan = plan_pipeline(wanted, workspace, restart=command.restart, keep=command.keep)
     if command.plan:
-        from tui.cli.pipeline_table import plan_lines, plan_record
-
-        if command.json_records:
-            print_json(plan_record(plan))
-        else:
-            for line in plan_lines(plan):
-                print(line)
+        _tell(plan, command)
         return 0
+    _warn(plan)
     if not plan.active and not plan.done:
-        _warn(plan)
-        start_pipeline(plan)
+        _start(plan, command)
     elif not command.json_records:
         note(_("all steps are finished") if plan.done else _("it is going on already"))
     return _leave(plan, command) if command.detach else _follow(plan, command)
-
-
-# --- what is typed ----------------------------------------------------------------------------------------------
-
-
-def _read(words: Sequence[str]) -> tuple[PipelineOptions, list[Entry]]:
-    """What is meant for the command, and what for the steps.
-
-    Raises:
-        ConfigError: all that is wrong with the former.
-    """
-    own = describe(PipelineOptions)
-    of_steps = describe(*TRAINING, *EVALUATION)
-    line = read_command_line(words, [*own, *_of_single_steps(words, of_steps), *of_steps])
-    ours = {name for spec in own for name in (spec.name, *spec.aliases)}
-    known = by_name(of_steps)
-    # What is no option at all is told by who has the nearest.
-    ours |= {entry.key for entry in line.entries if entry.key not in known and did_you_mean(entry.key, ours)}
-    settings = fill((PipelineOptions,), [entry for entry in line.entries if entry.key in ours], line.problems)
-    return settings[PipelineOptions], [entry for entry in line.entries if entry.key not in ours]
-
-
-def _of_single_steps(words: Sequence[str], specs: Sequence[FieldSpec]) -> Iterator[FieldSpec]:
-    """`--STEP.OPTION`, as far as it is typed."""
-    known = by_name(specs)
-    for word in words:
-        found = _OF_A_STEP.fullmatch(word)
-        spec = known.get(found[2].replace("-", "_")) if found else None
-        if found and spec is not None:
-            name = f"{found[1]}.{found[2]}".replace("-", "_")
-            yield dataclasses.replace(spec, name=name, aliases=())
 
 
 def _file(command: PipelineOptions, workspace: Workspace) -> Path:
     if command.config is not None:
         return Path(command.config).expanduser()
     if command.pipeline is None:
-        raise UsageError(_("which pipeline?"), _("name its file; examples/persona_rlhf.yaml is one"))
+        raise UsageError(_("which pipeline?"), _which(workspace))
     run = find_run(command.pipeline, workspace)
     if read_launch(run).kind != PIPELINE:
         what = _("{name} is a run, and no pipeline").format(name=inert_line(command.pipeline))
         raise UsageError(what, _("go on with it: finetui runs resume {name}").format(name=inert_line(command.pipeline)))
     return run.config
+
+
+def _which(workspace: Workspace) -> str:
+    started = [run.name for run in list_runs(workspace) if read_launch(run).kind == PIPELINE]
+    if not started:
+        return _("name its file; examples/persona_rlhf.yaml is one")
+    names = inert_line(", ".join(started[-_MOST_NAMED:]))
+    return _("name its file, or one that was started: {names}").format(names=names)
 
 
 # --- what is done -----------------------------------------------------------------------------------------------
@@ -188,6 +144,44 @@ def _stop(name: str, workspace: Workspace) -> int:
     return 0
 
 
+def _awaited(wanted: Pipeline, workspace: Workspace) -> bool:
+    """Wait for what was asked to end: who starts it again would stop with it. False when the reader left."""
+    from core.launch.pipeline.standing import ending_run  # see above
+    from core.launch.stopping import wait_ended
+
+    try:
+        while (run := ending_run(wanted, workspace)) is not None:
+            told = _("{name} is still ending; waiting for that, then it goes on (ctrl+c leaves it alone)")
+            note(told.format(name=inert_line(run.name)))
+            while is_active(wait_ended(run, 1.0)):
+                pass
+    except KeyboardInterrupt:
+        note("")
+        return False
+    return True
+
+
+def _tell(plan: PipelinePlan, command: PipelineOptions) -> None:
+    from tui.cli.pipeline_table import plan_lines, plan_record  # see above
+
+    if command.json_records:
+        print_json(plan_record(plan))
+        return
+    for line in plan_lines(plan):
+        print(line)
+
+
+def _start(plan: PipelinePlan, command: PipelineOptions) -> None:
+    from core.launch.pipeline.start import start_pipeline  # see above
+    from tui.cli.pipeline_table import deleted_lines
+
+    for line in deleted_lines(plan):
+        note(line)
+    if plan.restarted and not command.yes and sys.stdin.isatty():
+        typer.confirm(_("Delete and make anew?"), abort=True, err=True)
+    start_pipeline(plan)
+
+
 def _warn(plan: PipelinePlan) -> None:
     from tui.cli.starting import warn  # runs: help does without
 
@@ -197,6 +191,8 @@ def _warn(plan: PipelinePlan) -> None:
             told.setdefault(caution, []).append(planned.step.name)
     for caution, names in told.items():
         warn(dataclasses.replace(caution, message=f"{', '.join(names)}: {caution.message}"))
+    for caution in plan.left_behind:
+        warn(caution)
 
 
 def _leave(plan: PipelinePlan, command: PipelineOptions) -> int:

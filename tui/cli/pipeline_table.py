@@ -11,6 +11,7 @@ from core.config.pipeline import SECTIONS, Pipeline, PipelineStep
 from core.i18n import _
 from core.runs.events import Step
 from core.runs.history import History
+from core.runs.launch_file import Caution
 from core.runs.quantities import QUANTITIES, headline, stage_named
 from core.runs.rundir import RunDirectory
 from core.runs.state import RunState
@@ -130,9 +131,24 @@ def plan_lines(plan: PipelinePlan) -> Iterator[str]:
     for planned, rows_given in zip(plan.steps, given, strict=True):
         own = [row for row in rows_given if row not in shared]
         yield from ("", f"{planned.step.name}:", *(f"  {line}" for line in table(own) if own))
-        for caution in planned.cautions:
-            told = f"{caution.message} ({caution.hint})" if caution.hint else caution.message
-            yield "  ! " + inert_line(told)
+        yield from (_caution_line(caution) for caution in planned.cautions)
+
+    if plan.left_behind:
+        yield ""
+        yield from (_caution_line(caution) for caution in plan.left_behind)
+
+
+def deleted_lines(plan: PipelinePlan) -> Iterator[str]:
+    """What is thrown away before anything begins: `ppo is made anew: its run persona-ppo (finished) is deleted`."""
+    for planned in plan.restarted:
+        standing = planned.standing
+        told = _("{step} is made anew: its run {run} ({state}) is deleted")
+        state = state_word(standing.state) if standing.state is not None else ""
+        yield told.format(step=planned.step.name, run=inert_line(standing.run.name), state=state)
+
+
+def _caution_line(caution: Caution) -> str:
+    return "  ! " + inert_line(f"{caution.message} ({caution.hint})" if caution.hint else caution.message)
 
 
 def _what_word(what: What) -> str:
@@ -172,6 +188,7 @@ def plan_record(plan: PipelinePlan) -> dict[str, Any]:
     return {
         "pipeline": plan.pipeline.name,
         "path": str(plan.run.path),
+        "warnings": [_caution_record(one) for one in plan.left_behind],
         "steps": [
             {
                 "name": planned.step.name,
@@ -180,12 +197,16 @@ def plan_record(plan: PipelinePlan) -> dict[str, Any]:
                 "state": planned.standing.state,
                 "what": planned.what,
                 "after": list(planned.step.after),
-                "warnings": [{"message": one.message, "hint": one.hint} for one in planned.cautions],
+                "warnings": [_caution_record(one) for one in planned.cautions],
                 "options": {name: planned.step.values[name] for name in _names(planned.step)},
             }
             for planned in plan.steps
         ],
     }
+
+
+def _caution_record(caution: Caution) -> dict[str, str]:
+    return {"message": caution.message, "hint": caution.hint}
 
 
 def _names(step: PipelineStep) -> Sequence[str]:

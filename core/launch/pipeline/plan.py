@@ -65,6 +65,11 @@ class PipelinePlan:
     """Runs that were steps of it and are none now."""
 
     @property
+    def restarted(self) -> tuple[PlannedStep, ...]:
+        """The steps whose runs are deleted and made anew."""
+        return tuple(planned for planned in self.steps if planned.what == "restart")
+
+    @property
     def done(self) -> bool:
         """Whether nothing is left to do."""
         return all(planned.what == "keep" for planned in self.steps)

@@ -80,9 +80,8 @@ def _go_on(plan: PipelinePlan) -> None:
 
 
 def _delete_what_is_made_anew(plan: PipelinePlan) -> None:
-    for planned in reversed(plan.steps):
-        if planned.what == "restart":
-            remove(planned.standing.run, plan.workspace)
+    for planned in reversed(plan.restarted):
+        remove(planned.standing.run, plan.workspace)
 
 
 def _launch(plan: PipelinePlan) -> Launch:
