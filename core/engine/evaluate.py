@@ -22,11 +22,11 @@ from core.engine.control import Control, StoppedEarly
 from core.engine.diary import Diary
 from core.engine.evaluating.conduct import Conduct, Contender, Ended
 from core.engine.evaluating.served import ServedAnswerer
-from core.engine.evaluating.test_set import open_test_sets
+from core.engine.evaluating.test_set import compares, open_test_sets
 from core.engine.failure import tell_failure
 from core.engine.training.heap import keep_freed_memory
 from core.i18n import _
-from core.models.candidates import find_candidates
+from core.models.candidates import Candidate, find_candidates
 from core.runs.events import Reason, RunFinished
 from core.runs.rundir import RunDirectory
 from core.workspace import Workspace, find_workspace
@@ -66,21 +66,37 @@ def _evaluate(run: RunDirectory, diary: Diary, control: Control) -> Ended:
     settings, workspace = load(EVALUATION, file=run.config), find_workspace()
     diary.stage("data")
     tests = open_test_sets(settings, workspace)
-    contenders = _served(settings, diary) if settings[RemoteOptions].api_base else _loaded(settings, workspace, diary)
+    compare = compares(tests)
+    if settings[RemoteOptions].api_base:
+        contenders = _served(settings, diary)
+    else:
+        contenders = _loaded(settings, workspace, diary, compare=compare)
     return Conduct(run, settings, workspace, diary, control).go(contenders, tests)
 
 
-def _loaded(settings: Settings, workspace: Workspace, diary: Diary) -> list[Contender]:
-    """Models of this machine; those that share weights follow one another."""
+def _loaded(settings: Settings, workspace: Workspace, diary: Diary, *, compare: bool) -> list[Contender]:
+    """Models of this machine.
+
+    Args:
+        compare: whether they are asked which of two answers is better.
+    """
     candidates = find_candidates(settings.values(), workspace)
     diary.stage("loading")
-    from core.engine.evaluating.weights import LoadedModels  # torch: 3 s, when the data is known to be right
+    from core.engine.evaluating.judges import LoadedJudges  # torch: 3 s, when the data is known to be right
+    from core.engine.evaluating.weights import LoadedModels
 
     keep_freed_memory()
+    if compare:
+        judges = LoadedJudges(settings, workspace, diary)
+        return [Contender(one.name, partial(judges.judging, one), one) for one in _by_base(candidates)]
     models = LoadedModels(settings, workspace, diary)
+    return [Contender(one.name, partial(models.answering, one), one) for one in _by_base(candidates)]
+
+
+def _by_base(candidates: Sequence[Candidate]) -> list[Candidate]:
+    """Those that share weights follow one another."""
     bases = list(dict.fromkeys(candidate.model.path for candidate in candidates))
-    in_turn = sorted(candidates, key=lambda candidate: bases.index(candidate.model.path))
-    return [Contender(one.name, partial(models.answering, one), one) for one in in_turn]
+    return sorted(candidates, key=lambda candidate: bases.index(candidate.model.path))
 
 
 def _served(settings: Settings, diary: Diary) -> list[Contender]:

@@ -37,7 +37,7 @@ def find_reward_model(name: str, options: EvaluatedModelOptions, workspace: Work
     source = find_reward_source(name, "auto", workspace)
     if source.model is not None:
         folder = source.model.path
-        refuse_risks(folder, read_config(folder), _request(folder, options))
+        refuse_risks(folder, read_config(folder), request_for(folder, options))
     return source
 
 
@@ -53,7 +53,7 @@ def load_reward_model(
         return open_function(source.name)
     if source.kind == "api":
         return open_server(source.name)
-    return load_scorer(source, lambda folder: _request(folder, options), on_warning)
+    return load_scorer(source, lambda folder: request_for(folder, options), on_warning)
 
 
 def rewarded(scorer: Scorer, answers: Sequence[Prediction], rows: Sequence[TestRow]) -> Iterator[Prediction]:
@@ -74,7 +74,8 @@ def _scores(scorer: Scorer, answers: Sequence[Prediction], rows: Sequence[TestRo
         yield from scorer.score(asked)
 
 
-def _request(folder: Path, options: EvaluatedModelOptions) -> Load:
+def request_for(folder: Path, options: EvaluatedModelOptions) -> Load:
+    """How the model of a folder is loaded: in its own manner, in the number format of the evaluation."""
     device = choose_device(options.device)
     dtype = "float16" if options.fp16 and device.type != "cpu" else "bfloat16" if options.bf16 else options.dtype
     return Load(

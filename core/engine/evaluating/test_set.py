@@ -110,6 +110,21 @@ def open_test_sets(settings: Settings, workspace: Workspace) -> tuple[TestSet, .
     )
 
 
+def compares(tests: Sequence[TestSet]) -> bool:
+    """Whether the rows of test sets have two answers each.
+
+    Raises:
+        DataError: those of some have, and those of others have not: nobody does both.
+    """
+    kinds = {one.is_compared: one.name for one in tests}
+    if len(kinds) > 1:
+        what = _("{pairs} has two answers to each question, {answers} has one").format(
+            pairs=kinds[True], answers=kinds[False]
+        )
+        raise DataError(what, _("evaluate them apart: reward models score pairs, others answer"))
+    return True in kinds
+
+
 def _open(name: str, options: EvaluatedDataOptions, seed: int, workspace: Workspace) -> TestSet:
     if options.task == "choices" or (options.task == "auto" and holds_choices(name, options, workspace)):
         return _open_choices(name, options, workspace)

@@ -30,7 +30,8 @@ class LoadedModels:
     def __init__(self, settings: Settings, workspace: Workspace, diary: Diary) -> None:
         self._settings, self._workspace, self._diary = settings, workspace, diary
         self._chat: ChatModel | None = None
-        self._seconds = 0.0
+        self.seconds = 0.0
+        """That the weights took to load."""
 
     @contextmanager
     def answering(self, candidate: Candidate) -> Iterator[LoadedAnswerer]:
@@ -39,7 +40,7 @@ class LoadedModels:
         Raises:
             FinetuiError: the model or the adapter cannot be loaded.
         """
-        chat = self._base(candidate)
+        chat = self.base(candidate)
         began, notes = time.monotonic(), list(chat.base.warnings)
         adapter = candidate.name if candidate.adapter is not None else None
         if candidate.adapter is not None:
@@ -47,8 +48,8 @@ class LoadedModels:
             notes += chat.load_adapter(candidate.name, candidate.adapter.path).warnings
         try:
             speaking = _speaking(chat, adapter, self._settings)
-            answerer = LoadedAnswerer(candidate, speaking, self._settings, self._diary, self._typed(candidate))
-            answerer.loading_seconds = self._seconds + time.monotonic() - began
+            answerer = LoadedAnswerer(candidate, speaking, self._settings, self._diary, self.typed(candidate))
+            answerer.loading_seconds = self.seconds + time.monotonic() - began
             answerer.noted += notes
             self._tell(answerer)
             for note in notes:
@@ -58,7 +59,7 @@ class LoadedModels:
             if adapter is not None:
                 chat.unload_adapter(adapter)
 
-    def _typed(self, candidate: Candidate) -> str:
+    def typed(self, candidate: Candidate) -> str:
         """The short name where that means this adapter, else its folder."""
         if candidate.adapter is None:
             return ""
@@ -67,7 +68,8 @@ class LoadedModels:
                 return candidate.name
         return str(candidate.path)
 
-    def _base(self, candidate: Candidate) -> ChatModel:
+    def base(self, candidate: Candidate) -> ChatModel:
+        """The model that somebody stands on, loaded if it is not the one that is held."""
         folder = candidate.model.path
         if self._chat is None or self._chat.base.folder != folder:
             if self._chat is not None:
@@ -77,7 +79,7 @@ class LoadedModels:
             self._diary.stage("loading")
             began = time.monotonic()
             self._chat = self._load(folder)
-            self._seconds = time.monotonic() - began
+            self.seconds = time.monotonic() - began
         return self._chat
 
     def _load(self, folder: Path) -> ChatModel:

@@ -68,8 +68,22 @@ class TrainedScorer:
         return [score for score in found if score is not None]
 
 
-def judged_ids(manner: Manner, messages: Sequence[Message]) -> Sequence[int]:
+@dataclass(frozen=True, slots=True)
+class JudgedText:
     """A conversation that ends in an answer, as its reward model reads it: up to what ends the answer."""
+
+    ids: Sequence[int]
+    prompt: int
+    """How many of them stand before the answer."""
+
+
+def judged_ids(manner: Manner, messages: Sequence[Message]) -> Sequence[int]:
+    """The tokens of a judged text."""
+    return judged_text(manner, messages).ids
+
+
+def judged_text(manner: Manner, messages: Sequence[Message]) -> JudgedText:
+    """A conversation in the manner of its reward model."""
     template = manner.template
     rendering = template.rendering(
         manner.messages(messages),
@@ -77,7 +91,9 @@ def judged_ids(manner: Manner, messages: Sequence[Message]) -> Sequence[int]:
         enable_thinking=manner.enable_thinking,
         loss_mask=True,
     )
-    return answered_ids(template, rendering) if rendering.answers else rendering.ids
+    if not rendering.answers:
+        return JudgedText(rendering.ids, 0)
+    return JudgedText(answered_ids(template, rendering), rendering.tokens_of(rendering.answers[-1]).start)
 
 
 def by_value_head(chat: ChatModel, adapter: str | None, folder: Path) -> Reading:
