@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -329,3 +330,40 @@ def test_nobody_at_the_address_is_told(workspace: Workspace) -> None:
         address = served.address
     with pytest.raises(ScoringFailed, match="cannot be reached"):
         hasty(open_server(address)).score([Asked((), (), (), "a", "a")])
+
+
+# --- stops -------------------------------------------------------------------------------------------------------
+
+
+def test_a_stop_hangs_up_on_a_server_that_lets_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    one, held = Asked((), (), (), "a", "a"), threading.Event()
+    with scoring_server() as served:
+        answer = served.answer
+
+        def answer_late(body: dict[str, Any], key: str) -> tuple[int, bytes]:
+            found: tuple[int, bytes] = answer(body, key)
+            held.wait(30)
+            return found
+
+        monkeypatch.setattr(served, "answer", answer_late)
+        try:
+            assert open_server(served.address).score([one] * 300, lambda: bool(served.bodies)) == []
+        finally:
+            held.set()
+        assert len(served.bodies) == 1
+
+
+def test_a_stop_does_not_wait_for_another_try() -> None:
+    with scoring_server([(503, b"busy")]) as served:
+        scorer = open_server(served.address)
+        assert (
+            replace(scorer, server=replace(scorer.server, first_pause=5)).score(
+                [Asked((), (), (), "a", "a")], lambda: bool(served.bodies)
+            )
+            == []
+        )
+        assert len(served.bodies) == 1
+
+
+def test_after_a_stop_no_function_is_called(functions: Path) -> None:
+    assert open_function(f"{functions}:short").score(asked(), lambda: True) == []
