@@ -14,11 +14,13 @@ from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from rich.text import Text
 from textual import events, work
-from textual.app import App
+from textual.app import App, ScreenError
 from textual.binding import Binding, BindingType
+from textual.css.query import QueryError
 from textual.dom import DOMNode
 from textual.screen import Screen
 from textual.theme import Theme
+from textual.widget import MountError
 from textual.widgets import Input, TextArea
 from textual.worker import WorkerFailed
 
@@ -77,6 +79,8 @@ _SCREENS = {
     "models": ("tui.screens.models", "ModelsScreen"),
 }
 _ENDING_SIGNALS = (signal.SIGTERM, signal.SIGHUP)
+_NO_LONGER_THERE = (QueryError, MountError, ScreenError)
+"""What befalls the last messages of a screen that has lost its widgets: Textual takes those down first."""
 
 
 class FinetuiApp(App[None]):
@@ -201,6 +205,8 @@ class FinetuiApp(App[None]):
     def _handle_exception(self, error: Exception) -> None:
         """What a worker could not do is told; only a defect of ours ends the app."""
         cause = error.error if isinstance(error, WorkerFailed) else error
+        if self._exit and isinstance(cause, _NO_LONGER_THERE):
+            return
         if isinstance(cause, FinetuiError):
             self.tell(cause)
         else:

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from textual.css.query import NoMatches
+from textual.worker import WorkerFailed
 
+from chat_app import StartChat
 from core.workspace import Workspace
 from tui.app import FinetuiApp
 from tui.app_log import log_defect
+from waiting import until_true
 
 
 def defect() -> ZeroDivisionError:
@@ -41,7 +47,7 @@ async def test_a_crash_tells_where_its_traceback_is(tmp_path: Path, capsys: pyte
     async def run() -> None:
         async with app.run_test() as pilot:
             app.call_later(crash)
-            await pilot.pause(0.2)
+            await until_true(pilot, lambda: app._exception, "the crash")
 
     with pytest.raises(ZeroDivisionError):
         await run()
@@ -50,3 +56,24 @@ async def test_a_crash_tells_where_its_traceback_is(tmp_path: Path, capsys: pyte
     assert told.startswith("finetui ended by a defect of its own: ZeroDivisionError: in a timer")
     assert told.endswith(".finetui/logs/app.log")
     assert "in a timer" in (tmp_path / ".finetui" / "logs" / "app.log").read_text()
+
+
+async def test_what_is_still_on_its_way_when_the_app_ends_is_no_defect(start_chat: StartChat) -> None:
+    """Textual takes a screen's widgets away before its last messages are done."""
+    async with start_chat() as chat:
+
+        async def late() -> None:
+            with suppress(asyncio.CancelledError):
+                await asyncio.Event().wait()
+            while chat.screen.query("#columns"):  # noqa: ASYNC110  what takes them away tells nobody
+                await asyncio.sleep(0)
+            await chat.screen.show_columns()
+
+        late_worker = chat.screen.run_worker(late())
+        await chat.pilot.pause()
+        chat.app.leave()
+    with pytest.raises(WorkerFailed):
+        await late_worker.wait()
+    assert isinstance(late_worker.error, NoMatches)
+    assert chat.app.return_code == 0
+    assert not (chat.app.workspace.state / "logs" / "app.log").exists()
