@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 
-from waiting import PATIENCE
-
+from core.errors import RunError
 from core.launch.stopping import kill, wait_ended
 from core.runs.alive import start_time
 from core.runs.events import Event
 from core.runs.follow import Follower
 from core.runs.rundir import RunDirectory
 from core.runs.state import is_active, state_of, wait_gone
+from waiting import PATIENCE
 
 SLEEP = "for _ in $(seq 2000); do sleep 0.05; done"
 """Longer than any test takes; not for ever, since a run outlives a test that is killed."""
@@ -42,6 +43,7 @@ def alive(pid_file: Path) -> bool:
 def end_runs(runs: Iterable[RunDirectory]) -> None:
     """Kill those that still run, and wait until they are gone."""
     for run in runs:
-        if is_active(state_of(run)):
-            kill(run)
-            wait_ended(run, PATIENCE)
+        with suppress(RunError):  # it ended by itself meanwhile
+            if is_active(state_of(run)):
+                kill(run)
+        wait_ended(run, PATIENCE)

@@ -12,9 +12,10 @@ import time
 
 from core.errors import RunError
 from core.i18n import _
-from core.runs.alive import this_host
+from core.runs.alive import is_alive, this_host
+from core.runs.events import RunStarted
 from core.runs.rundir import RunDirectory
-from core.runs.state import RunState, is_active, read_marks, state_of, supervisor_lives, wait_gone
+from core.runs.state import RunState, is_active, read_marks, state_of, wait_gone
 from core.untrusted import inert_line
 
 
@@ -59,10 +60,19 @@ def wait_ended(run: RunDirectory, seconds: float) -> RunState:
 def _signal(run: RunDirectory, number: signal.Signals) -> None:
     _refuse_ended(run)
     started = read_marks(run).started
-    if started is None or not started.pid or started.host != this_host() or not supervisor_lives(run, started):
+    if started is None or not started.pid or started.host != this_host():
         host = inert_line(started.host) if started else "?"
         told = _("the run {name} is on another machine: {host}").format(name=inert_line(run.name), host=host)
         raise RunError(told, _("finetui runs stop without --now reaches it through its folder"))
+    try:
+        _tell(started, number)
+    except ProcessLookupError:  # it ended between the look at its state and here
+        _refuse_ended(run)
+
+
+def _tell(started: RunStarted, number: signal.Signals) -> None:
+    if not is_alive(started.pid, started.started):
+        raise ProcessLookupError
     os.kill(started.pid, number)
 
 

@@ -12,7 +12,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from waiting import until
 
 import fake_trainer
 from begun_runs import SLEEP, alive, events, last_word, shell
@@ -27,6 +26,7 @@ from core.runs.launch_file import Caution
 from core.runs.rundir import RunDirectory
 from core.runs.state import read_marks, state_of
 from core.workspace import Workspace
+from waiting import until
 
 # --- how runs end -----------------------------------------------------------------------------------------------
 
@@ -123,6 +123,23 @@ def test_kill_ends_all_of_it_at_once(started: Callable[..., RunDirectory], works
     assert (told.reason, told.step) == ("stopped", 12)
     assert not alive(workspace.root / "it.pid")
     assert not alive(workspace.root / "child.pid")
+
+
+def test_a_run_that_ends_just_before_it_is_killed_is_told_as_ended(
+    started: Callable[..., RunDirectory], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between the look at its state and the signal it has time to say its last word."""
+    run = started("one", *shell(SLEEP))
+
+    def ends(pid: int, since: float) -> bool:
+        kill_now(pid, signal.SIGQUIT)
+        until(lambda: not is_alive(pid, since))
+        return False
+
+    kill_now = os.kill
+    monkeypatch.setattr("core.launch.stopping.is_alive", ends)
+    with pytest.raises(RunError, match="the run one does not run: stopped"):
+        kill(run)
 
 
 def test_a_wish_to_stop_reaches_a_trainer_that_still_imports(started: Callable[..., RunDirectory]) -> None:
