@@ -6,9 +6,9 @@ from collections.abc import Callable
 from typing import Any
 
 from textual.pilot import Pilot
-from waiting import until_true
 
 from tui.app import FinetuiApp
+from waiting import until_true
 
 
 class Chat:

@@ -8,13 +8,13 @@ from typing import Any
 from textual.app import App
 from textual.widgets import Static
 from textual.worker import WorkerFailed
-from waiting import until_true
 
 from core.errors import FinetuiError
 from core.workspace import Workspace
 from tui.forms import OptionRow
 from tui.grouped_form import GroupedForm
 from tui.run_watcher import Alarm, RunWatcher
+from waiting import until_true
 
 
 class ScreenApp(App[None]):

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from waiting import until
 
 from core.errors import ModelError, ModelNotFound, PullFailed
 from core.models import pull as pull_module
@@ -26,6 +25,7 @@ from core.models.pull_packaged import pull_packaged
 from core.workspace import Workspace
 from folders import make_adapter, make_model
 from packages import ENTRY, HANG, Convert, Download, converts_to, downloads, fails, wheels
+from waiting import until
 
 ROOT = Path(__file__).parent.parent
 

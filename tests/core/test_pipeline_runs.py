@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from waiting import PATIENCE, until
 
 import fake_evaluator
 import fake_trainer
@@ -36,6 +35,7 @@ from core.runs.state import is_active, read_marks, state_of
 from core.runs.summary import summarise
 from core.workspace import Workspace
 from folders import make_adapter, make_data, make_model
+from waiting import PATIENCE, until
 
 FILE = """\
 name: tales

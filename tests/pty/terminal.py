@@ -22,10 +22,10 @@ from pathlib import Path
 from types import TracebackType
 
 import pyte
-from waiting import PATIENCE
 from wcwidth import wcwidth
 
 from sequences import Token, Tokenizer
+from waiting import PATIENCE
 
 _MARK = "FINETUI_TEST_MARK"
 KEYS = {

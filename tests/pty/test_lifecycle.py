@@ -7,12 +7,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from waiting import PATIENCE
 
 from core.chat.session import Conversation
 from core.chat.store import SessionStore
 from finetui_app import FINETUI, INPUT
 from terminal import Terminal
+from waiting import PATIENCE
 
 Start = Callable[..., Terminal]
 

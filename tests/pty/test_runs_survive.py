@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from waiting import until
 
 import fake_trainer
 from begun_runs import end_runs
@@ -21,6 +20,7 @@ from core.runs.state import state_of
 from finetui_app import FINETUI
 from folders import make_data
 from terminal import Terminal
+from waiting import until
 
 Start = Callable[..., Terminal]
 

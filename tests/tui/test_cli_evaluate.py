@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from waiting import PATIENCE
 
 import fake_evaluator
 from begun_runs import end_runs
@@ -30,6 +29,7 @@ from core.runs.state import is_active, state_of
 from core.workspace import Workspace
 from folders import make_adapter, make_model
 from tui.cli import following
+from waiting import PATIENCE
 
 ROWS = [{"instruction": f"question {number}", "input": "", "output": f"answer {number}"} for number in range(4)]
 PREDICT = (
@@ -284,7 +284,7 @@ def test_training_and_predicting_at_once_names_both_commands(finetui: Any) -> No
 
 
 def test_options_of_trainings_are_refused_in_a_prediction(finetui: Any) -> None:
-    done = finetui(*PREDICT, "--lora_rank", "8", "--learning_rate", "1", "--max_new_token", "3", "--stage", "rm")
+    done = finetui(*PREDICT, "--lora_rank", "8", "--learning_rate", "1", "--max_new_token", "3", "--stage", "dpo")
     told = [line.removeprefix("error: ") for line in done.err.splitlines()]
     assert told == [
         "--lora_rank: is not an option of finetui",
@@ -293,9 +293,8 @@ def test_options_of_trainings_are_refused_in_a_prediction(finetui: Any) -> None:
         "hint: nothing is trained here; leave it out",
         "--max_new_token: is no option",
         "hint: did you mean 'max_new_tokens'?",
-        "--stage: a reward model gives a number for an answer, and writes none",
-        "hint: pairs are scored at the end of their training: finetui train --stage rm --eval_dataset SET; to score "
-        "answers, leave stage out and name it with reward_model",
+        "--stage: predictions are made the same way after each training",
+        "hint: give sft, or leave it out",
     ]
     evaluates = finetui("eval", "--dataset", "more", "--do_eval", "--predict_with_generate", "false")
     assert "hint: --reference_loss tells loss and perplexity of the reference answers" in evaluates.err

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from waiting import PATIENCE, until
 
 import fake_evaluator
 from commands import runner
@@ -20,6 +19,7 @@ from core.runs.state import state_of
 from core.workspace import Workspace
 from folders import make_adapter
 from tui.cli import pipeline, pipeline_following
+from waiting import PATIENCE, until
 
 FILE = """\
 name: tales

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from waiting import PATIENCE, until
 
 import fake_trainer
 from begun_runs import end_runs
@@ -28,6 +27,7 @@ from core.runs.rundir import RunDirectory
 from core.runs.state import read_marks, state_of
 from core.workspace import Workspace
 from hostile import FILE_NAMES
+from waiting import PATIENCE, until
 
 
 @pytest.fixture

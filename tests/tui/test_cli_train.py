@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from waiting import PATIENCE
 
 import fake_trainer
 from commands import Run
@@ -20,6 +19,7 @@ from core.runs.launch_file import read_launch
 from core.runs.rundir import RunDirectory
 from core.workspace import Workspace
 from folders import make_adapter
+from waiting import PATIENCE
 
 
 def train(finetui: Any, *words: str) -> Run:

@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 from textual.app import App
 from textual.widgets import Input, OptionList, Static
-from waiting import until
 
 from core.models import pull as pull_module
 from core.models.export import Difference, Exported
@@ -30,6 +29,7 @@ from tui.screens.models import ModelsScreen
 from tui.widgets.dialogs import AskText, Confirm
 from tui.widgets.model_rows import AdapterRow, ModelRow, PackagedRow, row_content
 from tui.widgets.status_bar import StatusBar
+from waiting import until
 
 
 class Host(App[None]):
