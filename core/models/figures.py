@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from core.i18n import _
-from core.models.info import AdapterInfo
+from core.models.info import AdapterInfo, ModelInfo
 from core.models.notes import AdapterNotes
 from core.untrusted import inert_line
 
@@ -28,6 +28,31 @@ def method_text(adapter: AdapterInfo) -> str:
     """`lora 8`, `p_tuning 128`: the method and, where it has one, its rank or length."""
     size = adapter.rank if adapter.rank is not None else adapter.prefix_length
     return adapter.method if size is None else f"{adapter.method} {size}"
+
+
+def model_pairs(model: ModelInfo) -> list[tuple[str, str]]:
+    """What is known about a model besides its name, label and value."""
+    return [
+        (_("folder"), inert_line(str(model.path))),
+        (_("architecture"), model.architecture or "?"),
+        (_("parameters"), f"{model.parameters:,}"),
+        (_("dtype"), model.dtype or "?"),
+        (_("size"), size_text(model.size_bytes)),
+        (_("context"), _("{count} tokens").format(count=model.context_length) if model.context_length else "?"),
+        (_("licence"), model.license or _("not stated")),
+        (_("template"), _("its own") if model.has_chat_template else _("none of its own: default is used")),
+    ]
+
+
+def adapter_pairs(adapter: AdapterInfo) -> list[tuple[str, str]]:
+    """What is known about an adapter besides its name, label and value."""
+    return [
+        (_("folder"), inert_line(str(adapter.path))),
+        (_("method"), method_text(adapter) or "?"),
+        (_("parameters"), f"{adapter.parameters:,}"),
+        (_("trained on"), adapter.base_model or _("not stated")),
+        *trained_pairs(adapter.notes),
+    ]
 
 
 def trained_pairs(notes: AdapterNotes | None) -> list[tuple[str, str]]:

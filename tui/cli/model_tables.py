@@ -8,7 +8,7 @@ from typing import Any
 from rich.cells import cell_len
 
 from core.i18n import _
-from core.models.figures import count_text, method_text, size_text, trained_pairs
+from core.models.figures import adapter_pairs, count_text, method_text, model_pairs, size_text
 from core.models.info import AdapterInfo, ModelInfo
 from core.untrusted import inert_line
 
@@ -63,33 +63,21 @@ def lines(pairs: Sequence[tuple[str, str]], least: int = 0) -> Iterator[str]:
 
 def fact_pairs(model: ModelInfo) -> list[tuple[str, str]]:
     """Everything known about a model, label and value."""
-    pairs = [
+    return [
         (_("name"), inert_line(model.name)),
-        (_("folder"), inert_line(str(model.path))),
-        (_("architecture"), model.architecture or "?"),
-        (_("parameters"), f"{model.parameters:,}"),
-        (_("dtype"), model.dtype or "?"),
-        (_("size"), size_text(model.size_bytes)),
-        (_("context"), _("{count} tokens").format(count=model.context_length) if model.context_length else "?"),
-        (_("licence"), model.license or _("not stated")),
-        (_("template"), _("its own") if model.has_chat_template else _("none of its own: default is used")),
+        *model_pairs(model),
+        *((_("adapter"), f"{inert_line(adapter.name)} ({method_text(adapter)})") for adapter in model.adapters),
+        *((_("problem"), problem) for problem in model.problems),
     ]
-    pairs += [(_("adapter"), f"{inert_line(adapter.name)} ({method_text(adapter)})") for adapter in model.adapters]
-    pairs += [(_("problem"), problem) for problem in model.problems]
-    return pairs
 
 
 def adapter_fact_pairs(adapter: AdapterInfo) -> list[tuple[str, str]]:
     """Everything known about an adapter, label and value."""
-    pairs = [
+    return [
         (_("name"), inert_line(adapter.name)),
-        (_("folder"), inert_line(str(adapter.path))),
-        (_("method"), method_text(adapter) or "?"),
-        (_("parameters"), f"{adapter.parameters:,}"),
-        (_("trained on"), adapter.base_model or _("not stated")),
+        *adapter_pairs(adapter),
+        *((_("problem"), problem) for problem in adapter.problems),
     ]
-    pairs += trained_pairs(adapter.notes)
-    return pairs + [(_("problem"), problem) for problem in adapter.problems]
 
 
 def model_record(model: ModelInfo) -> dict[str, Any]:

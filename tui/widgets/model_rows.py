@@ -13,7 +13,7 @@ from rich.cells import cell_len
 from textual.content import Content
 
 from core.i18n import _
-from core.models.figures import count_text, method_text, size_text, trained_pairs
+from core.models.figures import adapter_pairs, count_text, method_text, model_pairs, size_text
 from core.models.info import AdapterInfo, ModelInfo
 from core.models.packaged import PackagedModel
 from core.untrusted import inert_line
@@ -130,9 +130,10 @@ def facts(row: Row) -> Content:
     """Everything known about a row, for the pane beside the list."""
     match row:
         case ModelRow(model):
-            pairs, problems = _model_pairs(model), model.problems
+            pairs = [*model_pairs(model), (_("adapters"), str(len(model.adapters)))]
+            problems = model.problems
         case AdapterRow(adapter, base):
-            pairs, problems = _adapter_pairs(adapter), _adapter_problems(adapter, base)
+            pairs, problems = adapter_pairs(adapter), _adapter_problems(adapter, base)
         case PackagedRow(entry):
             pairs, problems = _packaged_pairs(entry), ()
     lines = [Content.styled(inert_line(row.name), "bold")]
@@ -142,30 +143,6 @@ def facts(row: Row) -> Content:
     for label, value in pairs:
         lines.append(Content.assemble((label + " " * (width - cell_len(label)), "$muted"), inert_line(value)))
     return Content("\n").join(lines)
-
-
-def _model_pairs(model: ModelInfo) -> list[tuple[str, str]]:
-    return [
-        (_("folder"), str(model.path)),
-        (_("architecture"), model.architecture or "?"),
-        (_("parameters"), f"{model.parameters:,}"),
-        (_("dtype"), model.dtype or "?"),
-        (_("size"), size_text(model.size_bytes)),
-        (_("context"), _("{count} tokens").format(count=model.context_length) if model.context_length else "?"),
-        (_("licence"), model.license or _("not stated")),
-        (_("template"), _("its own") if model.has_chat_template else _("none of its own: default is used")),
-        (_("adapters"), str(len(model.adapters))),
-    ]
-
-
-def _adapter_pairs(adapter: AdapterInfo) -> list[tuple[str, str]]:
-    return [
-        (_("folder"), str(adapter.path)),
-        (_("method"), method_text(adapter) or "?"),
-        (_("parameters"), f"{adapter.parameters:,}"),
-        (_("trained on"), adapter.base_model or _("not stated")),
-        *trained_pairs(adapter.notes),
-    ]
 
 
 def _adapter_problems(adapter: AdapterInfo, base: ModelInfo | None) -> tuple[str, ...]:
