@@ -39,7 +39,8 @@ model: $(RUN_STAMP)
 setup: $(DEV_STAMP)
 
 test: $(DEV_STAMP) ## set up what is missing, then every test
-	@$(TEST_ENV) $(BIN)/pytest --numprocesses $(TEST_PROCESSES) --dist loadfile $(PYTEST_ARGS)
+	@$(TEST_ENV) $(BIN)/pytest --numprocesses $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder \
+		$(PYTEST_ARGS)
 
 check: lint test ## format, lint, types, the walls between the packages, every test
 
