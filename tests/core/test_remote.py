@@ -19,6 +19,7 @@ from core.serve.remote import Asking, RemoteQuestion, RemoteReply, ServedModel, 
 from core.serve.remote_address import Server
 from core.serve.remote_stream import Part
 from served import ServedFake, Turn, free_port_base
+from waiting import PATIENCE
 
 GREEDY = Sampling(max_new_tokens=64)
 
@@ -28,7 +29,7 @@ def question(text: str, sampling: Sampling = GREEDY, **more: Any) -> RemoteQuest
 
 
 def server(fake: ServedFake, **changes: Any) -> Server:
-    return replace(Server(fake.api_base, "echo", first_pause=0.005, retries=2, timeout=5.0), **changes)
+    return replace(Server(fake.api_base, "echo", first_pause=0.005, retries=2, timeout=PATIENCE), **changes)
 
 
 def replies(asked: Server, texts: Sequence[str]) -> dict[str, RemoteReply]:
@@ -158,8 +159,10 @@ def test_what_stays_broken_is_an_error_after_a_bounded_number_of_tries(turn: Tur
 
 
 def test_a_silent_server_is_given_up() -> None:
-    with ServedFake(turns={"mute": [Turn(ends="silent")], "ticking": [Turn(ends="keepalive")]}) as fake:
-        got = replies(server(fake, timeout=0.1, retries=0), ["mute", "ticking", "fine"])
+    tries = 6  # so many that one which is only slow is answered in the end
+    turns = {"mute": [Turn(ends="silent")] * tries, "ticking": [Turn(ends="keepalive")] * tries}
+    with ServedFake(turns=turns) as fake:
+        got = replies(server(fake, timeout=0.1, retries=tries - 1), ["mute", "ticking", "fine"])
     assert got["fine"].text == "you said: fine"
     assert "said nothing for 0.1 s: api_timeout" in got["mute"].error
     assert "said nothing for 0.1 s" in got["ticking"].error, "comments are no answer"
@@ -243,12 +246,12 @@ def test_without_a_server_nobody_is_marked_as_failed() -> None:
 def test_a_stop_hangs_up_and_what_was_under_way_has_no_reply() -> None:
     got: list[RemoteReply] = []
     with ServedFake(
-        turns={"slow": [Turn(delay=20)], "paused": [Turn(status=429, headers={"Retry-After": "20"})]}
+        turns={"slow": [Turn(delay=PATIENCE)], "paused": [Turn(status=429, headers={"Retry-After": f"{PATIENCE:.0f}"})]}
     ) as fake:
         began = time.monotonic()
         texts = ["slow", "paused", "quick"]
         ask_all(server(fake), map(question, texts), on_reply=got.append, is_stopped=lambda: len(got) == 1)
-        assert time.monotonic() - began < 10
+        assert time.monotonic() - began < PATIENCE / 2
     assert [reply.key for reply in got] == ["quick"]
 
 

@@ -19,6 +19,7 @@ from core.runs.events import Answered
 from core.runs.rundir import RunDirectory
 from core.workspace import Workspace
 from served import ServedFake, Turn, free_port_base
+from waiting import PATIENCE
 
 ROOT = Path(__file__).parent.parent.parent
 ROWS = [{"instruction": f"Q{number}", "output": f"you said: Q{number}"} for number in range(6)]
@@ -60,7 +61,7 @@ def start(workspace: Workspace, name: str, api_base: str, **options: Any) -> tup
 
 def evaluated(workspace: Workspace, name: str, api_base: str, **options: Any) -> tuple[Evaluated, str]:
     found, process = start(workspace, name, api_base, **options)
-    output, _nothing = process.communicate(timeout=60)
+    output, _nothing = process.communicate(timeout=PATIENCE)
     return found, output
 
 
@@ -103,7 +104,7 @@ def test_ended_early_it_goes_on_with_the_rows_that_are_left(workspace: Workspace
         while not journal.exists() or len(journal.read_bytes().splitlines()) < 5:
             assert process.poll() is None
         process.send_signal(number)
-        process.communicate(timeout=60)
+        process.communicate(timeout=PATIENCE)
         if number == signal.SIGTERM:
             assert process.returncode == 0
             assert (found.finished().reason, found.report().complete, len(found.rows())) == ("stopped", False, 5)

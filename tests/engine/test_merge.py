@@ -22,6 +22,7 @@ from core.errors import ModelError
 from core.models.notes import read_notes
 from core.serve.protocol import Row
 from tiny_models import CHATML, reference_model, train_adapter
+from waiting import PATIENCE
 
 
 def merged(model: Path, *adapters: Path, folder: Path, dtype: str = "auto") -> dict[str, object]:
@@ -184,7 +185,7 @@ def test_the_command_from_run_to_model(
     (tmp_path / "runs").mkdir()
     (tmp_path / "runs" / "zh").symlink_to(adapter_folder("llama"))
     words = [sys.executable, "-P", "-m", "tui", "--workspace", str(tmp_path), "export", "zh", "--json"]
-    ended = subprocess.run(words, capture_output=True, text=True, timeout=120, check=False)
+    ended = subprocess.run(words, capture_output=True, text=True, timeout=PATIENCE, check=False)
     assert ended.returncode == 0, ended.stderr
     record = json.loads(ended.stdout)
     assert record["path"] == str(tmp_path / "models" / "zh-merged")

@@ -45,6 +45,7 @@ from core.serve.protocol import (
     Unload,
     UnloadAdapter,
 )
+from waiting import PATIENCE
 
 ROOT = Path(__file__).parent.parent.parent
 HELLO = (Message("user", "Hello there, how are you today?"),)
@@ -76,7 +77,7 @@ class Process:
             stderr=subprocess.DEVNULL,
             env=environment,
         )
-        self._watchdog = threading.Timer(120, self.popen.kill)  # a test that waits for ever fails instead
+        self._watchdog = threading.Timer(PATIENCE, self.popen.kill)  # a test that waits for ever fails instead
         self._watchdog.start()
 
     def send(self, *requests: Request | bytes) -> None:
@@ -104,7 +105,7 @@ class Process:
         assert self.popen.stdin is not None
         self.popen.stdin.close()
         try:
-            return self.popen.wait(60)
+            return self.popen.wait(PATIENCE)
         finally:
             self._watchdog.cancel()
             assert self.popen.stdout is not None

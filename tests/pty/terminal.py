@@ -135,6 +135,7 @@ class Terminal:
         for key in keys:
             self.send(KEYS.get(key, key))
             if key == "escape":  # with another key right behind it, it would be alt and that key
+                self._await_taken()
                 self._read_for(_ESCAPE_DELAY)
 
     def type(self, text: str) -> None:
@@ -192,6 +193,22 @@ class Terminal:
             self._take(token)
         return True
 
+    def _read_all(self) -> None:
+        """Read what has been written, and no more than a terminal's buffers hold: a program may never stop."""
+        for _read in range(64):
+            if not self.pump(0):
+                return
+
+    def _await_taken(self) -> None:
+        """Read until the program has taken what was sent."""
+        waiting = bytearray(4)
+
+        def is_taken() -> bool:
+            fcntl.ioctl(self._slave, termios.FIONREAD, waiting)
+            return waiting == bytes(4)
+
+        self.wait_until(is_taken, "the keys' way into the program")
+
     def _read_for(self, seconds: float) -> None:
         ended = time.monotonic() + seconds
         while (left := ended - time.monotonic()) > 0:
@@ -212,9 +229,9 @@ class Terminal:
         """Read until a condition holds; `wanted` says which when it does not."""
         deadline = time.monotonic() + timeout
         while not holds():
-            if not self.pump() and (time.monotonic() > deadline or self.process.poll() is not None):
-                while self.pump(0):
-                    pass
+            has_ended = self.process.poll() is not None
+            if time.monotonic() > deadline or (not self.pump() and has_ended):
+                self._read_all()
                 assert holds(), f"{wanted!r} did not come ({self._state()}); the screen:\n{self._framed()}"
         return self.text()
 
@@ -231,8 +248,7 @@ class Terminal:
         while self.process.poll() is None:
             self.pump()
             assert time.monotonic() < deadline, f"it does not end; the screen:\n{self._framed()}"
-        while self.pump(0):
-            pass
+        self._read_all()
         return self.process.returncode
 
     def assert_ends(self, code: int = 0, timeout: float = PATIENCE) -> None:

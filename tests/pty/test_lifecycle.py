@@ -242,7 +242,7 @@ def test_suspended_and_resumed_it_goes_on(workspace: Path, start: Start) -> None
     app.signal(signal.SIGTSTP)
     stat = Path(f"/proc/{app.process.pid}/stat")
     app.wait_until(lambda: stat.read_text().rpartition(")")[2].split()[0] == "T", "the stop")
-    assert app.left_behind() == []
+    app.wait_until(lambda: app.left_behind() == [], "a terminal as before")
     app.signal(signal.SIGCONT)
     ask(app)
     app.wait_for("After all.")
