@@ -12,6 +12,7 @@ import pytest
 from core.config.pipeline import Pipeline, as_text
 from core.config.pipeline_file import read_pipeline
 from core.errors import ConfigError
+from core.launch.device_lock import Ticket, is_holder
 from core.launch.machine import Machine
 from core.launch.pipeline.plan import PipelinePlan, plan_pipeline
 from core.launch.pipeline.standing import ending_run
@@ -267,6 +268,13 @@ def test_what_was_asked_to_end_and_has_not_is_found(workspace: Workspace, asked:
         runs[asked].run.wish("stop")
     expected = runs[asked].run if asked and asked == busy else None
     assert ending_run(read(), workspace) == expected
+
+
+def test_who_was_handed_a_ticket_is_known_by_what_it_was_drawn_for() -> None:
+    ticket = Ticket(("cpu",), "/runs/tales-one")
+    assert (is_holder("/runs/tales-one"), is_holder("/runs/tales-two")) == (True, False)
+    ticket.release()
+    assert not is_holder("/runs/tales-one")
 
 
 # --- one cause, one error ---------------------------------------------------------------------------------------

@@ -183,7 +183,11 @@ def test_what_stands_in_for_a_reward_model_scores(workspace: Workspace) -> None:
 
 
 def test_steps_are_made_one_after_another_and_kept(workspace: Workspace) -> None:
-    run = made(workspace)
+    plan = planned(workspace)
+    run = start_pipeline(plan)
+    with pytest.raises(RunError, match="the pipeline tales was started by somebody else just now"):
+        start_pipeline(plan)
+    assert wait_ended(run, PATIENCE) == "finished"
     assert moves(run) == [f"{move} {step}" for step in ("one", "two", "three") for move in ("started", "finished")]
     last = events(run)[-1]
     assert isinstance(last, RunFinished)
@@ -271,6 +275,30 @@ def test_a_pipeline_that_is_killed_leaves_its_step_alone_and_joins_it_later(
     assert (state_of(one), starts(workspace, "one")) == ("stopped", 1)
 
 
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="children are found there")
+def test_a_step_that_is_still_ending_is_waited_for_and_gone_on_with(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = FILE.partition("  two:")[0]
+    monkeypatch.setenv("FAKE_END_tales-one", "wait")
+    run, one = start_pipeline(planned(workspace, text)), RunDirectory(workspace.runs / "tales-one")
+    until(one.saved_checkpoints)
+    conductor, supervisor = read_marks(run).started, read_marks(one).started
+    assert conductor is not None
+    assert supervisor is not None
+    os.kill(conductor.pid, signal.SIGKILL)
+    until(lambda: state_of(run) == "lost")
+    (trainer,) = Path(f"/proc/{supervisor.pid}/task/{supervisor.pid}/children").read_text().split()
+    os.kill(int(trainer), signal.SIGSTOP)  # it takes long to save
+    one.wish("stop")
+    monkeypatch.delenv("FAKE_END_tales-one")
+    start_pipeline(planned(workspace, text))
+    until(lambda: moves(run) == ["joined one"])
+    os.kill(int(trainer), signal.SIGCONT)
+    assert wait_ended(run, PATIENCE) == "finished"
+    assert moves(run) == ["joined one", "resumed one", "finished one"]
+
+
 def test_a_step_whose_supervisor_is_killed_is_told_and_gone_on_with(
     workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -340,10 +368,16 @@ def test_a_step_that_stands_on_a_run_that_is_gone_is_refused(workspace: Workspac
 
 def test_new_steps_join_a_finished_pipeline(workspace: Workspace) -> None:
     made(workspace, FILE.partition("  two:")[0])
-    assert moves(made(workspace)) == [
+    data = workspace.data / "intro.jsonl"
+    data.write_text(data.read_text() * 2)
+    run = start_pipeline(plan_pipeline(read(), workspace, keep=("one",), machine=BARE))
+    assert wait_ended(run, PATIENCE) == "finished"
+    assert moves(run) == [
         *("kept one", "started two", "finished two"),
         *("started three", "finished three"),
     ]
+    warned = [event.message for event in events(run) if isinstance(event, Warned)]
+    assert warned == [f"{data} changed since one was made, which is kept as it is"]
 
 
 def test_the_run_says_what_makes_it(workspace: Workspace) -> None:

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import signal
 from pathlib import Path
 from typing import Any
 
 import pytest
+import typer
 
 import fake_evaluator
 from commands import runner
 from core.config.pipeline import as_text
 from core.config.pipeline_file import read_pipeline
+from core.launch import stopping
 from core.launch.stopping import wait_ended
 from core.runs.rundir import RunDirectory
-from core.runs.state import state_of
+from core.runs.state import RunState, read_marks, state_of
 from core.workspace import Workspace
 from folders import make_adapter
 from tui.cli import pipeline, pipeline_following
@@ -92,7 +96,7 @@ def test_the_plan_tells_steps_what_they_stand_on_and_their_options(finetui: Any,
 
 
 def test_it_is_followed_to_its_end_and_the_same_command_does_nothing_twice(
-    finetui: Any, workspace: Workspace, capsys: pytest.CaptureFixture[str]
+    finetui: Any, workspace: Workspace, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     done = finetui("tales.yaml")
     assert done.code == 0
@@ -134,6 +138,18 @@ def test_it_is_followed_to_its_end_and_the_same_command_does_nothing_twice(
         "error: --one.lora_rank: was 4 when one was made",
         "hint: put it back, or make one, two, three anew: --restart one",
     ]
+    with monkeypatch.context() as patch:
+        patch.setattr(pipeline.sys.stdin, "isatty", lambda: True, raising=False)
+        patch.setattr(pipeline.typer, "confirm", refuse)
+        asked = finetui("tales.yaml", "--restart", "three")
+    assert asked.code == 130
+    assert asked.err.splitlines()[1] == "three is made anew: its run tales-three (finished) is deleted"
+    assert state_of(RunDirectory(workspace.runs / "tales-three")) == "finished"
+    assert finetui().err == ("error: which pipeline?\nhint: name its file, or one that was started: tales\n")
+
+
+def refuse(*_: object, **_options: object) -> None:
+    raise typer.Abort
 
 
 def test_a_failed_step_is_told_with_its_log_and_gone_on_with(
@@ -178,13 +194,27 @@ def test_detached_shown_and_stopped(finetui: Any, workspace: Workspace, monkeypa
     assert seen.err.splitlines()[-2] == "tales goes on without you"
     with monkeypatch.context() as patch:
         patch.setattr(pipeline, "_STOP_SECONDS", 0.0)
+        conductor = read_marks(RunDirectory(workspace.runs / "tales")).started
+        assert conductor is not None
+        os.kill(conductor.pid, signal.SIGSTOP)  # it takes long to end
         assert finetui("tales", "--stop").err.splitlines() == [
             "tales has not ended yet; it ends after its current step",
             "sooner: finetui runs stop tales --now",
         ]
-    wait_ended(RunDirectory(workspace.runs / "tales"), PATIENCE)
-    start_again = finetui("tales", "--detach")
+
+        def awake_and_wait(run: RunDirectory, seconds: float) -> RunState:
+            os.kill(conductor.pid, signal.SIGCONT)
+            return wait_ended(run, PATIENCE)
+
+        patch.setattr(stopping, "wait_ended", awake_and_wait)
+        start_again = finetui("tales", "--restart", "one", "--detach")
     assert start_again.code == 0
+    assert start_again.err.splitlines()[:3] == [
+        "tales is still ending; waiting for that, then it goes on (ctrl+c leaves it alone)",
+        "warning: three: ${two@3}: two saves every 500 steps",
+        "one is made anew: its run tales-one (stopped) is deleted",
+    ]
+    until(one.saved_checkpoints, "its last step again")
     stopped = finetui("tales", "--stop")
     assert (stopped.code, stopped.out) == (0, "tales: stopped\n")
     assert state_of(one) == "stopped"
@@ -213,3 +243,4 @@ def test_help_tells_how_options_reach_steps(finetui: Any) -> None:
     out = finetui("--help").out
     assert "FILE.yaml [--OPTION VALUE]… [--STEP.OPTION VALUE]…" in out
     assert "--restart STEP,…" in out
+    assert all(len(line) <= 80 for line in out.splitlines())

@@ -72,7 +72,7 @@ def _about() -> Iterator[str]:
         ("persona", _("the same, by its name")),
         ("persona --stop", _("save and end")),
         ("persona --restart ppo", _("make a step anew")),
-        ("persona --ppo.max_steps 60", _("another option in one step")),
+        ("persona --ppo.max_steps 60", _("a step's option")),
         ("examples/sweep.yaml", _("learning rates compared")),
         ("examples/ask_two.yaml", _("evaluations alone")),
     ]
