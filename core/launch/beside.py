@@ -23,6 +23,7 @@ from core.models.candidates import resolve_candidate
 from core.models.info import AdapterInfo, ModelInfo
 from core.models.notes import AdapterNotes
 from core.models.reward_source import RewardSource, find_reward_source
+from core.runs.catalog import called
 from core.runs.launch_file import Caution
 from core.untrusted import inert_line
 from core.workspace import Workspace
@@ -100,7 +101,7 @@ def manner_cautions(
         return
     asked = _manner(values, model)
     if beside.reward is not None and beside.reward.adapter is not None:
-        name = beside.reward.adapter.name
+        name = called(beside.reward.adapter.name)
         for option in _differences(asked, beside.reward.adapter.notes):
             told = _("the reward model {name} was trained with another {option} than this run has")
             message = told.format(name=inert_line(name), option=option)
@@ -111,12 +112,14 @@ def manner_cautions(
         for option in _differences(asked, adapter.notes):
             told = _("the adapter {name} was trained with another {option} than this run has")
             yield Caution(
-                told.format(name=inert_line(adapter.name), option=option),
+                told.format(name=inert_line(called(adapter.name)), option=option),
                 _("give the same {option}").format(option=option),
             )
         if adapter.notes is not None and adapter.notes.stage == "rm" and values["stage"] != "rm":
             told = _("the adapter {name} is a reward model: it was not trained to answer")
-            yield Caution(told.format(name=inert_line(adapter.name)), _("name the adapter of a supervised training"))
+            yield Caution(
+                told.format(name=inert_line(called(adapter.name))), _("name the adapter of a supervised training")
+            )
 
 
 def _manner(values: dict[str, Any], model: ModelInfo) -> dict[str, str]:

@@ -42,6 +42,21 @@ def run_name(run: RunDirectory, workspace: Workspace) -> str:
     return str(run.path)
 
 
+def called(name: str) -> str:
+    """What people call what was named by its path: `persona-rm`, `persona-rm@200` in a run, else its last two parts.
+
+    Other names, addresses too, stay as they are.
+    """
+    path = Path(name)
+    if not path.is_absolute():
+        return name
+    for folder in (path, *path.parents[:2]):
+        if RunDirectory(folder).launch.is_file():
+            step = path.name.rpartition("-")[2].lstrip("0")
+            return f"{folder.name}@{step}" if folder == path.parent.parent else folder.name
+    return "/".join(path.parts[-2:])
+
+
 def find_run(name: str, workspace: Workspace) -> RunDirectory:
     """The run of a name or a folder; `last` is the newest.
 

@@ -325,6 +325,23 @@ steps:
     assert whats(planned(workspace, text)) == ["begin", "begin", "begin"]
 
 
+def test_what_is_to_be_said_of_a_step_names_the_steps_that_it_stands_on(workspace: Workspace) -> None:
+    text = """\
+model_name_or_path: demo
+dataset: intro
+steps:
+  sft:
+    source_prefix: Be brief.
+  ppo:
+    stage: ppo
+    checkpoint_dir: ${sft}
+    reward_model: http://localhost:1/score
+"""
+    assert "the adapter ${sft} was trained with another source_prefix than this run has" in cautions(
+        planned(workspace, text)
+    )
+
+
 @pytest.mark.parametrize("folder", ["tales", "runs/tales/inner", "runs"])
 def test_a_step_writes_apart_from_its_pipeline(workspace: Workspace, folder: str) -> None:
     place = folder if "/" not in folder and folder != "runs" else str(workspace.root / folder)

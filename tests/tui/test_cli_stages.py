@@ -99,6 +99,28 @@ def test_everything_about_one_names_what_stands_beside_it(finetui: Any) -> None:
     assert (facts["reward"], facts["kl_coef"], facts["answer_tokens"]) == ("1.5", "0.2", "30")
 
 
+@pytest.mark.parametrize(
+    ("reward", "told"),
+    [
+        ("runs/judge", "judge"),
+        ("runs/judge/checkpoints/step-000200", "judge@200"),
+        ("elsewhere/deep/rules.py:short", "deep/rules.py:short"),
+    ],
+)
+def test_what_is_named_by_a_path_is_told_by_its_name(
+    finetui: Any, workspace: Workspace, reward: str, told: str
+) -> None:
+    path = workspace.root / reward
+    run = ScriptedRun(workspace.runs / "scored", stage="ppo")
+    run.start(alive=False)
+    run.beside(reward=str(path))
+    run.finish()
+    facts = dict(line.split("  ", 1) for line in finetui("runs", "show", "scored").out.splitlines())
+    assert facts["beside"].endswith(f"; scored by {told} (lora)")
+    assert facts["rewards from"].strip() == str(path)
+    assert f"; scored by {told} (lora)" in finetui("runs", "follow", "scored").out
+
+
 def test_curves_begin_with_what_tells_most(finetui: Any) -> None:
     done = finetui("runs", "plot", "policy")
     assert "reward" in done.out.splitlines()[0]

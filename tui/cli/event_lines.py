@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from core.i18n import _, plural
 from core.models.figures import count_text, size_text
+from core.runs.catalog import called
 from core.runs.events import (
     Answered,
     CheckpointSaved,
@@ -167,7 +168,8 @@ def beside_line(event: ModelsBeside) -> str:
     reference = _("held against {name}").format(name=event.reference) if event.reference else ""
     if event.reference and event.is_start:
         reference = _("held against {name}, which is what it begins as").format(name=event.reference)
-    reward = _("scored by {name} ({kind})").format(name=event.reward, kind=event.reward_kind) if event.reward else ""
+    name = called(event.reward)
+    reward = _("scored by {name} ({kind})").format(name=name, kind=event.reward_kind) if event.reward else ""
     return inert_line("; ".join(filter(None, (reference, reward))))
 
 

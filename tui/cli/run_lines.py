@@ -9,7 +9,7 @@ from typing import Any
 
 from core.i18n import _, plural
 from core.models.figures import size_text
-from core.runs.catalog import run_name
+from core.runs.catalog import called, run_name
 from core.runs.events import (
     CheckpointSaved,
     RunFailed,
@@ -131,7 +131,9 @@ def fact_pairs(history: History, workspace: Workspace) -> list[tuple[str, str]]:
     if stage != "sft":
         pairs.append((_("stage"), stage))
     pairs.append((_("model"), _model_text(history, launch)))
-    pairs += [(_("beside"), beside_line(history.beside))] if history.beside else []
+    if history.beside is not None:
+        whole = history.beside.reward if called(history.beside.reward) != history.beside.reward else ""
+        pairs += [(_("beside"), beside_line(history.beside)), (_("rewards from"), inert_line(whole))]
     pairs += [(_("data"), inert_line(", ".join(launch.datasets)))] if launch.datasets else []
     if history.data:
         rows = asked_line(history.data) if launch.kind == "evaluation" else data_line(history.data, stage)

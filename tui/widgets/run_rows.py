@@ -14,6 +14,7 @@ from textual.content import Content
 
 from core.i18n import _, plural
 from core.models.figures import count_text, size_text
+from core.runs.catalog import called
 from core.runs.events import Answered, ModelReady
 from core.runs.history import History
 from core.runs.quantities import headline
@@ -54,6 +55,8 @@ STAGES = {
     "ending": _("ending"),
 }
 _STRIP, _SHORTEST_STRIP = 12, 4
+ROWS = 2
+"""The lines of a run in the list."""
 
 
 def duration_text(seconds: float) -> str:
@@ -279,8 +282,7 @@ def _beside(watched: Watched, history: History) -> list[tuple[str, str]]:
         told.append((_("held against"), as_it_was.format(name=beside.reference)))
         told.append((_("its weights"), beside.reference_sha256[:12]))
     if beside is not None and beside.reward:
-        name = beside.reward.removeprefix(f"{watched.run.path.parent}/")
-        told.append((_("rewards from"), f"{name} ({beside.reward_kind})"))
+        told.append((_("rewards from"), f"{called(beside.reward)} ({beside.reward_kind})"))
     return told
 
 

@@ -34,6 +34,7 @@ from core.i18n import _
 from core.models.candidates import base_of, resolve_candidate
 from core.models.info import AdapterInfo
 from core.models.notes import sha256_of
+from core.runs.catalog import called
 from core.untrusted import inert_line
 from core.workspace import Workspace
 
@@ -145,7 +146,7 @@ def open_reference(
     found = resolve_candidate(ref_model, workspace)
     adapter = found if isinstance(found, AdapterInfo) else None
     folder = base_of(adapter, workspace).path if adapter is not None else found.path
-    name = inert_line(ref_model)
+    name = inert_line(called(ref_model))
     beside = Beside(tunable, base, options, policy)
     chat = beside.sharing(folder, None if adapter is None else adapter.path)
     if chat is None:

@@ -7,7 +7,7 @@ steps will have made are folders that look like it; what would only repeat an ea
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeAlias
@@ -23,6 +23,7 @@ from core.launch.pipeline.stand_ins import StandIn, make_stand_in
 from core.launch.pipeline.standing import output_of
 from core.launch.prepare import prepare
 from core.launch.start import PreparedRun
+from core.runs.catalog import called
 from core.runs.launch_file import Caution
 from core.workspace import Workspace
 
@@ -65,7 +66,7 @@ class _Ahead:
         needed = {name for step in pipeline.steps for name in step.after}
         for step in pipeline.steps:
             if step.name in needed and step.name not in made:
-                settings, folder = with_outputs(step, self._place), scratch / "runs" / step.name
+                settings, folder = with_outputs(step, self._place), scratch / step.name
                 self._stand_ins[step.name] = make_stand_in(settings, folder, workspace)
 
     def look(self, name: str) -> tuple[list[Problem], list[Caution]]:
@@ -75,12 +76,13 @@ class _Ahead:
         except ConfigError as error:
             baseless = [self._stand_ins[one] for one in step.after if self._lacks_model(one)]
             own = [found for found in error.problems if not any(_follows(found, step, one) for one in baseless)]
-            return [_of_steps(found, self._stand_ins) for found in own], []
-        return [], [*prepared.cautions, *_unsaved(self._pipeline, step)]
+            return [Problem(found.where, self._told(found.what), self._told(found.hint)) for found in own], []
+        cautions = [Caution(self._told(one.message), self._told(one.hint)) for one in prepared.cautions]
+        return [], [*cautions, *_unsaved(self._pipeline, step)]
 
     def _prepared(self, step: PipelineStep) -> PreparedRun:
         # Its own folder may hold the run that it replaces.
-        made = {"output_dir": (str(self._scratch / "made" / step.name), "")}
+        made = {"output_dir": (str(self._scratch / ".made" / step.name), "")}
         settings = replaced(with_outputs(step, self._place), made)
         return prepare_step(step, settings, self._workspace, self._machine)
 
@@ -88,6 +90,13 @@ class _Ahead:
         if reference.step in self._stand_ins:
             return str(self._stand_ins[reference.step].folder)
         return output_of(self._pipeline, reference, self._workspace)
+
+    def _told(self, text: str) -> str:
+        """Steps by their names instead of the folders that stand in for what they will have made."""
+        for name, stand_in in self._stand_ins.items():
+            for folder in (str(stand_in.folder), called(str(stand_in.folder))):
+                text = text.replace(folder, f"${{{name}}}")
+        return text
 
     def _lacks_model(self, name: str) -> bool:
         return name in self._stand_ins and self._stand_ins[name].model is None
@@ -99,13 +108,6 @@ def _follows(problem: Problem, step: PipelineStep, stand_in: StandIn) -> bool:
         return True
     guessed = step.verb == "eval" and step.settings.origins["model_name_or_path"].source == "default"
     return guessed and problem.where == "model_name_or_path"
-
-
-def _of_steps(problem: Problem, stand_ins: Mapping[str, StandIn]) -> Problem:
-    what, hint = problem.what, problem.hint
-    for name, stand_in in stand_ins.items():
-        what, hint = (text.replace(str(stand_in.folder), f"${{{name}}}") for text in (what, hint))
-    return Problem(problem.where, what, hint)
 
 
 def _unsaved(pipeline: Pipeline, step: PipelineStep) -> Iterator[Caution]:
