@@ -209,7 +209,7 @@ class PredictStageOptions(Section):
     title: ClassVar[str] = "As in LLaMA-Factory"
 
     stage: Literal["sft", "pt", "rm", "ppo", "dpo", "kto"] = "sft"
-    """Which training is meant; answers are those of sft."""
+    """Which training is meant; answers are those of sft. rm: reward models score pairs, task comparisons."""
 
     do_predict: bool = True
     """Answer test sets; this is what the verb does."""
@@ -224,19 +224,14 @@ class PredictStageOptions(Section):
     """Reports are written to the run's folder and shown by finetui; others than none are refused."""
 
     def conflicts(self) -> Iterator[Problem]:
-        if self.stage == "rm":
-            what = _("a reward model gives a number for an answer, and writes none")
-            pairs = _("pairs are scored at the end of their training: finetui train --stage rm --eval_dataset SET")
-            hint = _("{pairs}; to score answers, leave stage out and name it with reward_model").format(pairs=pairs)
-            yield Problem("stage", what, hint)
-        elif self.stage != "sft":
+        if self.stage not in ("sft", "rm"):
             what = _("predictions are made the same way after each training")
             yield Problem("stage", what, _("give sft, or leave it out"))
         if self.do_train:
             yield Problem("do_train", _("nothing is trained here"), _("first finetui train, then finetui eval"))
         if not self.do_predict:
             yield Problem("do_predict", _("false leaves nothing to do"), _("leave it out"))
-        if not self.predict_with_generate:
+        if not self.predict_with_generate and self.stage != "rm":
             what = _("guesses of next tokens that see the reference are no answers")
             hint = _("leave it out; reference_loss tells loss and perplexity of the references")
             yield Problem("predict_with_generate", what, hint)

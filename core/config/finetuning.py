@@ -30,6 +30,9 @@ class FinetuningOptions(Section):
     do_train: bool = True
     """Train; this is what the verb does."""
 
+    do_predict: bool = False
+    """rm: tell in predict_results.json what the scores of the evaluation pairs come to when the training has ended."""
+
     finetuning_type: Literal["lora", "p_tuning", "freeze", "full"] = "lora"
     """lora: small factors beside the weights. p_tuning: a prefix at every layer (P-Tuning v2). freeze: some layers.
     full: all weights."""

@@ -41,7 +41,7 @@ _SO_ANYWAY: Mapping[str, tuple[str, ...]] = {
         ("use_v1_kernels", "resize_vocab", "use_llama_pro", "pissa_init", "pissa_convert", "use_oft"), _OFF
     ),
     **dict.fromkeys(("use_galore", "use_apollo", "use_badam", "use_adam_mini", "use_muon", "use_dft_loss"), _OFF),
-    **dict.fromkeys(("do_eval", "do_predict", "predict_with_generate", "push_to_hub", "use_swanlab", "use_ray"), _OFF),
+    **dict.fromkeys(("do_eval", "predict_with_generate", "push_to_hub", "use_swanlab", "use_ray"), _OFF),
     **dict.fromkeys(("streaming", "group_by_length", "tf32", "bf16_full_eval", "fp16_full_eval", "use_cpu"), _OFF),
     **dict.fromkeys(("no_cuda", "full_determinism", "ignore_data_skip", "ddp_find_unused_parameters"), _OFF),
     **dict.fromkeys(("disable_gradient_checkpointing", "upcast_layernorm", "disable_shuffling"), _OFF),
@@ -137,7 +137,7 @@ GENERATING = {
 }
 
 _KTO = "there is no KTO: pairs of a better and a worse answer train by --stage dpo; leave it out"
-_PREDICTS = "answering test sets is an evaluation: finetui eval, or train with do_predict in the place of do_train"
+PREDICTS = "answering test sets is an evaluation: finetui eval, or train with do_predict in the place of do_train"
 _EVALUATES = (
     "eval_dataset or val_size tells the loss on rows kept apart while it trains, finetui eval --reference_loss that of "
     "any set; leave it out"
@@ -150,8 +150,8 @@ _VARIANT = "finetui has LoRA with rsLoRA, DoRA and LoRA+; leave it out"
 METHODS = {
     "kto_*": _KTO,
     "do_eval": _EVALUATES,
-    **_all(_PREDICTS, "do_predict", "predict_with_generate", "generation_config", "generation_max_length"),
-    **_all(_PREDICTS, "generation_num_beams"),
+    **_all(PREDICTS, "predict_with_generate", "generation_config", "generation_max_length"),
+    **_all(PREDICTS, "generation_num_beams"),
     **_all(_DRAWN, "do_sample", "top_p", "top_k", "num_beams", "max_length"),
     **_all(_DRAWN, "repetition_penalty", "length_penalty", "skip_special_tokens"),
     **_all(_QUANT_BIT, "load_in_8bit", "load_in_4bit", "quantization_method", "quantization_type", "hqq_*", "bnb_*"),
@@ -182,7 +182,8 @@ ROWS = {
     "tool_format": "rows with tools are not trained on; leave it out",
     "dev_ratio": "use --val_size",
     "train_file": "use --dataset FILE",
-    "test_file": _PREDICTS,
+    "test_file": PREDICTS,
+    "predict_dataset": "stage rm scores the pairs of --eval_dataset at its end; other sets are for finetui eval",
     "split": "it stands in dataset_info.json, with the data set",
     "disable_shuffling": "use --shuffle false",
     **_all(

@@ -49,7 +49,7 @@ TUNED = {
 }
 
 _OWN = ("do_predict", "predict_with_generate", "generation_max_length", "test_file", "do_sample", "temperature")
-_OWN_TOO = ("top_p", "top_k", "max_new_tokens", "repetition_penalty", "skip_special_tokens")
+_OWN_TOO = ("predict_dataset", "top_p", "top_k", "max_new_tokens", "repetition_penalty", "skip_special_tokens")
 _OF_TRAININGS = (
     *("per_device_train_batch_size", "train_batch_size", "gradient_accumulation_steps", "learning_rate", "lr", "optim"),
     *("num_train_epochs", "epochs", "max_steps", "lr_scheduler_type", "warmup_*", "weight_decay", "adam_*", "save_*"),

@@ -47,6 +47,9 @@ def _of_answers(values: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
     if values["task"] == "choices":
         for name in (*_OF_DRAWING, "temperature", "max_new_tokens", "stop", "repetition_penalty"):
             yield name, _("belongs to written answers, and choices are told by probabilities"), ""
+    elif values["task"] == "comparisons":
+        for name in (*_OF_DRAWING, "temperature", "max_new_tokens", "stop", "repetition_penalty", "repeats"):
+            yield name, _("belongs to written answers, and pairs have theirs"), ""
     elif values["temperature"] == 0 or values["do_sample"] is False:
         for name in _OF_DRAWING:
             yield name, _("greedy answers are not drawn"), _("give a temperature above 0")

@@ -18,13 +18,13 @@ _YES = ("true", "1", "yes", "on", "t", "y")
 
 
 def asks_for_prediction(arguments: Sequence[str], specs: Sequence[FieldSpec]) -> bool:
-    """Whether `do_predict` is switched on, as a word or in the file that is named.
+    """Whether `do_predict` is switched on, as a word or in the file that is named, and nothing is to be trained.
 
     Args:
         specs: every option that may stand there; what they say tells switches from options with a value.
 
     Raises:
-        ConfigError: a training is asked for as well.
+        ConfigError: a training is asked for as well, which leaves no scores of pairs.
     """
     typed = {entry.key: entry for entry in read_command_line(arguments, specs).entries}
     given = {**_of_file(typed.get("config")), **typed}
@@ -32,6 +32,8 @@ def asks_for_prediction(arguments: Sequence[str], specs: Sequence[FieldSpec]) ->
     if predict is None or not _is_yes(predict):
         return False
     if train is not None and _is_yes(train):
+        if (stage := given.get("stage")) is not None and stage.raw == "rm":
+            return False  # its training scores pairs at its end
         what = _("stands beside do_train: they are two runs here, and the second needs the first one's adapter")
         first = _("finetui train … without do_predict")
         second = _("finetui eval --adapter_name_or_path OUTPUT_DIR --dataset SET")

@@ -8,6 +8,7 @@ from typing import Any
 from core.config.data import DataOptions
 from core.config.fields import Section
 from core.config.finetuning import FinetuningOptions
+from core.config.foreign import PREDICTS
 from core.config.model import BaseModelOptions
 from core.config.optimization import OptimizationOptions
 from core.config.output import LaunchOptions, OutputOptions
@@ -41,6 +42,10 @@ def contradictions(values: Mapping[str, Any]) -> Iterator[Problem]:
             yield Problem(name, _("needs rows to evaluate on"), _("give val_size or eval_dataset"))
     if values["eval_strategy"] in ("steps", "epoch") and not evaluates:
         yield Problem("eval_strategy", _("there are no rows to evaluate on"), _("give val_size or eval_dataset"))
+    if values["do_predict"] and values["stage"] != "rm":
+        yield Problem("do_predict", _("stage {stage} scores nothing").format(stage=values["stage"]), _(PREDICTS))
+    elif values["do_predict"] and not evaluates:
+        yield Problem("do_predict", _("there are no pairs to score"), _("give val_size or eval_dataset"))
     if values["resume_from_checkpoint"] and values["output_dir"] is None:
         yield Problem("resume_from_checkpoint", _("of which run?"), _("name it with output_dir"))
     if values["resume_from_checkpoint"] and values["overwrite_output_dir"]:

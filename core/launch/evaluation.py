@@ -20,6 +20,7 @@ from core.data.examples import data_folder
 from core.errors import ConfigError, Problem
 from core.i18n import _, plural
 from core.launch.answering import Answering, find_answering
+from core.launch.comparing import compares, misplaced
 from core.launch.findings import Findings
 from core.launch.folder import refuse_active, refuse_used
 from core.launch.going_on import overlaid, refuse_changes
@@ -60,7 +61,8 @@ class PreparedEvaluation(PreparedRun):
         for one in self.sets:
             if one.rows is None:
                 return None
-            total += one.rows * (1 if one.choices else int(self.values["repeats"]))  # letters are not drawn
+            drawn = not one.choices and not one.compared
+            total += one.rows * (int(self.values["repeats"]) if drawn else 1)
         return total * len(self.subjects)
 
     def described(self) -> Launch:
@@ -106,6 +108,7 @@ class _Preparation:
         sets = self._sets(values)
         judge = self._judge(values)
         findings.refuse(contradictions(values))
+        findings.refuse(misplaced(values, answering.candidates, sets))
         for name in values["metrics"]:
             findings.tried("metrics", partial(find_metrics, (name,)))
         findings.refuse(() if served else refusals(self._settings, self._machine))
@@ -126,7 +129,7 @@ class _Preparation:
             sets=tuple(sets),
             device=device,
             devices=locks_of(device, 1) if device else (),
-            cautions=(*cautions, *_idle(settings.values()), *_about_rows(sets), *answering.cautions),
+            cautions=(*cautions, *_idle(settings.values(), sets), *_about_rows(sets), *answering.cautions),
             goes_on=values["resume"],
         )
 
@@ -194,8 +197,8 @@ class _Preparation:
             yield "dataset_dir", (str(folder), "")
 
 
-def _idle(values: dict[str, Any]) -> Iterator[Caution]:
-    for idle in idle_options(values):
+def _idle(values: dict[str, Any], sets: Sequence[TestSet]) -> Iterator[Caution]:
+    for idle in idle_options({**values, "task": "comparisons"} if compares(sets) else values):
         yield Caution(_("{option} does not count: {why}").format(option=idle.where, why=idle.what), idle.hint)
 
 

@@ -6,12 +6,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Literal
 
 from core.config.evaluation import EvaluatedDataOptions
 from core.data.catalog import Catalog, read_catalog
 from core.data.choices import holds_choices, open_choices
 from core.data.entry import DatasetEntry
-from core.data.examples import check_ranking, data_folder, open_examples
+from core.data.examples import check_ranking, data_folder, holds_comparisons, open_comparisons, open_examples
 from core.errors import DataError, Problem
 from core.i18n import _, plural
 from core.launch.findings import Findings
@@ -35,6 +36,8 @@ class TestSet:
     """How many are asked; None where there are too many to count beforehand."""
     choices: bool = False
     """Whether it is multiple choice."""
+    compared: bool = False
+    """Whether each question has two answers, which reward models tell apart."""
     cautions: tuple[Caution, ...] = ()
 
 
@@ -51,21 +54,27 @@ def find_test_sets(
             what = _("{name} is named twice").format(name=inert_line(name))
             findings.refuse([Problem("dataset", what, _("name it once; --repeats asks every question several times"))])
             continue
-        with_choices = findings.tried("dataset", partial(_with_choices, name, options, workspace))
-        if with_choices is None:
+        kind = findings.tried("dataset", partial(_kind, name, options, workspace))
+        if kind is None:
             continue
-        chosen.append(with_choices)
-        if with_choices:
+        chosen.append(kind == "choices")
+        if kind == "choices":
             found = findings.tried("dataset", partial(_choices, name, catalog, options, workspace))
         else:
-            found = _answers(findings, name, catalog, options, workspace)
+            found = _answers(findings, name, catalog, options, workspace, compared=kind == "comparisons")
         if found is not None:
             yield found
     _look_at_shots(findings, any(chosen), options, workspace)
 
 
-def _with_choices(name: str, options: EvaluatedDataOptions, workspace: Workspace) -> bool:
-    return options.task == "choices" or (options.task == "auto" and holds_choices(name, options, workspace))
+def _kind(
+    name: str, options: EvaluatedDataOptions, workspace: Workspace
+) -> Literal["answers", "choices", "comparisons"]:
+    if options.task != "auto":
+        return options.task
+    if holds_choices(name, options, workspace):
+        return "choices"
+    return "comparisons" if holds_comparisons(name, options, workspace) else "answers"
 
 
 def _choices(name: str, catalog: Catalog, options: EvaluatedDataOptions, workspace: Workspace) -> TestSet:
@@ -73,30 +82,42 @@ def _choices(name: str, catalog: Catalog, options: EvaluatedDataOptions, workspa
     lasting = name if name in catalog.entries or not found.files else str(found.files[0].absolute())
     left_out = plural("{count} row is left out", "{count} rows are left out", found.left_out)
     cautions = (Caution(f"{found.name}: {left_out}"),) if found.left_out else ()
-    return TestSet(found.name, lasting, found.files, len(found.rows), True, cautions)
+    return TestSet(found.name, lasting, found.files, len(found.rows), choices=True, cautions=cautions)
 
 
 def _answers(
-    findings: Findings, name: str, catalog: Catalog, options: EvaluatedDataOptions, workspace: Workspace
+    findings: Findings,
+    name: str,
+    catalog: Catalog,
+    options: EvaluatedDataOptions,
+    workspace: Workspace,
+    *,
+    compared: bool,
 ) -> TestSet | None:
     before = len(findings.problems)
-    entry = findings.tried("dataset", partial(_usable, catalog, name))
+    entry = findings.tried("dataset", partial(_usable, catalog, name, compared=compared))
     if entry is None:
         return None
-    cautions = checked_rows(findings, [entry], options, workspace, names=[name])
+    cautions = checked_rows(findings, [entry], options, workspace, names=[name], ranking=compared)
     if len(findings.problems) > before:
         return None
     rows = None
     if not is_large(entry):
-        opened = findings.tried("dataset", partial(open_examples, [name], options, workspace))
-        rows = len(opened) if opened is not None else 0
+        opened = findings.tried("dataset", partial(_count, name, options, workspace, compared=compared))
+        rows = opened or 0
     files = () if entry.hub_name else tuple(entry.data_files())
-    return TestSet(entry.name, lasting_name(entry), files, rows, cautions=tuple(cautions))
+    return TestSet(entry.name, lasting_name(entry), files, rows, compared=compared, cautions=tuple(cautions))
 
 
-def _usable(catalog: Catalog, name: str) -> DatasetEntry:
+def _count(name: str, options: EvaluatedDataOptions, workspace: Workspace, *, compared: bool) -> int:
+    if compared:
+        return len(open_comparisons([name], options, workspace))
+    return len(open_examples([name], options, workspace))
+
+
+def _usable(catalog: Catalog, name: str, *, compared: bool) -> DatasetEntry:
     entry = catalog.entry(name)
-    check_ranking(entry, ranking=False)
+    check_ranking(entry, ranking=compared)
     if not entry.hub_name:
         entry.data_files()
     return entry

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
@@ -18,7 +19,7 @@ from core.errors import ModelError, ModelNotFound, did_you_mean
 from core.i18n import _
 from core.models.adapters import find_adapters
 from core.models.bound_names import ANY, bound_names
-from core.models.candidates import base_of, resolve_candidate
+from core.models.candidates import Candidate, base_of, resolve_candidate
 from core.models.info import AdapterInfo, ModelInfo, read_json, typed_path
 from core.models.notes import AdapterNotes, read_notes
 from core.models.safetensors_header import read_header
@@ -60,12 +61,23 @@ def find_reward_source(name: str, kind: RewardKind | Literal["auto"], workspace:
     if kind == "function" or (kind == "auto" and _FUNCTION.fullmatch(name)):
         return _function(name)
     found = _found(name, workspace)
-    source = _adapter(found, workspace) if isinstance(found, AdapterInfo) else _whole(found)
+    source = _adapter(found, partial(base_of, found, workspace)) if isinstance(found, AdapterInfo) else _whole(found)
     if kind not in ("auto", source.kind):
         is_one = _("an adapter") if source.kind == "lora" else _("a whole model")
         what = _("{name} is {what}, not {kind}").format(name=inert_line(name), what=is_one, kind=kind)
         raise ModelError(what, _("leave reward_model_type out: it is read from the folder"))
     return source
+
+
+def source_of(candidate: Candidate) -> RewardSource:
+    """Somebody of an evaluation as what gives scores.
+
+    Raises:
+        ModelError: it gives none.
+    """
+    if candidate.adapter is None:
+        return _whole(replace(candidate.model, name=candidate.name))
+    return _adapter(replace(candidate.adapter, name=candidate.name), candidate.model)
 
 
 def _found(name: str, workspace: Workspace) -> AdapterInfo | ModelInfo:
@@ -84,10 +96,14 @@ def _found(name: str, workspace: Workspace) -> AdapterInfo | ModelInfo:
         raise ModelNotFound(what, near) from error
 
 
-def scores_answers(found: AdapterInfo) -> bool:
-    """Whether an adapter has a head that scores: a policy's foretells rewards, and gives none."""
-    is_policy = found.notes is not None and found.notes.stage == "ppo"
-    return (found.path / VALUE_HEAD).is_file() and not is_policy
+def scores_answers(found: AdapterInfo | ModelInfo) -> bool:
+    """Whether an adapter or a model has a head that scores: a policy's foretells rewards, and gives none."""
+    if isinstance(found, ModelInfo) and is_classifier(found.path):
+        return True
+    if not (found.path / VALUE_HEAD).is_file():
+        return False
+    notes = found.notes if isinstance(found, AdapterInfo) else read_notes(found.path)
+    return notes is None or notes.stage != "ppo"
 
 
 def function_file(name: str) -> Path | None:
@@ -144,12 +160,12 @@ def _parsed(path: Path) -> ast.Module:
 # --- weights -----------------------------------------------------------------------------------------------------
 
 
-def _adapter(found: AdapterInfo, workspace: Workspace) -> RewardSource:
+def _adapter(found: AdapterInfo, base: ModelInfo | Callable[[], ModelInfo]) -> RewardSource:
     if found.method not in _ADAPTERS:
         what = _("{name}: a reward model is an adapter of LoRA's kind, not {method}")
         raise ModelError(what.format(name=inert_line(found.name), method=found.method))
     _refuse_policy(found.name, found.notes)
-    base = base_of(found, workspace)
+    base = base() if callable(base) else base
     _refuse_headless(found.name, found.path, _width(base.path))
     return RewardSource("lora", str(found.path.absolute()), found, base)
 

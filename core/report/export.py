@@ -126,14 +126,15 @@ def safe_cell(text: str) -> str:
 
 def _rows_csv(opened: OpenReport, rows: Sequence[int]) -> str:
     scores = list(opened.scores)
-    head = [*_ROW_KEYS, *scores, "verdict", "note"]
-    return csv_text(head, (_row_cells(opened, row, scores) for row in rows))
+    keys = (*_ROW_KEYS, "worse") if any(row.compares for row in opened.predictions[:1]) else _ROW_KEYS
+    head = [*keys, *scores, "verdict", "note"]
+    return csv_text(head, (_row_cells(opened, row, keys, scores) for row in rows))
 
 
-def _row_cells(opened: OpenReport, row: int, scores: Sequence[str]) -> list[object]:
+def _row_cells(opened: OpenReport, row: int, keys: Sequence[str], scores: Sequence[str]) -> list[object]:
     prediction = opened.predictions[row]
     review = opened.review.of(prediction)
-    told: list[object] = [getattr(prediction, key) for key in _ROW_KEYS]
+    told: list[object] = [getattr(prediction, key) for key in keys]
     told[1] = prediction.row + 1
     return [*told, *(opened.scores[name][row] for name in scores), review.verdict, review.note]
 
@@ -212,15 +213,19 @@ def _rows_markdown(opened: OpenReport, rows: Sequence[int]) -> str:
 
 
 def _rows_table(opened: OpenReport, rows: Sequence[int]) -> str:
-    scores = [EXACT, *telling(opened.scores)]
-    head = ["#", _("question"), _("reference"), _("answer"), *map(heading, scores), _("verdict"), _("note")]
+    scores = ["accuracy" if "accuracy" in opened.scores else EXACT, *telling(opened.scores)]
+    pairs = any(prediction.compares for prediction in opened.predictions[:1])
+    texts = (_("better answer"), _("worse answer")) if pairs else (_("reference"), _("answer"))
+    head = ["#", _("question"), *texts, *map(heading, scores), _("verdict"), _("note")]
     return markdown_table(head, (_markdown_row(opened, row, scores) for row in rows))
 
 
 def _markdown_row(opened: OpenReport, row: int, scores: Sequence[str]) -> list[str]:
     prediction = opened.predictions[row]
     review = opened.review.of(prediction)
-    answer = prediction.predict if not prediction.error else _("error: {error}").format(error=prediction.error)
+    answer = prediction.worse if prediction.compares else prediction.predict
+    if prediction.error:
+        answer = _("error: {error}").format(error=prediction.error)
     texts = map(markdown_cell, (question_text(prediction.prompt), prediction.label, answer))
     numbers = (score_text(opened.scores[name][row], name) for name in scores)
     return [str(prediction.row + 1), *texts, *numbers, review.verdict, markdown_cell(review.note)]

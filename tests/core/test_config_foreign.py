@@ -133,8 +133,8 @@ def test_the_reason_fits_the_verb() -> None:
     assert told(TRAINING, "--mini_batch_size", "2").startswith("use --per_device_train_batch_size")
     assert told(PREDICTION, "--ppo_target", "6") == "nothing is trained here; leave it out"
     assert told(PREDICTION, "--reward_model_type", "lora").startswith("it is read from the reward model's own files")
-    for key in ("--do_predict", "--predict_with_generate"):
-        assert told(TRAINING, key).startswith("answering test sets is an evaluation: finetui eval")
+    assert told(TRAINING, "--predict_with_generate").startswith("answering test sets is an evaluation: finetui eval")
+    assert told(TRAINING, "--predict_dataset", "x").startswith("stage rm scores the pairs of --eval_dataset")
     assert told(TRAINING, "--do_eval").startswith("eval_dataset or val_size tells the loss")
 
 

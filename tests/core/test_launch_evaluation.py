@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -213,7 +214,7 @@ def test_a_reward_model_is_a_folder_that_is_there(workspace: Workspace) -> None:
     found = prepared(workspace, model_name_or_path="demo", reward_model="zh", metrics="reward")
     assert found.values["reward_model"] == str(workspace.runs / "zh")
     (problem,) = told(workspace, model_name_or_path="demo", reward_model="zhh")
-    assert problem == "reward_model: no adapter zhh (did you mean 'zh'?)"
+    assert problem == "reward_model: no reward model zhh (did you mean 'zh'?)"
 
 
 def test_nobody_answers_and_nothing_is_asked_twice(workspace: Workspace) -> None:
@@ -221,3 +222,60 @@ def test_nobody_answers_and_nothing_is_asked_twice(workspace: Workspace) -> None
         "adapter_name_or_path: runs/zh is named twice (name it once; --repeats asks it several times)",
         "dataset: test is named twice (name it once; --repeats asks every question several times)",
     ]
+
+
+# --- pairs ------------------------------------------------------------------------------------------------------
+
+PAIR: dict[str, Any] = {"instruction": "Which?", "output": ["this", "that"]}
+
+
+@pytest.fixture
+def pairs(workspace: Workspace) -> Workspace:
+    """With the comparisons `judged` and the reward model `rm`."""
+    rows = [PAIR, {**PAIR, "instruction": "And then?"}]
+    (workspace.data / "judged.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    info = workspace.data / "dataset_info.json"
+    entry = {"file_name": "judged.jsonl", "ranking": True}
+    info.write_text(json.dumps({**json.loads(info.read_text()), "judged": entry}))
+    head = make_adapter(workspace.runs / "rm", "demo") / VALUE_HEAD
+    make_weights(head, {HEAD_WEIGHT: [1, 576]})
+    return workspace
+
+
+def test_reward_models_are_asked_about_pairs(pairs: Workspace) -> None:
+    found = prepared(pairs, adapter_name_or_path="rm", dataset="judged", temperature=1, repeats=3)
+    assert [(one.name, one.rows, one.compared) for one in found.sets] == [("judged", 2, True)]
+    assert found.answers == 2  # scores are not drawn
+    assert [caution.message for caution in found.cautions] == [
+        "temperature does not count: belongs to written answers, and pairs have theirs",
+        "repeats does not count: belongs to written answers, and pairs have theirs",
+    ]
+
+
+def test_who_gives_no_scores_and_who_gives_nothing_else_are_told_apart(pairs: Workspace) -> None:
+    assert told(pairs, model_name_or_path="demo", dataset="judged") == [
+        "model_name_or_path: judged has two answers to each question, for reward models: demo is no reward model: it "
+        "has no value head (take a run of stage rm, or a classification model with one label; finetui train --stage "
+        "rm makes one)"
+    ]
+    assert told(pairs, adapter_name_or_path="rm", dataset="test") == [
+        "adapter_name_or_path: rm is a reward model: it scores answers and writes none (give it pairs: --dataset "
+        "PAIRS; to score a model's answers: --reward_model rm)"
+    ]
+    assert told(pairs, adapter_name_or_path="rm", dataset="test,judged") == [
+        "dataset: judged has two answers to each question, test has one (evaluate them apart: reward models score "
+        "pairs, others answer)"
+    ]
+
+
+def test_what_says_nothing_of_pairs_is_refused(pairs: Workspace) -> None:
+    options: dict[str, Any] = {"reward_model": "rm", "reference_loss": True, "metrics": "margin,bleu-4"}
+    found = told(pairs, adapter_name_or_path="rm", dataset="judged", **options)
+    assert [line.partition(" (")[0] for line in found] == [
+        "reward_model: the reward models of pairs are themselves evaluated",
+        "reference_loss: reward models foretell no tokens",
+        "metrics: bleu-4 says nothing of scores",
+    ]
+    assert told(pairs, adapter_name_or_path="rm", dataset="test", task="comparisons")[0].startswith(
+        "dataset: test holds one answer for each question, not two to compare"
+    )

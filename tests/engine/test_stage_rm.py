@@ -117,6 +117,23 @@ def test_without_evaluation_rows_the_trained_ones_are_scored(workspace: Workspac
     assert len(predictions(trained)) == 60
 
 
+def test_with_do_predict_what_the_scores_come_to_is_written_too(workspace: Workspace, name: str) -> None:
+    trained = train_here(
+        workspace, name, **{**LEARNS, "max_steps": 1, "do_predict": True}, per_device_eval_batch_size=8
+    )
+    scores = predictions(trained)
+    found = json.loads((trained.run.path / "predict_results.json").read_bytes())
+    assert found["predict_accuracy"] == sum(chosen > rejected for chosen, rejected in scores) / 20
+    margins = [chosen - rejected for chosen, rejected in scores]
+    assert found["predict_margin"] == pytest.approx(sum(margins) / 20)
+    assert found["predict_loss"] == pytest.approx(trained.evaluations[-1].metrics["loss"], abs=1e-5)
+    rates = found["predict_samples_per_second"] / found["predict_steps_per_second"]
+    assert rates == pytest.approx(20 / 3, rel=0.05)
+    every = json.loads((trained.run.path / "all_results.json").read_bytes())
+    assert {"train_loss", "eval_accuracy", "predict_accuracy"} <= every.keys()
+    assert not (workspace.runs / "learnt" / "predict_results.json").exists()
+
+
 def test_dropout_touches_no_score(workspace: Workspace, name: str) -> None:
     trained = train_here(workspace, name, **RM, max_steps=3, eval_steps=3, lora_dropout=0.5, eval_dataset=("judged",))
     (found,) = trained.evaluations

@@ -19,6 +19,7 @@ from core.launch import evaluation as evaluation_module
 from core.launch.local import EVALUATOR_VARIABLE
 from core.launch.machine import Machine
 from core.launch.stopping import stop, wait_ended
+from core.models.reward_source import HEAD_WEIGHT, VALUE_HEAD
 from core.report.files import read_predictions
 from core.runs.catalog import find_run, list_runs
 from core.runs.events import Answered, StageChanged
@@ -27,7 +28,7 @@ from core.runs.launch_file import read_launch
 from core.runs.rundir import RunDirectory
 from core.runs.state import is_active, state_of
 from core.workspace import Workspace
-from folders import make_adapter, make_model
+from folders import make_adapter, make_model, make_weights
 from tui.cli import following
 from waiting import PATIENCE
 
@@ -281,6 +282,46 @@ def test_training_and_predicting_at_once_names_both_commands(finetui: Any) -> No
         "hint: type finetui train … without do_predict, and when that has ended finetui eval --adapter_name_or_path "
         "OUTPUT_DIR --dataset SET",
     ]
+
+
+def pairs(workspace: Workspace) -> None:
+    """The comparisons `judged`, and the reward model `outputs/rm`."""
+    (workspace.data / "judged.jsonl").write_text(json.dumps({"instruction": "Which?", "output": ["this", "that"]}))
+    info = workspace.data / "dataset_info.json"
+    judged = {"file_name": "judged.jsonl", "ranking": True}
+    info.write_text(json.dumps({**json.loads(info.read_text()), "judged": judged}))
+    adapter = make_adapter(workspace.root / "outputs" / "rm", "demo")
+    make_weights(adapter / VALUE_HEAD, {HEAD_WEIGHT: [1, 576]})
+
+
+PREDICT_PAIRS = (
+    *("train", "--stage", "rm", "--do_predict", "--model_name_or_path", "demo", "--checkpoint_dir", "outputs/rm"),
+    *("--template", "default", "--finetuning_type", "lora", "--output_dir", "outputs/rm_predict", "--fp16"),
+)
+
+
+@pytest.mark.parametrize("option", ["--eval_dataset", "--predict_dataset", "--dataset"])
+def test_predictions_of_a_reward_model_are_scores_of_pairs(finetui: Any, workspace: Workspace, option: str) -> None:
+    pairs(workspace)
+    done = finetui(*PREDICT_PAIRS, option, "judged", "--plan", "--json")
+    (plan,) = done.records
+    assert (plan["subjects"], plan["answers"], plan["config"]["task"]) == (["rm"], 1, "comparisons")
+    assert "task: comparisons  # default; stage rm" in finetui(*PREDICT_PAIRS, option, "judged", "--show_config").out
+    wrong = finetui(*PREDICT_PAIRS, option, "more", "--plan")
+    assert wrong.err.startswith(f"error: {option}: more holds one answer for each question, not two to compare")
+    other = finetui(*PREDICT_PAIRS, option, "judged", "--task", "answers")
+    assert other.err.startswith("error: --stage: rm scores pairs, task answers does not")
+
+
+def test_a_reward_model_that_is_trained_scores_its_evaluation_pairs(finetui: Any, workspace: Workspace) -> None:
+    pairs(workspace)
+    both = ("train", "--stage", "rm", "--do_train", "--do_predict", "--model_name_or_path", "demo")
+    saved = finetui(*both, "--dataset", "judged", "--eval_dataset", "judged", "--show_config").out
+    assert "do_predict: true  # --do_predict" in saved
+    nothing = finetui(*both, "--dataset", "judged", "--plan")
+    assert "--do_predict: there are no pairs to score" in nothing.err
+    sft = finetui("train", "--model_name_or_path", "demo", "--dataset", "more", "--do_train", "--do_predict")
+    assert sft.err.startswith("error: --do_predict: stands beside do_train")
 
 
 def test_options_of_trainings_are_refused_in_a_prediction(finetui: Any) -> None:

@@ -151,8 +151,18 @@ async def test_a_reward_model_has_no_answers_but_scores(train: Any, chat_workspa
         assert [toast.split(":")[0] for toast in screen.toasts] == ["zh-rm is a reward model"] * 2
         assert isinstance(screen.screen, TrainScreen)
         await screen.press("t")
+        await screen.until(lambda: isinstance(screen.screen, ChooseWord), "the question")
+        await screen.press("down", "enter")
         await screen.until(lambda: isinstance(screen.screen, EvaluationForm), "the form")
         await screen.until(lambda: screen.screen.query("GroupedForm"), "its rows")
         values = screen.screen.form.values
         assert (values["model_name_or_path"], values["reward_model"]) == ("demo", "zh-rm/step-000100")
         assert values["adapter_name_or_path"] == ""
+        await screen.press("escape", "t")
+        await screen.until(lambda: isinstance(screen.screen, ChooseWord), "the question")
+        await screen.press("enter")
+        await screen.until(lambda: isinstance(screen.screen, EvaluationForm), "the form")
+        await screen.until(lambda: screen.screen.query("GroupedForm"), "its rows")
+        values = screen.screen.form.values
+        assert (values["adapter_name_or_path"], values["task"]) == ("zh-rm/step-000100", "comparisons")
+        assert (values["model_name_or_path"], values["reward_model"]) == ("demo", "")

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from core.config.change import replaced
 from core.config.evaluation import EVALUATION, PredictStageOptions
 from core.config.fields import Section
 from core.config.load import Settings
 from core.config.sources import EvaluationSourceOptions
+from core.errors import ConfigError, Problem
 from core.i18n import _
 from core.serve.remembered import remember_evaluated
 from core.untrusted import inert_line
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
 
 
 def _evaluate(settings: Settings) -> int:
-    command = settings[StartOptions]
+    command, settings = settings[StartOptions], _of_stage(settings)
     if config_is_all(settings, command, EVALUATION, "eval"):
         return 0
     from core.launch.evaluation import prepare_evaluation  # models, data, metrics: help does without
@@ -35,6 +37,21 @@ def _evaluate(settings: Settings) -> int:
         return 0
     remember_evaluated(workspace, prepared.values)
     return follow_or_leave(start(prepared), workspace, command, prepared.cautions)
+
+
+def _of_stage(settings: Settings) -> Settings:
+    """What a stage means for what is asked: predictions of a reward model are scores of pairs.
+
+    Raises:
+        ConfigError: something else is asked.
+    """
+    task = settings.values()["task"]
+    if settings[PredictStageOptions].stage != "rm" or task == "comparisons":
+        return settings
+    if task != "auto":
+        what = _("rm scores pairs, task {task} does not").format(task=task)
+        raise ConfigError([Problem(settings.origins["stage"].where, what, _("leave one of the two out"))])
+    return replaced(settings, {"task": ("comparisons", _("stage rm"))})
 
 
 def _show_plan(prepared: PreparedEvaluation, *, as_json: bool) -> None:

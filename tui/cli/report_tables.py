@@ -109,10 +109,12 @@ def row_lines(opened: OpenReport, row: int) -> Iterator[str]:
     ]
     yield inert_line(" · ".join(filter(None, told)))
     yield from _side(_("question"), question_text(prediction.prompt))
-    yield from _side(_("reference"), prediction.label)
+    yield from _side(_("better") if prediction.compares else _("reference"), prediction.label)
+    if prediction.compares:
+        yield from _side(_("worse"), prediction.worse)
     if prediction.error:
         yield from _side(_("error"), prediction.error)
-    else:
+    elif not prediction.compares:
         yield from _side(_("answer"), prediction.predict)
     if prediction.choice:
         yield from _side(_("choices"), choice_text(prediction))

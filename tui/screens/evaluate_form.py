@@ -46,8 +46,9 @@ def plan_pairs(prepared: PreparedEvaluation) -> Iterator[tuple[str, str]]:
     counted = [_set_told(one.name, one.rows) for one in prepared.sets]
     yield _("what is asked"), "\n".join(counted)
     yield _("answers"), _answers_told(prepared)
-    letters = _("by the probabilities of the letters")
-    yield _("how"), letters if _only_choices(prepared) else _way_told(values)
+    letters, scores = _("by the probabilities of the letters"), _("a score for both answers of each question")
+    compared = any(one.compared for one in prepared.sets)
+    yield _("how"), letters if _only_choices(prepared) else scores if compared else _way_told(values)
     yield _("measured"), ", ".join(values["metrics"]) or _("what fits the answers")
     if values["reference_loss"]:
         yield _("also"), _("loss and perplexity of the references, in a second pass")
@@ -59,6 +60,10 @@ def _only_choices(prepared: PreparedEvaluation) -> bool:
     return bool(prepared.sets) and all(one.choices for one in prepared.sets)
 
 
+def _is_drawn(prepared: PreparedEvaluation) -> bool:
+    return not all(one.choices or one.compared for one in prepared.sets)
+
+
 def _set_told(name: str, rows: int | None) -> str:
     if rows is None:
         return _("{name}, too long to be counted now").format(name=name)
@@ -67,7 +72,7 @@ def _set_told(name: str, rows: int | None) -> str:
 
 def _answers_told(prepared: PreparedEvaluation) -> str:
     models, sets = len(prepared.subjects), len(prepared.sets)
-    repeats = 1 if _only_choices(prepared) else prepared.values["repeats"]
+    repeats = prepared.values["repeats"] if _is_drawn(prepared) else 1
     factors = [
         plural("{count} model", "{count} models", models),
         plural("{count} set", "{count} sets", sets),

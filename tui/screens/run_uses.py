@@ -120,7 +120,7 @@ class UsedRuns(Screen[None]):
         if watched is None:
             return
         if watched.stage == "rm":
-            told = _("{name} is a reward model: it scores answers and writes none. t has it score those of a model.")
+            told = _("{name} is a reward model: it scores answers and writes none. t has it score pairs or answers.")
             self.tell(told, name=watched.name, severity="warning")
             return
         self._chosen_folder(watched, lambda folder: self._chat(watched, folder))
@@ -133,12 +133,12 @@ class UsedRuns(Screen[None]):
 
     @work
     async def action_test_run(self) -> None:
-        """The form of an evaluation: of what was trained beside what it was made of; of a reward model, with it."""
+        """The form of an evaluation: of what was trained beside what it was made of; of a reward model, or with it."""
         watched = self.current
         if watched is None:
             return
         if watched.stage == "rm":
-            self._score(watched, self._folder(watched))
+            self._ask_what_it_scores(watched, self._folder(watched))
         else:
             self._chosen_folder(watched, lambda folder: self._test(watched, folder))
 
@@ -146,10 +146,26 @@ class UsedRuns(Screen[None]):
     async def _test(self, watched: Watched, folder: Path) -> None:
         open_evaluation_form(self.app, self.workspace, (await self._subjects(watched, folder)).evaluated)
 
+    def _ask_what_it_scores(self, watched: Watched, folder: Path) -> None:
+        pairs, answers = _("pairs, of which it tells the better answer"), _("the answers of a model")
+
+        def chosen(word: str | None) -> None:
+            if word is not None:
+                self._score(watched, folder, pairs=word == pairs)
+
+        title = _("What is {name} to score?").format(name=inert_line(watched.name))
+        self.app.push_screen(ChooseWord(title, [pairs, answers], pairs), chosen)
+
     @work
-    async def _score(self, watched: Watched, folder: Path) -> None:
+    async def _score(self, watched: Watched, folder: Path, *, pairs: bool) -> None:
         base = (await asyncio.to_thread(resolve_model, watched.summary.model, self.workspace)).name
-        given = {"model_name_or_path": base, "reward_model": short_name(folder, self.workspace)}
+        name = short_name(folder, self.workspace)
+        if not pairs:
+            given = {"model_name_or_path": base, "reward_model": name}
+        elif is_adapter_folder(folder):
+            given = {"model_name_or_path": base, "adapter_name_or_path": name, "task": "comparisons"}
+        else:
+            given = {"adapter_name_or_path": str(folder), "task": "comparisons"}
         open_evaluation_form(self.app, self.workspace, given)
 
     # --- a model of its own ---

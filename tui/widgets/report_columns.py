@@ -21,7 +21,20 @@ VERDICT_MARKS: Mapping[str, str] = {"good": "+", "bad": "-", "unsure": "?"}
 NOTE_MARK = "✎"
 _TEXT_CELLS, _WIDE_TEXT_CELLS = 48, 78
 """What the texts want together before another metric gets its column."""
-_LIKENESS = ("bleu-4", "rouge-1", "rouge-2", "rouge-l", "edit_similarity", "token_f1", "list_f1", "reward", "loss")
+_LIKENESS = (
+    "margin",
+    "chosen_reward",
+    "rejected_reward",
+    "bleu-4",
+    "rouge-1",
+    "rouge-2",
+    "rouge-l",
+    "edit_similarity",
+    "token_f1",
+    "list_f1",
+    "reward",
+    "loss",
+)
 """What tells rows apart comes first; whether an answer is right, empty or cut has its mark already."""
 _WIDE = 110
 
@@ -113,7 +126,7 @@ class ColumnLayout:
 
     def _columns(self, room: int, sorted_by: str) -> list[ScoreColumn]:
         """Metrics from the left as they fit; that by which the rows are sorted is always there."""
-        shown = [column for column in self.table.columns if column.name != EXACT]
+        shown = [column for column in self.table.columns if column.name not in (EXACT, "accuracy")]
         shown.sort(key=lambda column: _LIKENESS.index(column.name) if column.name in _LIKENESS else len(_LIKENESS))
         wanted = [column for column in shown if column.name == sorted_by]
         texts = _WIDE_TEXT_CELLS if self.width >= _WIDE else _TEXT_CELLS
@@ -135,9 +148,10 @@ class ColumnLayout:
         )
         first = f"{arrow if sorted_by == 'row' else ' '}{'#':>{self.digits}}   {arrow if sorted_by == EXACT else ' '}= "
         parts = [first + scores, " " + set_cell_size(_("question"), self.question)]
-        parts.append("  " + set_cell_size(_("answer"), self.answer))
+        pairs = any(prediction.compares for prediction in self.table.predictions[:1])
+        parts.append("  " + set_cell_size(_("put first") if pairs else _("answer"), self.answer))
         if self.reference:
-            parts.append("  " + set_cell_size(_("reference"), self.reference))
+            parts.append("  " + set_cell_size(_("the better one") if pairs else _("reference"), self.reference))
         return "".join(parts)
 
     def line(self, index: int) -> RowLine:

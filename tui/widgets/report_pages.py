@@ -14,7 +14,7 @@ from core.report.rows import EXACT, OpenReport
 from tui.widgets.content_layout import wrapped
 from tui.widgets.report_groups import Fill, confusion_lines, group_lines
 
-_MEANS = (EXACT, "bleu-4", "rouge-l", "token_f1", "edit_similarity", "list_f1")
+_MEANS = (EXACT, "margin", "bleu-4", "rouge-l", "token_f1", "edit_similarity", "list_f1")
 """The metrics whose means a group shows, as far as they are there and fit."""
 
 
@@ -55,7 +55,8 @@ def _grouped(opened: OpenReport, groups: Sequence[tuple[str, Group]], title: str
 
 def _confusion(opened: OpenReport) -> Fill:
     answered = (row for row in opened.predictions if not row.error)
-    told = opened.report.confusion or confusion([pair_of(row) for row in answered])
+    of_pairs = any(row.compares for row in opened.predictions)
+    told = None if of_pairs else opened.report.confusion or confusion([pair_of(row) for row in answered])
     if told is None:
         return _nothing(_("The answers are no classes here: there is no confusion table."))
     return lambda width: confusion_lines(told, width)

@@ -21,7 +21,17 @@ from tui.widgets.report_sheet import LONGEST, Sheet, sheet_content
 _HARDLY_ALIKE = 0.3
 """The share of the shorter text below which marks would only make both hard to read."""
 
-_TOLD_ELSEWHERE = (EXACT, "loss", "reward", "empty", "truncated")
+_TOLD_ELSEWHERE = (
+    EXACT,
+    "accuracy",
+    "margin",
+    "chosen_reward",
+    "rejected_reward",
+    "loss",
+    "reward",
+    "empty",
+    "truncated",
+)
 
 
 class RowSheet(VerticalScroll, can_focus=True):

@@ -112,6 +112,8 @@ def _answer(sheet: Sheet, width: int) -> list[Content]:
         told = Content.styled(inert(prediction.error), "$text-error")
         lines += [_title(_("no answer"), "$text-error"), *wrapped(told, width), Content("")]
         return [*lines, _title(_("reference"), "$text-secondary"), *_text(prediction.label, width), Content("")]
+    if prediction.chosen is not None and prediction.rejected is not None:
+        return [*lines, *_compared(sheet, prediction.chosen, prediction.rejected, width), Content("")]
     reference = _title(_("reference"), "$text-secondary", *_lengths(prediction.label, prediction.label_tokens))
     answer = _title(_("answer"), _answer_style(sheet.right), *_answer_facts(sheet))
     if sheet.together:
@@ -126,6 +128,30 @@ def _answer(sheet: Sheet, width: int) -> list[Content]:
         lines += [*_fit(reference, width), *wrapped(_reference(sheet), width), Content("")]
         lines += [*_fit(answer, width), *wrapped(_given(sheet), width)]
     return [*lines, *_legend(sheet, width), Content("")]
+
+
+def _compared(sheet: Sheet, chosen: float, rejected: float, width: int) -> list[Content]:
+    """Two answers and what a reward model gives each; the one that it puts first is marked."""
+    prediction = sheet.prediction
+    ahead = (_("← ahead"), "") if chosen > rejected else ("", _("← ahead") if rejected > chosen else "")
+    style = _answer_style(sheet.right)
+    answers = []
+    for title, score, text, mark in (
+        (_("better answer"), chosen, prediction.label, ahead[0]),
+        (_("worse answer"), rejected, prediction.worse, ahead[1]),
+    ):
+        facts = filter(None, (f"{score:.4g}", mark, *_lengths(text, 0)))
+        answers.append((_title(title, style if mark else "$text-secondary", *facts), text))
+    right = _("✓ the better one is ahead") if sheet.right else _("✗ the better one is not ahead")
+    margin = _("margin {margin:.4g}").format(margin=chosen - rejected)
+    lines = [_title(right, style, margin), Content("")]
+    if width >= SIDE_BY_SIDE:
+        room = column_width(width)
+        left, other = ([*_fit(head, room), *_text(text, room)] for head, text in answers)
+        return [*lines, *beside(left, other, room)]
+    for head, text in answers:
+        lines += [*_fit(head, width), *_text(text, width), Content("")]
+    return lines
 
 
 def _reference(sheet: Sheet) -> Content:

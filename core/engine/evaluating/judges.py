@@ -27,7 +27,7 @@ from core.engine.training.memory import held_memory
 from core.errors import FinetuiError
 from core.i18n import _, plural
 from core.models.candidates import Candidate
-from core.models.reward_source import find_reward_source, is_classifier
+from core.models.reward_source import is_classifier, source_of
 from core.report.prediction import Prediction
 from core.report.report import Subject
 from core.runs.events import ModelReady
@@ -168,7 +168,7 @@ class LoadedJudges:
     """The reward models of an evaluation; those that are adapters of one base share its weights, one after another."""
 
     def __init__(self, settings: Settings, workspace: Workspace, diary: Diary) -> None:
-        self._settings, self._workspace, self._diary = settings, workspace, diary
+        self._settings, self._diary = settings, diary
         self._models = LoadedModels(settings, workspace, diary)
 
     @contextmanager
@@ -179,8 +179,7 @@ class LoadedJudges:
             FinetuiError: it cannot be loaded, or is no reward model.
         """
         notes: list[str] = []
-        found = find_reward_source(str(candidate.path), "auto", self._workspace)
-        source = replace(found, model=candidate.model)
+        source = source_of(candidate)
         if source.adapter is None and is_classifier(candidate.model.path):
             self._diary.stage("loading")
             request = request_for(candidate.model.path, self._settings[EvaluatedModelOptions])
@@ -190,7 +189,7 @@ class LoadedJudges:
             yield self._judge(candidate, loaded)
             return
         chat = self._models.base(candidate)
-        notes += chat.base.warnings
+        notes += (f"{candidate.name}: {warning}" for warning in chat.base.warnings)
         scorer = on_model(source, chat, notes.append)
         base = chat.base
         loaded = _Loaded(scorer, base.dtype, str(base.device), self._models.seconds, tuple(notes), base.parameters)
@@ -219,7 +218,7 @@ class LoadedJudges:
         )
         self._diary.tell(ready)
         for note in loaded.notes:
-            self._diary.warn(f"{candidate.name}: {note}")
+            self._diary.warn(note)
         return Judge(asked, subject, self._settings, loaded.seconds, loaded.notes)
 
     def _as_asked(self, scorer: TrainedScorer) -> TrainedScorer:

@@ -9,11 +9,14 @@ on the default model with LoRA and 63 of the bundled zh and en pairs, 8 an updat
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import torch.nn.functional as F
 from torch import Tensor
 
+from core.config.finetuning import FinetuningOptions
 from core.engine.batches.batch import Batch
 from core.engine.forward.choose import Forward
 from core.engine.objectives.objective import Measured
@@ -23,6 +26,9 @@ from core.engine.training.work import Work
 from core.engine.tuning.headed import HeadedTunable
 from core.i18n import plural
 from core.jsonl import dump_line
+from core.metrics.metric import Measuring, Pair, Scores, Value
+from core.metrics.score import score
+from core.metrics.shown import interval_text, number_text
 
 PREDICTIONS = "generated_predictions.jsonl"
 
@@ -62,6 +68,7 @@ class Rewarding:
         forward.train(False)
         work.journal.stage("scoring")
         lines: list[dict[str, object]] = []
+        began = time.perf_counter()
         for name, rows in sets:
             scores = over_pairs(
                 rows,
@@ -74,6 +81,29 @@ class Rewarding:
         if work.processes.is_main:
             (work.run.path / PREDICTIONS).write_bytes(b"".join(map(dump_line, lines)))
             work.journal.say(_told(len(lines), bool(work.evaluation_sets)))
+            if work.settings[FinetuningOptions].do_predict:
+                self._tell_of(lines, time.perf_counter() - began)
+
+    def _tell_of(self, lines: Sequence[Mapping[str, Any]], seconds: float) -> None:
+        """What the scores come to, as LLaMA-Factory's predictions tell it."""
+        work = self._work
+        pairs = [Pair("", "", chosen=line["chosen"], rejected=line["rejected"]) for line in lines]
+        found = score(pairs, measuring=Measuring(seed=work.settings.values()["seed"]))
+        batches = -(-len(lines) // work.optimization.per_device_eval_batch_size)
+        work.journal.files.prediction = {
+            **found.compatible,
+            "predict_runtime": round(seconds, 4),
+            "predict_samples_per_second": round(len(lines) / seconds, 3),
+            "predict_steps_per_second": round(batches / seconds, 3),
+        }
+        told = (
+            f"{name} {number_text(value.value, name)} ({interval_text(value, name)})" for name, value in _shown(found)
+        )
+        work.journal.say(", ".join(told))
+
+
+def _shown(found: Scores) -> Iterator[tuple[str, Value]]:
+    return ((name, found.values[name]) for name in ("accuracy", "margin"))
 
 
 def _told(count: int, are_kept_out: bool) -> str:

@@ -2,7 +2,7 @@
 
     trainer_log.jsonl     a line at each point and each evaluation, as it goes
     trainer_state.json    the whole history, at each checkpoint and at the end
-    train_results.json, eval_results.json, all_results.json
+    train_results.json, eval_results.json, predict_results.json, all_results.json
 
 Rows and tokens a second count what was consumed, not steps times batch size. What a stage tells besides is called as
 TRL calls it where that is the factory's trainer.
@@ -46,6 +46,8 @@ class FactoryFiles:
         self.history: list[Json] = []
         self.settings: Json = {}
         """What `trainer_state.json` says about options: max_steps, num_train_epochs, …"""
+        self.prediction: Json = {}
+        """What predictions at the end of the training came to, where it makes some."""
         self.stage: TrainingStage = "sft"
 
     def begin(self, state_file: Path | None, step: int) -> None:
@@ -133,8 +135,9 @@ class FactoryFiles:
 
     def write_results(self, train: Json, evaluation: Json) -> None:
         """The results by split and all together."""
-        everything = {**evaluation, **train}
-        for name, metrics in (("train", train), ("eval", evaluation), ("all", everything)):
+        found = {"train": train, "eval": evaluation, "predict": self.prediction}
+        found["all"] = {**evaluation, **train, **self.prediction}
+        for name, metrics in found.items():
             if metrics:
                 write_json(self._folder / f"{name}_results.json", dict(sorted(metrics.items())))
 

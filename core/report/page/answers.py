@@ -37,7 +37,7 @@ def _row(opened: OpenReport, row: int) -> Html:
         "article",
         _head(opened, row),
         tag("div", cut(question_text(prediction.prompt), _MOST_QUESTION), class_="asked"),
-        sides(prediction.label, prediction.predict, prediction.error),
+        pair(prediction) if prediction.compares else sides(prediction.label, prediction.predict, prediction.error),
         tag("p", choice_text(prediction), class_="muted") if prediction.choice else None,
         note,
         folded(_("the whole prompt"), tag("pre", cut(prediction.prompt))) if prediction.prompt else None,
@@ -82,6 +82,21 @@ def sides(reference: str, answer: str, error: str = "") -> Html:
         side(_("answer"), *right, _more(answer)),
         class_="sides",
     )
+
+
+def pair(prediction: Prediction) -> Html:
+    """Two answers side by side, with what a reward model gives each."""
+    if prediction.error:
+        return tag("div", side(_("no scores"), cut(prediction.error)), class_="sides")
+    titles = [
+        f"{name} · {score_text(score, metric)}"
+        for name, score, metric in (
+            (_("better answer"), prediction.chosen, "chosen_reward"),
+            (_("worse answer"), prediction.rejected, "rejected_reward"),
+        )
+    ]
+    both = zip(titles, (prediction.label, prediction.worse), strict=True)
+    return tag("div", *(side(title, cut(text)) for title, text in both), class_="sides")
 
 
 def side(name: str, *parts: str | Html | None) -> Html:

@@ -15,7 +15,7 @@ from core.report.report import Report
 from core.report.rows import EXACT, OpenReport
 
 _CARDS, _HISTOGRAMS, _CLASSES, _MATRIX = 4, 4, 30, 12
-_FIRST = (EXACT, "bleu-4", "rouge-l", "choice_accuracy", "macro_f1", "token_f1")
+_FIRST = ("accuracy", "margin", EXACT, "bleu-4", "rouge-l", "choice_accuracy", "macro_f1", "token_f1")
 
 
 def cards(report: Report) -> Html:
