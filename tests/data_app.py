@@ -90,10 +90,6 @@ def data_alone(workspace: Workspace) -> Callable[..., Any]:
 
 
 async def go_there(chat: Any, *keys: str) -> None:
-    """Press the keys that open the screen, again where the app was not ready for them."""
-    for _turn in range(100):
-        await chat.pilot.press(*keys)
-        await chat.pilot.pause(0.05)
-        if isinstance(chat.app.screen, DataScreen):
-            return
-    raise AssertionError("the Data screen never came")
+    """Press the keys that open the screen."""
+    await chat.pilot.press(*keys)
+    await chat.until(lambda: isinstance(chat.app.screen, DataScreen), "the Data screen")

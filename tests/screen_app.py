@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -14,7 +15,7 @@ from core.workspace import Workspace
 from tui.forms import OptionRow
 from tui.grouped_form import GroupedForm
 from tui.run_watcher import Alarm, RunWatcher
-from waiting import until_true
+from waiting import PATIENCE, until_true
 
 
 class ScreenApp(App[None]):
@@ -66,6 +67,17 @@ class Shown:
         for key in keys:
             await self.pilot.press(key)
             await self.pilot.pause()
+
+    async def rests(self) -> None:
+        """Wait until nothing is painted for a while."""
+        painted: list[object] = []
+        self.app._display = lambda _screen, renderable: painted.append(renderable)
+        deadline = time.monotonic() + PATIENCE
+        await self.pilot.pause(0.4)
+        while painted:
+            assert time.monotonic() < deadline, f"it goes on painting: {painted}"
+            painted.clear()
+            await self.pilot.pause(0.4)
 
     async def until(self, true: Callable[[], object], what: str) -> None:
         """Wait for something to become true."""

@@ -9,6 +9,7 @@ import pytest
 
 from core.chat.session import open_conversation
 from core.workspace import Workspace, load_state
+from waiting import until_true
 
 StartChat = Any
 
@@ -243,10 +244,7 @@ async def test_without_a_model_the_welcome_offers_one(tmp_path: Any) -> None:
 
     app = FinetuiApp(Workspace(tmp_path))
     async with app.run_test(size=(80, 24)) as pilot:
-        for _turn in range(100):
-            if app.screen.query("Welcome:focus"):
-                break
-            await pilot.pause(0.02)
+        await until_true(pilot, lambda: app.screen.query("Welcome:focus"), "the welcome")
         assert app.screen.query_one(Welcome).has_focus
         assert app.chat is not None
         assert not app.chat.input.display
