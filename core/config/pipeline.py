@@ -8,9 +8,12 @@
       ppo:
         stage: ppo
         adapter_name_or_path: ${sft}     # what the step sft made; ${sft@200} is its checkpoint at step 200
+      bolder:
+        like: ppo                        # its options, where nothing else is said
+        ppo_kl_coef: 0.05
       compare:
         does: eval
-        adapter_name_or_path: ${sft},${ppo}
+        adapter_name_or_path: ${sft},${ppo},${bolder}
 
 Steps are made in their order, and can name earlier ones alone, so there are no circles. Options are those of
 `finetui train` and `finetui eval`, read by the same loader; all mistakes of all steps are told at once.

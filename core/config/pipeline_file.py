@@ -44,8 +44,10 @@ class _Written:
 
     name: str
     verb: Verb
-    entries: tuple[Entry, ...]
-    """Its preset's, then its own."""
+    presets: tuple[Entry, ...]
+    """What its presets say."""
+    own: tuple[Entry, ...]
+    """What it says itself, and over what a step says that it is like."""
     where: str
 
 
@@ -54,6 +56,8 @@ class _Reader:
         self._shown, self._path = str(path), path
         self._typed = typed
         self._problems: list[Problem] = []
+        self._bodies: dict[str, _Written] = {}
+        """The steps that were read already, for those that are like one of them."""
 
     def pipeline(self) -> Pipeline:
         items = yaml_items(read_text(self._path, self._shown), self._shown)
@@ -104,21 +108,34 @@ class _Reader:
                 elif getattr(body, "id", "") != "mapping":
                     self._problems.append(Problem(where, _("has no options"), _("write them below its name, indented")))
                 else:
-                    yield self._body(name, body, where)
+                    self._bodies[name] = self._body(name, body, where)
+                    yield self._bodies[name]
                 seen.add(name)
 
     def _body(self, name: str, body: Any, where: str) -> _Written:
         entries = self._collected(lambda: self._entries(node_items(body), name))
-        verb = self._verb([entry for entry in entries if entry.key == "does"])
+        model = self._like([entry for entry in entries if entry.key == "like"])
+        verb = self._verb([entry for entry in entries if entry.key == "does"], model)
         presets = [entry for entry in entries if entry.key == "preset"]
         below: list[Entry] = []
         for preset in presets:
             below += self._collected(partial(read_preset, str(preset.raw), preset.where, verb))
-        own = [entry for entry in entries if entry.key not in ("does", "preset")]
-        return _Written(name, verb, (*below, *own), where)
+        own = [entry for entry in entries if entry.key not in ("does", "preset", "like")]
+        if model is not None:
+            below, own = [*model.presets, *below], [*_not_among(own, model.own, verb), *own]
+        return _Written(name, verb, tuple(below), tuple(own), where)
 
-    def _verb(self, given: Sequence[Entry]) -> Verb:
-        raw = given[0].raw if given else "train"
+    def _like(self, given: Sequence[Entry]) -> _Written | None:
+        """The step whose options are another's too."""
+        for entry in given:
+            if entry.raw in self._bodies:
+                return self._bodies[str(entry.raw)]
+            what = _("there is no step {name!r} above it").format(name=entry.raw)
+            self._problems.append(Problem(entry.where, what, did_you_mean(str(entry.raw), self._bodies)))
+        return None
+
+    def _verb(self, given: Sequence[Entry], model: _Written | None) -> Verb:
+        raw = given[0].raw if given else model.verb if model is not None else "train"
         for verb in SECTIONS:
             if raw == verb:
                 return verb
@@ -139,8 +156,7 @@ class _Reader:
         known = by_name(describe(*SECTIONS[written.verb]))
         others = {key for each in every for key in by_name(describe(*SECTIONS[each.verb]))}
         first = written is every[0]
-        presets = [entry for entry in written.entries if entry.source == "preset"]
-        own = [entry for entry in written.entries if entry.source != "preset"]
+        presets, own = written.presets, written.own
         named = {known[entry.key].name for entry in own if entry.key in known}
         for_all = [
             entry
@@ -173,6 +189,14 @@ class _Reader:
                 yield Entry(key, entry.raw, entry.source, entry.where)
             elif dot and first and step not in (*names, *(each.replace("-", "_") for each in names)):
                 self._problems.append(Problem(entry.where, _("there is no such step"), did_you_mean(step, names)))
+
+
+def _not_among(own: Sequence[Entry], others: Sequence[Entry], verb: Verb) -> Iterator[Entry]:
+    """The options of a step that another is like, without those that it gives itself, by whatever name; its folder
+    is its own."""
+    known = by_name(describe(*SECTIONS[verb]))
+    named = {known[entry.key].name for entry in own if entry.key in known} | {"output_dir"}
+    return (entry for entry in others if entry.key not in known or known[entry.key].name not in named)
 
 
 def _placed(problem: Problem, written: _Written) -> Problem:

@@ -198,3 +198,25 @@ steps:
 )
 def test_shapes_that_are_none(text: str, problem: str) -> None:
     assert told(text)[0].startswith(problem)
+
+
+def test_a_step_that_is_like_another_has_its_options_but_for_what_it_says_itself() -> None:
+    text = WHOLE.partition("  compare:")[0]
+    found = read(text + "  bolder:\n    like: ppo\n    adapter_name_or_path: ${rm}\n    ppo_kl_coef: 0.5\n")
+    ppo, bolder = found.steps[-2:]
+    assert bolder.given == ppo.given | {"adapter_name_or_path": "${rm}", "ppo_kl_coef": "0.5"}
+    found = read(text + "  first:\n    like: sft\n  other:\n    like: first\n    lora_rank: 2\n")
+    sft, first, other = found.steps[0], *found.steps[-2:]
+    assert (first.given, other.given) == (sft.given, sft.given | {"lora_rank": "2"})
+    assert read(as_text(found)).steps[-1].given == other.given
+    own = read("steps:\n  a: {does: eval, dataset: x, output_dir: here}\n  b: {like: a}\n").steps[1]
+    assert (own.verb, own.values["output_dir"], own.values["dataset"]) == ("eval", None, ("x",))
+
+
+def test_a_step_is_like_one_above_it() -> None:
+    assert told("steps:\n  one: {like: tow}\n  two: {lora_rank: 2}\n") == [
+        "p.yaml:2: one.like: there is no step 'tow' above it"
+    ]
+    assert told("steps:\n  one: {lora_rank: 2}\n  two: {like: oen}\n") == [
+        "p.yaml:3: two.like: there is no step 'oen' above it (did you mean 'one'?)"
+    ]
