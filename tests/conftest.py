@@ -25,9 +25,14 @@ _FROM_OUTSIDE = (
     "LC_",
     "LANGUAGE",
     "NO_COLOR",
+    "FORCE_COLOR",
     "COLORTERM",
+    "COLUMNS",
+    "LINES",
     "TMUX",
+    "STY",
     "SSH_",
+    "OPENAI_",
 )
 
 _DEAREST_FIRST = ("engine", "pty", "tui", "core")
