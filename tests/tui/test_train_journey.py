@@ -102,7 +102,8 @@ async def test_any_option_is_found_by_its_name(workspace: Workspace) -> None:
         note = next(row for row in app.screen.query(OptionRow) if row.spec.name == "max_steps").query_one(
             ".option-note"
         )
-        assert note.region.bottom <= app.screen.query_one("#form-rows").region.bottom
+        rows = app.screen.query_one("#form-rows")
+        await until(pilot, lambda: note.region.bottom <= rows.region.bottom, "its note in view")
 
 
 async def test_what_stood_against_it_is_marked_as_being_looked_at_again(
