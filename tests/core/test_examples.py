@@ -13,6 +13,7 @@ import pytest
 from core.config.evaluation import EVALUATION, EvaluatedDataOptions, PredictStageOptions
 from core.config.fields import describe
 from core.config.load import Settings, load
+from core.config.pipeline_file import read_pipeline
 from core.config.predicting import asks_for_prediction
 from core.config.sources import EvaluationSourceOptions, TrainingSourceOptions
 from core.config.training import TRAINING
@@ -20,7 +21,9 @@ from core.config.training import TRAINING
 EXAMPLES = Path(__file__).parents[2] / "examples"
 TRAINS = (*TRAINING, TrainingSourceOptions)
 PREDICTS = (*EVALUATION, PredictStageOptions, EvaluationSourceOptions)
-FILES = sorted(set(EXAMPLES.rglob("*.yaml")) - {EXAMPLES / "persona_rlhf.yaml"})  # a pipeline
+EVERY = sorted(EXAMPLES.rglob("*.yaml"))
+PIPELINES = [file for file in EVERY if "\nsteps:\n" in file.read_text()]
+FILES = [file for file in EVERY if file not in PIPELINES]
 README = (EXAMPLES / "README.md").read_text()
 
 
@@ -39,6 +42,17 @@ def test_every_example_loads_names_bundled_sets_and_is_told_of(file: Path) -> No
     assert settings.values()["dataset"]
     assert str(file.relative_to(EXAMPLES)) in README
     assert (EvaluatedDataOptions in settings.sections) == ("predict" in file.stem)
+
+
+@pytest.mark.parametrize("file", PIPELINES, ids=lambda file: file.stem)
+def test_every_pipeline_is_read_names_bundled_sets_and_is_told_of(file: Path) -> None:
+    bundled = json.loads((EXAMPLES.parent / "data/dataset_info.json").read_bytes())
+    pipeline = read_pipeline(file)
+    assert pipeline.name == {"persona_rlhf": "persona"}.get(file.stem, file.stem)
+    assert {name for step in pipeline.steps for name in step.values["dataset"]} <= set(bundled)
+    assert all(step.values["dataset"] for step in pipeline.steps)
+    assert f"finetui pipeline examples/{file.name}" in file.read_text()
+    assert f"finetui pipeline examples/{file.name}" in README
 
 
 def test_files_say_what_the_commands_say() -> None:

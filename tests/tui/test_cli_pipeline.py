@@ -6,7 +6,9 @@ import json
 import os
 import re
 import signal
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -18,10 +20,12 @@ from core.config.pipeline import as_text
 from core.config.pipeline_file import read_pipeline
 from core.launch import stopping
 from core.launch.stopping import wait_ended
+from core.runs.launch_file import read_launch, write_launch
 from core.runs.rundir import RunDirectory
 from core.runs.state import RunState, read_marks, state_of
 from core.workspace import Workspace
 from folders import make_adapter
+from scripted_runs import ScriptedRun
 from tui.cli import pipeline, pipeline_following
 from waiting import PATIENCE, until
 
@@ -219,6 +223,21 @@ def test_detached_shown_and_stopped(finetui: Any, workspace: Workspace, monkeypa
     assert (stopped.code, stopped.out) == (0, "tales: stopped\n")
     assert state_of(one) == "stopped"
     assert finetui("tales", "--stop").err == "error: the run tales does not run: stopped\n"
+
+
+def test_a_lost_pipeline_says_where_its_last_word_may_have_found_no_place(
+    workspace: Workspace, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = ScriptedRun(workspace.runs / "tales")
+    write_launch(run.run, replace(read_launch(run.run), kind="pipeline"))
+    run.run.config.write_text(as_text(read_pipeline(Path("tales.yaml"))))
+    run.start(alive=False)
+    follow = runner(capsys, "runs")
+    lost = "error: the pipeline was lost: its process is gone and said no last word\nhint: "
+    assert follow("follow", "tales").err == f"{lost}go on: finetui pipeline tales\n"
+    monkeypatch.setattr(pipeline_following.shutil, "disk_usage", lambda _: SimpleNamespace(free=4096))
+    expected = f"{lost}the disk is full: free some; then go on: finetui pipeline tales\n"
+    assert follow("follow", "tales").err == expected
 
 
 def test_what_is_typed_wrongly_is_told(finetui: Any, workspace: Workspace) -> None:

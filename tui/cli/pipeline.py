@@ -74,7 +74,7 @@ def _about() -> Iterator[str]:
         ("persona --restart ppo", _("make a step anew")),
         ("persona --ppo.max_steps 60", _("a step's option")),
         ("examples/sweep.yaml", _("learning rates compared")),
-        ("examples/ask_two.yaml", _("evaluations alone")),
+        ("examples/ask_twice.yaml", _("evaluations alone")),
     ]
     widest = max(len(words) for words, _what in rows)
     # \b keeps typer from filling the lines of the paragraph.

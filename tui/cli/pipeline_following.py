@@ -6,6 +6,7 @@ step's name before it; with `--json` each event is a line.
 
 from __future__ import annotations
 
+import shutil
 import sys
 import time
 from collections.abc import Iterator, Mapping
@@ -34,6 +35,8 @@ from tui.cli.run_lines import failure_text, state_word
 
 _LOOK_SECONDS = 0.25
 _LOG_LINES = 15
+_FULL_BYTES = 1 << 20
+"""Where less is free, a process may have found no place for its last word."""
 
 
 class _Shown(Protocol):
@@ -142,7 +145,11 @@ def _say_end(watch: _Watch) -> None:
     name = inert_line(run_name(own.run, watch.workspace))
     again = _("go on: finetui pipeline {name}").format(name=name)
     if own.state == "lost":
-        print_error(RunError(_("the pipeline was lost: its process is gone and said no last word"), again))
+        lost = _("the pipeline was lost: its process is gone and said no last word")
+        full = shutil.disk_usage(own.run.path).free < _FULL_BYTES
+        print_error(
+            RunError(lost, _("the disk is full: free some; then {again}").format(again=again) if full else again)
+        )
     if own.state == "stopped":
         note(again)
     done = sum(history is not None and history.state == "finished" for history in watch.runs.values())
