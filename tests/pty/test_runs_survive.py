@@ -114,13 +114,16 @@ def test_a_killed_trainer_is_told_with_its_signal_to_whoever_watches(
     terminal.assert_all_gone()
 
 
-def curves(app: Terminal) -> list[str]:
-    """What the Train screen draws of a run that has told all its steps."""
+def open_curves(app: Terminal) -> None:
+    """Go to a run that has told all its steps."""
     app.wait_for("demo")
     app.press("f3")
     app.wait_for(lambda shown: "lora-intro" in shown and "100%" in shown and "grad_norm" in shown)
-    shown = app.settle()
-    return [line for line in shown.splitlines() if any("\u2800" < character <= "\u28ff" for character in line)]
+
+
+def drawn(app: Terminal) -> list[str]:
+    """The lines with curves in them."""
+    return [line for line in app.screen() if any("\u2800" < character <= "\u28ff" for character in line)]
 
 
 def test_a_new_app_shows_the_curves_that_a_killed_one_showed(
@@ -130,11 +133,14 @@ def test_a_new_app_shows_the_curves_that_a_killed_one_showed(
     until(training.saved_checkpoints, "its last step")
     size = {"cols": 120, "rows": 36}
     first = start(workspace, terminal=size, answers=["yes"])
-    drawn = curves(first)
-    assert len(drawn) > 5
+    open_curves(first)
+    first.wait_until(lambda: len(drawn(first)) > 5, "the curves")
+    first.settle()
+    before = drawn(first)
     first.signal(signal.SIGKILL)
     first.wait()
     assert state_of(training) == "running"
     second = start(workspace, terminal=size, answers=["yes"])
-    assert curves(second) == drawn
+    open_curves(second)
+    second.wait_until(lambda: drawn(second) == before, "the same curves")
     assert finetui("runs", "stop", "last") == "lora-intro: stopped\n"
