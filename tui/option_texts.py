@@ -16,7 +16,9 @@ from core.config.fields import FieldSpec, Section, describe, shown
 from core.config.load import Settings, load
 from core.config.save import as_yaml
 from core.config.sources import Preset, SourceOptions, list_presets
+from core.config.stages import RowKind
 from core.data.catalog import read_catalog
+from core.data.formats import shape_of
 from core.errors import FinetuiError
 from core.i18n import _
 from core.models.adapters import find_adapters
@@ -104,19 +106,20 @@ class OptionTexts:
         return shlex.join(words)
 
 
-def suggested(workspace: Workspace, sets: Iterable[str], *, ranking: bool = False) -> dict[str, list[str]]:
+def suggested(workspace: Workspace, sets: Iterable[str], *, kind: RowKind = "answers") -> dict[str, list[str]]:
     """What there is for options that name something.
 
     Args:
         sets: the options that name data sets.
-        ranking: whether these hold two answers for each question.
+        kind: what the rows of these have to hold.
     """
     adapters, models = find_adapters(workspace), [model.name for model in list_models(workspace)]
     scoring = [adapter.name for adapter in adapters if scores_answers(adapter)]
     answering = [adapter.name for adapter in adapters if adapter.name not in scoring]
     names: list[str] = []
     with contextlib.suppress(FinetuiError):  # said when a set is named
-        names = [name for name, entry in read_catalog(workspace.data).entries.items() if entry.ranking == ranking]
+        entries = read_catalog(workspace.data).entries
+        names = [name for name, entry in entries.items() if kind in ("prompts", shape_of(entry).kind)]
     return {
         "model_name_or_path": ["default", *models],
         "adapter_name_or_path": answering,

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from core.config.stages import RowKind
 from core.i18n import _, plural
 from core.models.figures import count_text, size_text
-from core.runs.plan import DryStep, Plan, RowKind
+from core.runs.plan import DryStep, Plan
 from core.runs.told import clock
 from core.untrusted import inert_line
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from core.config.idle_stages import OF_STAGES
 from core.config.sources import TrainingSourceOptions
-from core.config.stages import RANKING_STAGES, WITHOUT_REFERENCE
+from core.config.stages import ROW_KINDS, WITHOUT_REFERENCE
 from core.config.training import TRAINING
 from core.runs.quantities import QUANTITIES
 from core.workspace import Workspace
@@ -77,4 +77,4 @@ TEXTS = OptionTexts(
 def suggested(workspace: Workspace, stage: str) -> dict[str, list[str]]:
     """What there is for options that name something, for a stage."""
     sets = ("dataset", "eval_dataset")
-    return option_texts.suggested(workspace, sets, ranking=stage in RANKING_STAGES)
+    return option_texts.suggested(workspace, sets, kind=ROW_KINDS[stage])

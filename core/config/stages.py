@@ -7,13 +7,15 @@ that the model gives at different moments: options that would change these in se
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 from core.errors import Problem
 from core.i18n import _
 
-RANKING_STAGES = ("rm", "dpo")
-"""Those that learn from two answers to each question."""
+RowKind: TypeAlias = Literal["answers", "pairs", "prompts"]
+"""answers: a conversation that is learnt from. pairs: two of them, with the better one named. prompts: a question."""
+ROW_KINDS: Mapping[str, RowKind] = {"sft": "answers", "rm": "pairs", "dpo": "pairs", "ppo": "prompts"}
+"""What the stages' rows are."""
 WITHOUT_REFERENCE = ("orpo", "simpo")
 """Losses of stage dpo that are held against no reference."""
 _OF_SUPERVISED = ("loss", "perplexity", "accuracy")

@@ -12,13 +12,14 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise, repeat
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
+from core.config.stages import RowKind
 from core.data.catalog import read_catalog
 from core.data.entry import DatasetEntry
-from core.data.example import Comparison, Example
-from core.data.examples import AllRows, RowChoices, check_ranking, data_folder, file_hash, find_entries
-from core.data.formats import RowShape, read_comparison, read_example, shape_of
+from core.data.example import Comparison, Example, Prompt
+from core.data.examples import AllRows, RowChoices, check_kind, data_folder, file_hash, find_entries
+from core.data.formats import READERS, RowShape, shape_of
 from core.data.problems import KINDS, DataProblem, Fault, Place, RowProblem, shown_path
 from core.data.rows import Rows, open_rows
 from core.errors import DataError
@@ -99,7 +100,7 @@ def check(
     workspace: Workspace,
     *,
     against: Sequence[str] = (),
-    ranking: bool | None = None,
+    kind: RowKind | None = None,
     on_progress: OnProgress | None = None,
 ) -> Report:
     """Look at every row of some data sets that a training may read.
@@ -108,7 +109,7 @@ def check(
         names: sets of dataset_info.json, or files.
         options: which columns and how many rows are read; None reads all, as the sets describe themselves.
         against: test sets, which are looked at too; none of their questions may stand in the others.
-        ranking: whether they have to hold rankings; None leaves it to their entries.
+        kind: what their rows have to hold; None leaves it to their entries.
         on_progress: called now and then.
 
     Raises:
@@ -119,7 +120,7 @@ def check(
     entries = find_entries(names, catalog)
     tests = {entry.name: entry for entry in (catalog.entry(name) for name in against)}
     checked = tests | {entry.name: entry for entry in entries}
-    the_check = _Check(options, ranking)
+    the_check = _Check(options, kind)
     opened = [(entry, rows) for entry in checked.values() if (rows := the_check.open(entry)) is not None]
     total = sum(the_check.count(entry, rows) for entry, rows in opened)
     for entry, rows in opened:
@@ -156,8 +157,8 @@ class _Findings:
 class _Check:
     """One check: what it has found, and the questions that it has seen."""
 
-    def __init__(self, options: RowChoices, ranking: bool | None) -> None:
-        self._options, self._ranking = options, ranking
+    def __init__(self, options: RowChoices, kind: RowKind | None) -> None:
+        self._options, self._kind = options, kind
         self.findings = _Findings()
         self.looked_at = 0
         self._test_questions = dict[int, Place]()
@@ -166,9 +167,8 @@ class _Check:
     def open(self, entry: DatasetEntry) -> Rows | None:
         """The rows of a set, and what is wrong with it as a whole; None when it cannot be read."""
         try:
-            if self._ranking is not None or "kto_tag" in entry.columns:
-                check_ranking(entry, bool(self._ranking))
-            shape_of(entry, self._options)
+            shape = shape_of(entry, self._options)
+            check_kind(entry, self._kind or shape.kind, self._options)
             rows = open_rows(entry)
         except DataError as error:
             self.findings.add("", Fault("entry", error.message, error.hint))
@@ -217,15 +217,15 @@ class _Check:
         return limit is not None and counted >= limit
 
     def _look_at(self, row: Json, place: Place, number: int, shape: RowShape, test: bool) -> bool:
-        read: Any = read_comparison if shape.ranking else read_example
-        example, faults = read(row, shape)
+        kind = self._kind or shape.kind
+        example, faults = READERS[kind](row, shape)
         if example is None:
             self._add_bad(place, faults)
             return False
         texts = _texts(example)
         for fault in _text_faults(texts):
             self.findings.add(place, fault)
-        question = hash(texts[: -2 if shape.ranking else -1])
+        question = hash(texts[: len(texts) - _ANSWERS[kind]])
         if test:
             self._test_questions.setdefault(question, place)
             return True
@@ -357,6 +357,10 @@ def _text_faults(texts: Sequence[str]) -> Iterator[Fault]:
         yield Fault("newlines", what, _("replace \\r\\n by \\n: the model learns them otherwise"))
 
 
-def _texts(example: Example | Comparison) -> tuple[str, ...]:
+def _texts(example: Example | Comparison | Prompt) -> tuple[str, ...]:
     texts = tuple(message.content for message in example.messages)
-    return texts if isinstance(example, Example) else (*texts, example.chosen, example.rejected)
+    return (*texts, example.chosen, example.rejected) if isinstance(example, Comparison) else texts
+
+
+_ANSWERS: Mapping[RowKind, int] = {"answers": 1, "pairs": 2, "prompts": 0}
+"""How many texts of a row are answers; they stand last."""

@@ -23,3 +23,10 @@ class Comparison:
     messages: tuple[Message, ...]
     chosen: str
     rejected: str
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """A conversation up to a question, whose answer the model gives itself."""
+
+    messages: tuple[Message, ...]

@@ -17,9 +17,10 @@ from itertools import accumulate
 from pathlib import Path
 from typing import Generic, Literal, Protocol, TypeAlias, TypeVar
 
+from core.config.stages import RowKind
 from core.data.catalog import Catalog, DatasetEntry, read_catalog
-from core.data.example import Comparison, Example
-from core.data.formats import ColumnChoice, RowShape, read_comparison, read_example, shape_of
+from core.data.example import Comparison, Example, Prompt
+from core.data.formats import ColumnChoice, RowShape, read_comparison, read_example, read_prompt, shape_of
 from core.data.mixing import interleaved, read_probabilities, sampled
 from core.data.problems import DataProblem, Fault, Place, RowProblem
 from core.data.rows import Rows, open_rows
@@ -29,7 +30,7 @@ from core.jsonl import Json
 from core.models.info import typed_path
 from core.workspace import Workspace
 
-T = TypeVar("T", Example, Comparison)
+T = TypeVar("T", Example, Comparison, Prompt)
 Converter: TypeAlias = Callable[[Json, RowShape], tuple[T | None, list[Fault]]]
 
 _KEPT_PROBLEMS = 100
@@ -161,6 +162,7 @@ class RowSet(Generic[T]):
 
 ExampleSet: TypeAlias = RowSet[Example]
 ComparisonSet: TypeAlias = RowSet[Comparison]
+PromptSet: TypeAlias = RowSet[Prompt]
 
 
 def open_examples(
@@ -174,16 +176,36 @@ def open_examples(
         seed: for `num_samples` and interleaving.
 
     Raises:
-        DataError: a set is not there, cannot be read, holds rankings, or has no usable row.
+        DataError: a set is not there, cannot be read, holds rankings or no answers, or has no usable row.
     """
-    return _open(names, options or AllRows(), workspace, seed, read_example, ranking=False)
+    return _open(names, options or AllRows(), workspace, seed, read_example, "answers")
 
 
 def open_comparisons(
     names: Sequence[str], options: RowChoices | None, workspace: Workspace, *, seed: int = 42
 ) -> ComparisonSet:
     """The rows of some ranking sets as comparisons; otherwise like `open_examples`."""
-    return _open(names, options or AllRows(), workspace, seed, read_comparison, ranking=True)
+    return _open(names, options or AllRows(), workspace, seed, read_comparison, "pairs")
+
+
+def open_prompts(
+    names: Sequence[str], options: RowChoices | None, workspace: Workspace, *, seed: int = 42
+) -> PromptSet:
+    """The questions of some sets, whether they bring an answer, two or none; otherwise like `open_examples`."""
+    return _open(names, options or AllRows(), workspace, seed, read_prompt, "prompts")
+
+
+def open_held(
+    name: str, options: RowChoices | None, workspace: Workspace
+) -> RowSet[Example] | RowSet[Comparison] | RowSet[Prompt]:
+    """A set as what it holds itself, whatever is to be done with it; otherwise like `open_examples`."""
+    entry = find_entries([name], read_catalog(data_folder(options or AllRows(), workspace)))[0]
+    opens: dict[RowKind, Callable[..., RowSet[Example] | RowSet[Comparison] | RowSet[Prompt]]] = {
+        "answers": open_examples,
+        "pairs": open_comparisons,
+        "prompts": open_prompts,
+    }
+    return opens[shape_of(entry, options).kind]([name], options, workspace)
 
 
 def holds_comparisons(name: str, options: RowChoices, workspace: Workspace) -> bool:
@@ -193,6 +215,11 @@ def holds_comparisons(name: str, options: RowChoices, workspace: Workspace) -> b
         DataError: there is no such set.
     """
     return read_catalog(data_folder(options, workspace)).entry(name).ranking
+
+
+def holds_questions(name: str, options: RowChoices, workspace: Workspace) -> bool:
+    """Whether a set names no column of answers; otherwise like `holds_comparisons`."""
+    return shape_of(read_catalog(data_folder(options, workspace)).entry(name), options).kind == "prompts"
 
 
 def data_folder(options: RowChoices, workspace: Workspace) -> Path:
@@ -213,19 +240,28 @@ def find_entries(names: Sequence[str], catalog: Catalog) -> list[DatasetEntry]:
     return [catalog.entry(name) for name in names]
 
 
-def check_ranking(entry: DatasetEntry, ranking: bool) -> None:
-    """Refuse a set that is of another kind than what is to be done with it.
+def check_kind(entry: DatasetEntry, kind: RowKind, choice: ColumnChoice | None = None) -> None:
+    """Refuse a set that is of another kind than what is to be done with it. Questions are in sets of every kind.
+
+    Args:
+        choice: columns that are named besides those of the entry.
 
     Raises:
         DataError: it is.
     """
+    if kind == "prompts":
+        return
     if "kto_tag" in entry.columns:
         what = _("{name}: rows with a kto_tag cannot be trained on").format(name=entry.name)
         raise DataError(what, _("take kto_tag out of its columns to train on all its answers"))
-    if entry.ranking and not ranking:
+    if entry.ranking and kind == "answers":
         what = _("{name} holds rankings: two answers for each question").format(name=entry.name)
         raise DataError(what, _("take a set with one answer, or stage rm or dpo, which compare two"))
-    if ranking and not entry.ranking:
+    if kind == "answers" and shape_of(entry, choice).kind == "prompts":
+        what = _("{name} holds questions without answers").format(name=entry.name)
+        hint = _("take a set with answers, name their column as response in dataset_info.json, or take stage ppo")
+        raise DataError(what, hint)
+    if kind == "pairs" and not entry.ranking:
         what = _("{name} holds one answer for each question, not two to compare").format(name=entry.name)
         hint = _('take stage sft or ppo, or set "ranking": true in dataset_info.json if it does hold two')
         raise DataError(what, hint)
@@ -253,11 +289,11 @@ def _open(
     workspace: Workspace,
     seed: int,
     convert: Converter[T],
-    ranking: bool,
+    kind: RowKind,
 ) -> RowSet[T]:
     entries = find_entries(names, read_catalog(data_folder(options, workspace)))
     for entry in entries:
-        check_ranking(entry, ranking)
+        check_kind(entry, kind, options)
     parts = tuple(_part(entry, options, seed, convert) for entry in entries)
     if options.mix_strategy == "concat" or len(parts) == 1:
         return RowSet(parts, convert)

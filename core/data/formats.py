@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from core.chat.message import Message
+from core.config.stages import RowKind
 from core.data.cells import half_character, kind_of
 from core.data.entry import DEFAULT_COLUMNS, DatasetEntry
-from core.data.example import Comparison, Example
+from core.data.example import Comparison, Example, Prompt
 from core.data.messages import content_of, read_messages
 from core.data.problems import Fault
 from core.errors import DataError
@@ -41,6 +42,13 @@ class RowShape:
     columns: Mapping[str, str]
     tags: Mapping[str, str]
     ranking: bool = False
+
+    @property
+    def kind(self) -> RowKind:
+        """What the rows hold, as far as their columns tell: whether messages end with an answer, each row says."""
+        if self.ranking:
+            return "pairs"
+        return "prompts" if self.formatting == "alpaca" and "response" not in self.columns else "answers"
 
 
 def shape_of(entry: DatasetEntry, choice: ColumnChoice | None = None) -> RowShape:
@@ -74,6 +82,16 @@ def read_example(row: Json, shape: RowShape) -> tuple[Example | None, list[Fault
     faults: list[Fault] = []
     example = _EXAMPLES[shape.formatting](row, shape, faults)
     return (None if faults else example), faults
+
+
+def read_prompt(row: Json, shape: RowShape) -> tuple[Prompt | None, list[Fault]]:
+    """A row as a question, or everything that is wrong with it; an answer, or two of them, are not looked at."""
+    faults: list[Fault] = []
+    if shape.formatting == "alpaca":
+        messages = _alpaca_prompt(row, shape, faults)
+    else:
+        messages = _conversation_prompt(row, shape, faults, answer="left_out")
+    return (None if faults or messages is None else Prompt(messages)), faults
 
 
 def read_comparison(row: Json, shape: RowShape) -> tuple[Comparison | None, list[Fault]]:
@@ -187,9 +205,12 @@ def _conversation(row: Json, shape: RowShape, faults: list[Fault]) -> Example | 
     return Example(messages, weights)
 
 
-def _conversation_prompt(row: Json, shape: RowShape, faults: list[Fault]) -> tuple[Message, ...] | None:
+def _conversation_prompt(
+    row: Json, shape: RowShape, faults: list[Fault], answer: Literal["left_out", "fault"] = "fault"
+) -> tuple[Message, ...] | None:
     _refuse_media(row, shape.columns, faults)
-    found = read_messages(row, shape.columns["messages"], shape.tags, faults, ends_with="user")
+    column, leaves_out = shape.columns["messages"], answer == "left_out"
+    found = read_messages(row, column, shape.tags, faults, ends_with="user", leaves_out_answer=leaves_out)
     system = _text(row, shape.columns.get("system"), faults)
     if found is None:
         return None
@@ -289,3 +310,11 @@ _PROMPTS: Mapping[str, Callable[[Json, RowShape, list[Fault]], tuple[Message, ..
     "sharegpt": _conversation_prompt,
     "openai": _conversation_prompt,
 }
+
+
+READERS: Mapping[RowKind, Callable[[Json, RowShape], tuple[Any, list[Fault]]]] = {
+    "answers": read_example,
+    "pairs": read_comparison,
+    "prompts": read_prompt,
+}
+"""How a row is read, by what it holds."""

@@ -35,6 +35,10 @@ _PAIRS = (
     ("问题", "答案"),
     ("问题", "回答"),
 )
+_CLEAR_QUESTIONS = ("instruction", "prompt", "question", "query", "问题")
+"""Columns that hold nothing else, whatever stands beside them."""
+_NO_ANSWERS = ("input", "system", "id", "source", "category", "topic", "type", "lang", "language")
+"""Columns that stand beside a question and are no answer."""
 _USERS = ("human", "user")
 _ASSISTANTS = ("gpt", "assistant", "bot", "chatgpt", "model")
 
@@ -59,7 +63,7 @@ def guess(rows: Rows) -> Guess:
     sample, problem = _sample(rows)
     names = _names(sample)
     first = {name: next((row[name] for row in sample if row.get(name) not in (None, "")), None) for name in names}
-    for finder in (_ranking_of_messages, _messages, _ranking, _pair, _two_texts):
+    for finder in (_ranking_of_messages, _messages, _ranking, _pair, _two_texts, _question_alone):
         found = finder(first)
         if found is not None:
             return found
@@ -163,10 +167,20 @@ def _pair(first: Mapping[str, Any]) -> Guess | None:
 
 def _two_texts(first: Mapping[str, Any]) -> Guess | None:
     texts = [name for name, value in first.items() if isinstance(value, str)]
-    if len(texts) != 2 or len(first) != 2:
+    if len(texts) != 2 or len(first) != 2 or texts[1] in _CLEAR_QUESTIONS:
+        return None
+    if texts[0] in _CLEAR_QUESTIONS and texts[1] in _NO_ANSWERS:
         return None
     why = _("there are two columns of texts; the first is taken for the question: look whether that is right")
     return Guess("alpaca", {"prompt": texts[0], "response": texts[1]}, why=why)
+
+
+def _question_alone(first: Mapping[str, Any]) -> Guess | None:
+    question = next((name for name in _CLEAR_QUESTIONS if isinstance(first.get(name), str)), None)
+    if question is None:
+        return None
+    why = _("{question} is a question; no column is an answer, which stage ppo needs none of")
+    return Guess("alpaca", {"prompt": question, **_beside(first, question)}, why=why.format(question=question))
 
 
 def _questions() -> tuple[str, ...]:

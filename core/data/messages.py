@@ -15,12 +15,24 @@ _ROLES: tuple[Role, ...] = ("user", "assistant", "system")
 
 
 def read_messages(
-    row: Json, column: str, tags: Mapping[str, str], faults: list[Fault], ends_with: Literal["user", "assistant"]
+    row: Json,
+    column: str,
+    tags: Mapping[str, str],
+    faults: list[Fault],
+    ends_with: Literal["user", "assistant"],
+    *,
+    leaves_out_answer: bool = False,
 ) -> tuple[tuple[Message, ...], tuple[float, ...]] | None:
-    """The messages of a row, and their weights where some of them say a `weight`; None when something is wrong."""
+    """The messages of a row, and their weights where some of them say a `weight`; None when something is wrong.
+
+    Args:
+        leaves_out_answer: an answer at the end is not looked at.
+    """
     items = _items(row, column, tags, faults)
     if items is None:
         return None
+    if leaves_out_answer and len(items) > 1 and items[-1].get(tags["role_tag"]) == tags["assistant_tag"]:
+        items = items[:-1]
     before = len(faults)
     messages = [message for number, item in enumerate(items, start=1) if (message := _read(item, number, tags, faults))]
     if len(faults) == before:
@@ -131,7 +143,8 @@ def _check_order(
             return
     if messages[-1].role != ends_with:
         if ends_with == "assistant":
-            what, hint = _("the last question has no answer"), _("add the answer, or take the question out")
+            what = _("the last question has no answer")
+            hint = _("add the answer, or take the question out; stage ppo asks questions without answers")
         else:
             what, hint = _("an answer stands before the two answers"), _("end the messages with the question")
         faults.append(Fault("roles", what, hint))

@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol, TypeAlias
 
-from core.data.example import Comparison, Example
+from core.chat.message import Message
+from core.data.example import Comparison, Example, Prompt
 from core.data.problems import RowProblem
 
 ClassesBy: TypeAlias = Literal["answer", "beginning", "none"]
@@ -24,7 +25,7 @@ class Examples(Protocol):
 
     def __len__(self) -> int: ...
 
-    def __getitem__(self, number: int, /) -> Example | Comparison: ...
+    def __getitem__(self, number: int, /) -> Example | Comparison | Prompt: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +75,7 @@ class Statistics:
 
 
 def statistics(examples: Examples, on_progress: Callable[[int, int], None] | None = None) -> Statistics:
-    """Count everything, in one pass; the answer of a ranking's row is the better one."""
+    """Count everything, in one pass; the answer of a ranking's row is the better one, and a question alone has none."""
     questions, answers, seen = array("I"), array("I"), set[int]()
     names: Counter[str] = Counter()
     bad = turns = 0
@@ -86,10 +87,7 @@ def statistics(examples: Examples, on_progress: Callable[[int, int], None] | Non
         except RowProblem:
             bad += 1
             continue
-        if isinstance(example, Comparison):
-            before, answer = example.messages, example.chosen
-        else:
-            before, answer = example.messages[:-1], example.messages[-1].content
+        before, answer = _question_and_answer(example)
         texts = tuple(message.content for message in before)
         seen.add(hash(texts))
         questions.append(sum(map(len, texts)))
@@ -106,6 +104,16 @@ def statistics(examples: Examples, on_progress: Callable[[int, int], None] | Non
         classes=classes_of(names),
         repeated_questions=len(questions) - len(seen),
     )
+
+
+def _question_and_answer(example: Example | Comparison | Prompt) -> tuple[Sequence[Message], str]:
+    match example:
+        case Comparison(messages, chosen):
+            return messages, chosen
+        case Prompt(messages):
+            return messages, ""
+        case Example(messages):
+            return messages[:-1], messages[-1].content
 
 
 def lengths_of(lengths: Sequence[int]) -> Lengths:

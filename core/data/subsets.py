@@ -18,8 +18,8 @@ from core.data.catalog import Catalog, read_catalog
 from core.data.dataset_file import INFO, check_name, locked, read_info, replace_file
 from core.data.dataset_file import register as enter
 from core.data.entry import DatasetEntry
-from core.data.example import Comparison
-from core.data.examples import AllRows, RowSet, data_folder, open_comparisons, open_examples
+from core.data.example import Comparison, Prompt
+from core.data.examples import AllRows, RowSet, data_folder, open_held
 from core.data.problems import shown_path
 from core.data.rows import IndexedRows, Rows, open_rows
 from core.data.split import split_rows
@@ -74,8 +74,7 @@ def split_dataset(
     catalog = read_catalog(folder)
     name = _largest_part(name, catalog)
     entry = catalog.entry(name)
-    opener: Any = open_comparisons if entry.ranking else open_examples
-    examples: RowSet[Any] = opener([name], options, workspace)
+    examples: RowSet[Any] = open_held(name, options, workspace)
     by, classes = _classes(examples, stratify, name)
     taken = split_rows(classes, train, test, stratify=stratify, seed=seed)
     sizes = {"train": taken.train, "test": taken.test}
@@ -139,6 +138,8 @@ def _classes(examples: RowSet[Any], stratify: bool, name: str) -> tuple[ClassesB
 
 
 def _answer(example: Any) -> str:
+    if isinstance(example, Prompt):
+        return ""
     return str(example.chosen if isinstance(example, Comparison) else example.messages[-1].content)
 
 

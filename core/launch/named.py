@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
+from core.config.stages import RowKind
 from core.data.catalog import read_catalog
 from core.data.checks import check
 from core.data.entry import DatasetEntry
@@ -76,16 +77,16 @@ def checked_rows(
     *,
     names: Sequence[str],
     against: Sequence[str] = (),
-    ranking: bool = False,
+    kind: RowKind = "answers",
 ) -> list[Caution]:
     """Look at every row, where there are not so many that one would wait; the run itself looks at all in any case.
 
     Args:
-        ranking: whether rows have to hold two answers.
+        kind: what rows have to hold.
     """
     if sum(map(_size, sets)) > _MOST_CHECKED:
         return []
-    report = findings.tried("dataset", lambda: check(names, choices, workspace, against=against, ranking=ranking))
+    report = findings.tried("dataset", lambda: check(names, choices, workspace, against=against, kind=kind))
     if report is None:
         return []
     findings.tried("dataset", partial(report.raise_if_it_stops, choices.on_bad_rows))

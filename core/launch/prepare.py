@@ -16,10 +16,10 @@ from core.config.change import replaced
 from core.config.data import DataOptions
 from core.config.idle import idle_options
 from core.config.load import Settings
-from core.config.stages import METRICS, RANKING_STAGES, longest_drawn
+from core.config.stages import METRICS, ROW_KINDS, RowKind, longest_drawn
 from core.config.training import TRAINING, contradictions
 from core.data.entry import DatasetEntry
-from core.data.examples import check_ranking, data_folder
+from core.data.examples import check_kind, data_folder
 from core.errors import ConfigError, Problem
 from core.i18n import _
 from core.launch.beside import Beside, find_beside, manner_cautions
@@ -142,15 +142,13 @@ class _Preparation:
             hint = _("give one with --dataset NAME; finetui data list shows them")
             self._findings.refuse([Problem(option, _("there is nothing to train on"), hint)])
             return iter(())
-        usable = partial(_usable, values["stage"])
+        usable = partial(_usable, ROW_KINDS[values["stage"]], self._settings[DataOptions])
         return find_sets(self._findings, option, names, self._settings[DataOptions], self._workspace, usable)
 
     def _checked(self, sets: list[DatasetEntry], values: dict[str, Any]) -> list[Caution]:
         names, against = values["dataset"], values["eval_dataset"]
-        choices, ranking = self._settings[DataOptions], values["stage"] in RANKING_STAGES
-        return checked_rows(
-            self._findings, sets, choices, self._workspace, names=names, against=against, ranking=ranking
-        )
+        choices, kind = self._settings[DataOptions], ROW_KINDS[values["stage"]]
+        return checked_rows(self._findings, sets, choices, self._workspace, names=names, against=against, kind=kind)
 
     def _folder(self, values: dict[str, Any], needed: list[Path]) -> RunDirectory:
         given = values["output_dir"]
@@ -229,11 +227,11 @@ def _cautions(values: dict[str, Any]) -> Iterator[Caution]:
         yield Caution(_("{option} does not count: {why}").format(option=idle.where, why=idle.what), idle.hint)
 
 
-def _usable(stage: str, entry: DatasetEntry) -> None:
+def _usable(kind: RowKind, choices: DataOptions, entry: DatasetEntry) -> None:
     """Raises:
     DataError: its files are not there, or it holds what this stage cannot train on.
     """
-    check_ranking(entry, ranking=stage in RANKING_STAGES)
+    check_kind(entry, kind, choices)
     if not entry.hub_name:
         entry.data_files()
 

@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Literal
 
 from core.config.evaluation import EvaluatedDataOptions
+from core.config.stages import RowKind
 from core.data.catalog import Catalog, read_catalog
 from core.data.choices import holds_choices, open_choices
 from core.data.entry import DatasetEntry
-from core.data.examples import check_ranking, data_folder, holds_comparisons, open_comparisons, open_examples
+from core.data.examples import check_kind, data_folder, holds_comparisons, open_comparisons, open_examples
 from core.errors import DataError, Problem
 from core.i18n import _, plural
 from core.launch.findings import Findings
@@ -98,7 +99,8 @@ def _answers(
     entry = findings.tried("dataset", partial(_usable, catalog, name, compared=compared))
     if entry is None:
         return None
-    cautions = checked_rows(findings, [entry], options, workspace, names=[name], ranking=compared)
+    kind: RowKind = "pairs" if compared else "answers"
+    cautions = checked_rows(findings, [entry], options, workspace, names=[name], kind=kind)
     if len(findings.problems) > before:
         return None
     rows = None
@@ -117,7 +119,7 @@ def _count(name: str, options: EvaluatedDataOptions, workspace: Workspace, *, co
 
 def _usable(catalog: Catalog, name: str, *, compared: bool) -> DatasetEntry:
     entry = catalog.entry(name)
-    check_ranking(entry, ranking=compared)
+    check_kind(entry, "pairs" if compared else "answers")
     if not entry.hub_name:
         entry.data_files()
     return entry

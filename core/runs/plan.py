@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
+from core.config.stages import RowKind
 from core.errors import Problem
 from core.records import registry
 from core.runs.quantities import TrainingStage
@@ -17,8 +18,6 @@ from core.runs.quantities import TrainingStage
 LeftOutReason: TypeAlias = Literal[
     "too_long", "no_room", "untrained", "unanswered", "same_answers", "refused", "unreadable"
 ]
-RowKind: TypeAlias = Literal["answers", "pairs", "prompts"]
-"""answers: a conversation that is learnt from. pairs: two of them, with the better one named. prompts: a question."""
 
 
 @dataclass(frozen=True, slots=True)

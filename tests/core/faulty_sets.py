@@ -114,7 +114,10 @@ CORPUS: dict[str, tuple[dict[str, Any], bytes, list[str]]] = {
     "odd count": (
         SHAREGPT,
         jsonl(said(("human", "q"), ("gpt", "a"), ("human", "r")), said(("human", "q"), ("gpt", "a"))),
-        ["data/x.jsonl:1: the last question has no answer: add the answer, or take the question out"],
+        [
+            "data/x.jsonl:1: the last question has no answer: add the answer, or take the question out; "
+            "stage ppo asks questions without answers"
+        ],
     ),
     "unknown role": (
         SHAREGPT,

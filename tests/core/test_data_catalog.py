@@ -250,6 +250,20 @@ def test_columns_that_say_nothing_are_not_guessed(folder: Path, row: dict[str, s
     assert str(caught.value) == told
 
 
+@pytest.mark.parametrize(
+    ("row", "prompt"),
+    [
+        ({"id": "7", "prompt": "q"}, "prompt"),
+        ({"instruction": "q", "input": "", "kind": 1}, "instruction"),
+        ({"question": "q", "source": "web", "lang": "en"}, "question"),
+    ],
+)
+def test_a_question_alone_is_known_by_its_name(folder: Path, row: dict[str, Any], prompt: str) -> None:
+    rows(folder / "mine.jsonl", row)
+    entry = read_catalog(folder).entry("mine.jsonl")
+    assert (entry.columns["prompt"], "response" in entry.columns) == (prompt, False)
+
+
 def test_a_file_anywhere_is_a_set_and_that_of_an_entry_is_the_entry(folder: Path, tmp_path: Path) -> None:
     outside = rows(tmp_path / "outside.jsonl", {"question": "q", "answer": "a"})
     rows(folder / "x.jsonl", {"ask": "q", "say": "a"})

@@ -137,11 +137,11 @@ def test_a_name_that_is_not_there_is_told_with_the_nearest(workspace: Workspace)
 
 def test_the_kind_of_set_has_to_fit_what_is_trained(workspace: Workspace) -> None:
     make(workspace, r=(RANKED, jsonl(ranked("a", "b"))), s=({}, jsonl(GOOD)))
-    assert told(check(["r"], None, workspace, ranking=False)) == [
+    assert told(check(["r"], None, workspace, kind="answers")) == [
         "r holds rankings: two answers for each question: "
         "take a set with one answer, or stage rm or dpo, which compare two"
     ]
-    assert told(check(["s"], None, workspace, ranking=True)) == [
+    assert told(check(["s"], None, workspace, kind="pairs")) == [
         "s holds one answer for each question, not two to compare: "
         'take stage sft or ppo, or set "ranking": true in dataset_info.json if it does hold two'
     ]

@@ -15,8 +15,8 @@ from core.config.data import DataOptions
 from core.data.checks import check
 from core.data.entry import read_entry
 from core.data.example import Example
-from core.data.examples import ExampleSet, open_comparisons, open_examples
-from core.data.formats import read_comparison, read_example, shape_of
+from core.data.examples import ExampleSet, open_comparisons, open_examples, open_held, open_prompts
+from core.data.formats import read_comparison, read_example, read_prompt, shape_of
 from core.data.problems import RowProblem
 from core.data.statistics import class_of_each, lengths_of, statistics
 from core.errors import DataError
@@ -290,6 +290,42 @@ def test_rankings_and_answers_are_not_taken_for_each_other(workspace: Workspace)
     enter(workspace.root, k={"file_name": "a.jsonl", "columns": {"prompt": "instruction", "kto_tag": "label"}})
     with pytest.raises(DataError, match=r"^k: rows with a kto_tag cannot be trained on"):
         open_examples(["k"], None, workspace)
+
+
+def test_questions_are_read_of_sets_of_every_kind(workspace: Workspace) -> None:
+    def asked(row: dict[str, Any], entry: dict[str, Any]) -> list[str]:
+        found, faults = read_prompt(row, shape_of(read_entry("x", {"file_name": "x.json", **entry}, Path())))
+        return [fault.what for fault in faults] if found is None else [message.content for message in found.messages]
+
+    talk = [{"role": "system", "content": "s"}, {"role": "user", "content": "q"}]
+    said = {"role": "assistant", "content": ""}
+    openai = {"formatting": "openai"}
+    assert asked({"instruction": "q", "input": "i"}, {}) == ["q\ni"]
+    assert asked({"instruction": "q", "output": ""}, {}) == ["q"]
+    assert asked({"instruction": "q", "output": ["a", "b"]}, {"ranking": True}) == ["q"]
+    assert asked({"messages": talk}, openai) == ["s", "q"]
+    assert asked({"messages": [*talk, said]}, openai) == ["s", "q"]
+    assert asked({"messages": talk, "chosen": said, "rejected": 1}, {**openai, "ranking": True}) == ["s", "q"]
+    assert asked({"messages": [said]}, openai) == ["message 1 of 'assistant' is empty"]
+    assert asked({"messages": [*talk, *talk[1:]]}, openai) == ["message 3: two messages of 'user' in a row"]
+    assert asked({"instruction": " "}, {}) == ["the question is empty ('instruction', 'input')"]
+    assert open_prompts(["r", "a"], None, workspace)[0].messages == open_comparisons(["r"], None, workspace)[0].messages
+
+
+def test_questions_without_answers_are_learnt_from_by_no_other_stage(workspace: Workspace) -> None:
+    rows = [{"prompt": f"q{n}", "system": "s"} for n in range(3)]
+    (workspace.data / "asked.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    questions = open_prompts(["asked"], None, workspace)
+    assert [spoken(Example(questions[n].messages)) for n in range(3)] == [f"system: s | user: q{n}" for n in range(3)]
+    for opener, told in ((open_examples, "questions without answers"), (open_comparisons, "one answer for each")):
+        with pytest.raises(DataError, match=f"^asked holds {told}"):
+            opener(["asked"], None, workspace)
+    assert check(["asked"], None, workspace).total == 0
+    held = open_held("asked", None, workspace)
+    assert statistics(held).answers.longest == 0
+    assert statistics(held).questions.longest == 3
+    columns = DataOptions(response_column="system")
+    assert open_examples(["asked"], columns, workspace)[0].messages[-1].content == "s"
 
 
 def test_no_name_and_an_unreadable_file(workspace: Workspace) -> None:

@@ -71,7 +71,7 @@ def test_each_stage_gets_rows_of_its_kind(workspace: Workspace) -> None:
         "dataset: intro holds one answer for each question, not two to compare "
         '(take stage sft or ppo, or set "ranking": true in dataset_info.json if it does hold two)'
     )
-    (problem,) = told(workspace, stage="ppo", reward_model="rm", dataset="pairs")
+    (problem,) = told(workspace, stage="sft", dataset="pairs")
     assert problem.endswith("(take a set with one answer, or stage rm or dpo, which compare two)")
     for stage in ("rm", "dpo"):
         assert prepared(workspace, stage=stage, dataset="pairs").cautions == ()
@@ -80,6 +80,25 @@ def test_each_stage_gets_rows_of_its_kind(workspace: Workspace) -> None:
     )
     (workspace.data / "pairs.jsonl").write_text('{"instruction": "q", "input": "", "output": ["a"]}\n')
     assert told(workspace, stage="rm", dataset="pairs")[0].startswith("dataset: ")
+
+
+def test_questions_are_taken_from_sets_of_every_kind(workspace: Workspace) -> None:
+    path = workspace.data / "asked.jsonl"
+    path.write_text('{"prompt": "Who?", "source": "web"}\n{"prompt": "Why?", "source": "book"}\n')
+    for name in ("intro", "pairs", "asked.jsonl"):
+        assert ppo(workspace, dataset=name).cautions == ()
+    (caution,) = ppo(workspace, dataset="intro,asked.jsonl", eval_dataset="pairs,asked.jsonl").cautions
+    assert caution.message == "the data has 1 thing to look at"  # a question that is evaluated too
+    (problem,) = told(workspace, dataset="asked.jsonl")
+    assert problem == (
+        "dataset: asked holds questions without answers "
+        "(take a set with answers, name their column as response in dataset_info.json, or take stage ppo)"
+    )
+    path.write_text('{"prompt": "Who?", "source": "web"}\n{"prompt": "", "source": "web"}\n')
+    (problem,) = told(workspace, stage="ppo", reward_model="rm", checkpoint_dir="yui", dataset="asked.jsonl")
+    assert "asked.jsonl:2: the question is empty ('prompt')" in problem
+    (caution,) = ppo(workspace, dataset="asked.jsonl", on_bad_rows="skip").cautions
+    assert caution.message == "the data has 1 thing to look at; 1 row is left out"
 
 
 def test_a_run_is_named_after_its_stage(workspace: Workspace) -> None:
@@ -119,7 +138,7 @@ def test_a_policy_is_compared_by_its_reward(workspace: Workspace) -> None:
 
 def test_everything_wrong_is_told_at_once(workspace: Workspace) -> None:
     problems = told(
-        workspace, stage="ppo", reward_model="yui", ref_model="rm", dataset="pairs", packing=True, lora_dropout=0.1
+        workspace, stage="ppo", reward_model="yui", ref_model="rm", dataset="none", packing=True, lora_dropout=0.1
     )
     assert [problem.partition(": ")[0] for problem in problems] == [
         *("dataset", "reward_model", "ref_model", "packing", "lora_dropout"),

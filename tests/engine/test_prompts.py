@@ -21,6 +21,7 @@ from core.engine.manner import Manner
 from core.engine.template import Template, choose_template
 from core.engine.tokenizer import load_tokenizer
 from core.engine.training.data import open_data
+from core.errors import DataError
 from core.workspace import Workspace
 from tiny_models import save_tokenizer
 from training_runs import SMALL, make_workspace
@@ -154,3 +155,44 @@ def test_questions_are_kept_out_and_probed_like_rows(workspace: Workspace) -> No
         kept_out.rows.text(0)
         == {0: "Same?", 1: "Same?", 2: "And?", 3: "long " + "x" * 400}[int(kept_out.rows.examples[0])]
     )
+
+
+def test_questions_without_answers_and_of_preferences_become_the_same_rows(tmp_path: Path) -> None:
+    workspace = make_workspace(tmp_path / "ws", rows=2)
+    asked = [f"What is number {i}?" for i in range(3)]
+    sets = {
+        "bare": [{"prompt": text} for text in asked],
+        "talks": [{"messages": [{"role": "user", "content": text}]} for text in asked],
+        "liked": [{"instruction": text, "chosen": "a", "rejected": "b"} for text in asked],
+        "answered": [{"instruction": text, "output": "a"} for text in asked],
+    }
+    for name, lines in sets.items():
+        (workspace.data / f"{name}.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    model = workspace.models / "tiny"
+    seen = set()
+    for name in sets:
+        data = open_data(settings_of(dataset=(name,), eval_dataset=("bare",)), model, workspace)
+        assert isinstance(data.rows, PromptRows)
+        seen.add(tuple(tuple(data.rows.row(number).ids.tolist()) for number in range(3)))
+        assert [data.rows.text(number) for number in range(3)] == asked
+        assert [probe.prompt for probe in data.probes] == asked[: len(data.probes)]
+        assert len(data.evaluation_sets[0].rows) == 3
+    assert len(seen) == 1
+
+
+def test_what_is_left_out_of_questions_is_told_with_its_row(tmp_path: Path) -> None:
+    workspace = make_workspace(tmp_path / "ws", rows=2)
+    path = workspace.data / "bare.jsonl"
+    path.write_text('{"prompt": "Who?"}\n{"prompt": ""}\n{"prompt": 3}\n')
+    model = workspace.models / "tiny"
+    with pytest.raises(DataError) as refused:
+        open_data(settings_of(dataset=("bare",)), model, workspace)
+    first, *places = refused.value.message.splitlines()
+    assert first == "2 questions cannot be asked:"
+    assert [place.strip().partition("bare.jsonl")[2] for place in places] == [
+        ":2: the question is empty ('prompt'): write one, or take the row out",
+        ":3: 'prompt' is a number, not a text: put it in quotes",
+    ]
+    report = open_data(settings_of(dataset=("bare",), on_bad_rows="skip"), model, workspace).report
+    assert (report.kind, report.rows, report.left_out) == ("prompts", 1, 2)
+    assert report.first_left_out[0].place.endswith("bare.jsonl:2")

@@ -11,7 +11,8 @@ import typer
 from core.data.catalog import Catalog, guess_entry, read_catalog, register
 from core.data.checks import check as check_data
 from core.data.entry import DatasetEntry
-from core.data.examples import AllRows, RowSet, data_folder, open_comparisons, open_examples
+from core.data.examples import AllRows, RowSet, data_folder, open_held
+from core.data.formats import shape_of
 from core.data.guess import columns_of
 from core.data.problems import RowProblem, shown_path
 from core.data.rows import open_file, open_rows
@@ -121,7 +122,7 @@ def show(
 ) -> None:
     workspace = find_workspace()
     entry = _catalog(dataset_dir, workspace).entry(name)
-    examples = _examples(entry, name, dataset_dir, workspace)
+    examples = _examples(name, dataset_dir, workspace)
     source = examples.parts[0].rows
     if as_json:
         print_json({**entry_record(entry), "rows": len(source)})
@@ -139,11 +140,8 @@ def show(
         note(_("no row has this text"))
 
 
-def _examples(entry: DatasetEntry, name: str, dataset_dir: str, workspace: Workspace) -> RowSet[Any]:
-    entry_rows = AllRows(dataset_dir=dataset_dir)
-    if entry.ranking:
-        return open_comparisons([name], entry_rows, workspace)
-    return open_examples([name], entry_rows, workspace)
+def _examples(name: str, dataset_dir: str, workspace: Workspace) -> RowSet[Any]:
+    return open_held(name, AllRows(dataset_dir=dataset_dir), workspace)
 
 
 def _print_row(examples: RowSet[Any], number: int, as_json: bool) -> None:
@@ -284,13 +282,15 @@ def check(
 
 
 def _stage_of(names: list[str], dataset_dir: str, workspace: Workspace) -> dict[str, str]:
-    """The stage that reads such sets: pairs of answers become tokens in their own way.
+    """The stage that reads such sets: pairs of answers, and questions alone, become tokens in their own way.
 
     Raises:
         DataError: sets of both kinds are named.
     """
     entries = [_catalog(dataset_dir, workspace).entry(name) for name in names]
     ranking = [entry.name for entry in entries if entry.ranking]
+    if any(shape_of(entry).kind == "prompts" for entry in entries):
+        return {"stage": "ppo"}
     if not ranking:
         return {}
     if len(ranking) < len(entries):
@@ -351,7 +351,7 @@ def split(
 def stats(name: Name, dataset_dir: Folder = "data", as_json: Json = False) -> None:
     progress = Progress()
     workspace = find_workspace()
-    examples = _examples(_catalog(dataset_dir, workspace).entry(name), name, dataset_dir, workspace)
+    examples = _examples(name, dataset_dir, workspace)
     figures = statistics(examples, lambda done, total: progress.show(_("counting"), f"{done:,} / {total:,}"))
     progress.clear()
     if as_json:

@@ -11,7 +11,7 @@ from rich.cells import cell_len
 from core.chat.message import Message
 from core.data.checks import Report
 from core.data.entry import DatasetEntry
-from core.data.example import Comparison, Example
+from core.data.example import Comparison, Example, Prompt
 from core.data.problems import DataProblem, shown_path
 from core.data.statistics import Lengths, Statistics
 from core.data.subsets import Subset
@@ -97,7 +97,7 @@ def entry_pairs(entry: DatasetEntry, rows: int) -> list[tuple[str, str]]:
 # --- rows --------------------------------------------------------------------------------------------------------
 
 
-def example_lines(example: Example | Comparison) -> Iterator[str]:
+def example_lines(example: Example | Comparison | Prompt) -> Iterator[str]:
     """A row as it is learnt from, its texts indented below who says them."""
     for message in example.messages:
         yield from _said(_(message.role), message.content)
@@ -112,12 +112,12 @@ def _said(who: str, text: str) -> Iterator[str]:
     yield from (f"    {line}" for line in rest)
 
 
-def example_record(example: Example | Comparison) -> dict[str, Any]:
+def example_record(example: Example | Comparison | Prompt) -> dict[str, Any]:
     """A row for `--json`."""
     record: dict[str, Any] = {"messages": [_message(message) for message in example.messages]}
     if isinstance(example, Comparison):
         return record | {"chosen": example.chosen, "rejected": example.rejected}
-    return record | ({"weights": list(example.weights)} if example.weights else {})
+    return record | ({"weights": list(example.weights)} if isinstance(example, Example) and example.weights else {})
 
 
 def _message(message: Message) -> Mapping[str, str]:

@@ -9,8 +9,8 @@ from rich.cells import cell_len, set_cell_size
 from textual.content import Content
 
 from core.chat.message import Message
-from core.data.example import Comparison, Example
-from core.data.formats import RowShape, read_comparison, read_example
+from core.data.example import Comparison, Example, Prompt
+from core.data.formats import READERS, RowShape
 from core.data.problems import Fault, Place, RowProblem
 from core.data.rows import Rows
 from core.i18n import _
@@ -26,16 +26,16 @@ class Reading:
     """A row as a training would read it, or what keeps it from being read."""
 
     place: Place
-    example: Example | Comparison | None
+    example: Example | Comparison | Prompt | None
     faults: tuple[Fault, ...] = ()
     raw: str = ""
     """Of a row with faults: what stands in the file."""
 
     @property
     def messages(self) -> tuple[Message, ...]:
-        """The conversation with its answer; of two answers the better one."""
+        """The conversation with its answer, where it has one; of two answers the better one."""
         match self.example:
-            case Example(messages):
+            case Example(messages) | Prompt(messages):
                 return messages
             case Comparison(messages, chosen):
                 return (*messages, Message("assistant", chosen))
@@ -48,7 +48,7 @@ class Reading:
         match self.example:
             case Comparison(messages, _chosen, rejected):
                 return (_("better"), self.messages), (_("worse"), (*messages, Message("assistant", rejected)))
-            case Example():
+            case Example() | Prompt():
                 return (("", self.messages),)
             case None:
                 return ()
@@ -57,10 +57,10 @@ class Reading:
 def read_row(rows: Rows, shape: RowShape, number: int) -> Reading:
     """Read a row; nothing is raised about it."""
     faults: list[Fault]
-    example: Example | Comparison | None
+    example: Example | Comparison | Prompt | None
     try:
         row, place = rows[number]
-        example, faults = (read_comparison if shape.ranking else read_example)(row, shape)
+        example, faults = READERS[shape.kind](row, shape)
     except RowProblem as problem:
         example, faults, place = None, [problem.fault], problem.place
     raw = rows.raw(number).decode(errors="replace") if faults else ""
@@ -76,7 +76,7 @@ class ReadRows:
     def __len__(self) -> int:
         return len(self._rows)
 
-    def __getitem__(self, number: int) -> Example:
+    def __getitem__(self, number: int) -> Example | Prompt:
         """A row.
 
         Raises:
@@ -85,7 +85,7 @@ class ReadRows:
         reading = read_row(self._rows, self._shape, number)
         if reading.faults:
             raise RowProblem(reading.place, reading.faults[0])
-        return Example(reading.messages)
+        return reading.example if isinstance(reading.example, Prompt) else Example(reading.messages)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +105,7 @@ def columns_of(readings: Sequence[Reading]) -> Columns:
     if not good:
         return Columns()
     shared = _shared_opening([_question(reading) for reading in good])
-    lengths = sorted(cell_len(inert_line(reading.messages[-1].content[:_PREVIEWED])) for reading in good)
+    lengths = sorted(cell_len(inert_line(_answer(reading)[:_PREVIEWED])) for reading in good)
     return Columns(shared if len(good) > 1 and len(shared) >= _WORTH_HIDING else "", lengths[len(lengths) * 9 // 10])
 
 
@@ -120,7 +120,7 @@ def preview(reading: Reading, width: int, columns: Columns) -> tuple[str, str]:
     """A row's last question and its answer, each in its column of a line; of a bad row its fault."""
     if reading.faults:
         return cut(_("! {problem}").format(problem=reading.faults[0].what), width), ""
-    question, answer = _question(reading), reading.messages[-1].content
+    question, answer = _question(reading), _answer(reading)
     if columns.opening and question.startswith(columns.opening):
         question = "…" + question[len(columns.opening) :]
     room = max(4, min(columns.answer, width // 2))
@@ -129,7 +129,11 @@ def preview(reading: Reading, width: int, columns: Columns) -> tuple[str, str]:
 
 
 def _question(reading: Reading) -> str:
-    return next((m.content for m in reversed(reading.messages[:-1]) if m.role == "user"), "")
+    return next((m.content for m in reversed(reading.messages) if m.role == "user"), "")
+
+
+def _answer(reading: Reading) -> str:
+    return reading.messages[-1].content if reading.messages[-1].role == "assistant" else ""
 
 
 def cut(text: str, width: int) -> str:

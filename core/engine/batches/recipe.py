@@ -9,7 +9,7 @@ import dataclasses
 import functools
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -21,8 +21,16 @@ from core.config.load import Settings
 from core.config.model import BaseModelOptions
 from core.config.optimization import OptimizationOptions
 from core.config.ppo import PPOOptions
-from core.data.example import Comparison, Example
-from core.data.examples import ComparisonSet, ExampleSet, open_comparisons, open_examples
+from core.config.stages import ROW_KINDS, RowKind
+from core.data.example import Comparison, Prompt
+from core.data.examples import (
+    ComparisonSet,
+    ExampleSet,
+    PromptSet,
+    open_comparisons,
+    open_examples,
+    open_prompts,
+)
 from core.engine.batches.encode import Encoded, LeftOut, encode
 from core.engine.batches.encode_pair import EncodedPair, encode_pair
 from core.engine.batches.encode_prompt import EncodedPrompt, encode_prompt
@@ -30,17 +38,14 @@ from core.engine.manner import manner_of_model
 from core.engine.template import Template
 from core.engine.tokenizer import load_tokenizer
 from core.models.info import context_length_of
-from core.runs.plan import RowKind
 from core.workspace import Workspace
 
-KINDS: dict[str, RowKind] = {"sft": "answers", "rm": "pairs", "dpo": "pairs", "ppo": "prompts"}
-"""What the stages' rows are."""
 _USUAL_ANSWER = 128
 """Tokens, where no option names the longest answer."""
 
 Encodings: TypeAlias = Encoded | EncodedPair | EncodedPrompt
 
-_FORMAT = 2
+_FORMAT = 3
 """Of what is kept; another one makes all that is kept strange."""
 _NOT_FELT = (
     "dataset",  # named by the recipe
@@ -74,7 +79,7 @@ class Recipe:
     """The most tokens of a prompt; 0 for rows that bring their answers."""
 
     @functools.cached_property
-    def examples(self) -> ExampleSet | ComparisonSet:
+    def examples(self) -> ExampleSet | ComparisonSet | PromptSet:
         """The examples. Bad rows raise when they are asked for: `tokenise` needs no pass of its own to skip them.
 
         Only where rows are counted out or drawn, bad ones have to be known before: they do not count.
@@ -84,9 +89,8 @@ class Recipe:
             return opened
         return self._open(self.data)
 
-    def _open(self, options: DataOptions) -> ExampleSet | ComparisonSet:
-        opens = open_comparisons if self.kind == "pairs" else open_examples
-        return opens(self.names, options, Workspace(self.workspace), seed=self.seed)
+    def _open(self, options: DataOptions) -> ExampleSet | ComparisonSet | PromptSet:
+        return _OPENERS[self.kind](self.names, options, Workspace(self.workspace), seed=self.seed)
 
     def encoded(self, number: int) -> Encodings | LeftOut:
         """An example as tokens.
@@ -97,21 +101,21 @@ class Recipe:
         match self.examples[number]:
             case Comparison() as comparison:
                 return encode_pair(self.chosen_template, comparison, self.data)
-            case Example() as example if self.kind == "prompts":
-                return encode_prompt(self.chosen_template, example.messages[:-1], self.data, self.longest_prompt)
+            case Prompt(messages):
+                return encode_prompt(self.chosen_template, messages, self.data, self.longest_prompt)
             case example:
                 return encode(self.chosen_template, example, self.data)
 
     def question(self, number: int) -> tuple[Message, ...]:
         """An example's messages before its last answer, as they stand in the data."""
         example = self.examples[number]
-        return example.messages if isinstance(example, Comparison) else example.messages[:-1]
+        return example.messages if isinstance(example, (Comparison, Prompt)) else example.messages[:-1]
 
-    def _chooses(self, opened: ExampleSet | ComparisonSet) -> bool:
+    def _chooses(self, opened: ExampleSet | ComparisonSet | PromptSet) -> bool:
         """Whether it depends on a row's number among the others if it is used."""
         return bool(self.data.max_samples) or self._draws(opened)
 
-    def _draws(self, opened: ExampleSet | ComparisonSet) -> bool:
+    def _draws(self, opened: ExampleSet | ComparisonSet | PromptSet) -> bool:
         is_mixed = self.data.mix_strategy != "concat"
         return is_mixed or any(part.entry.num_samples is not None for part in opened.parts)
 
@@ -153,13 +157,20 @@ class Recipe:
         return {**plain, **paths, "data": self.data.model_dump(mode="json")}
 
 
+_OPENERS: Mapping[RowKind, Callable[..., ExampleSet | ComparisonSet | PromptSet]] = {
+    "answers": open_examples,
+    "pairs": open_comparisons,
+    "prompts": open_prompts,
+}
+
+
 def recipe_for(settings: Settings, names: Sequence[str], model: Path, workspace: Workspace) -> Recipe:
     """The recipe of some data sets under a training's options.
 
     Args:
         model: the base model's folder.
     """
-    base, kind = settings[BaseModelOptions], KINDS[settings[FinetuningOptions].stage]
+    base, kind = settings[BaseModelOptions], ROW_KINDS[settings[FinetuningOptions].stage]
     return Recipe(
         workspace.root,
         tuple(names),

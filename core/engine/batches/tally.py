@@ -7,11 +7,12 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
+from core.config.stages import RowKind
 from core.data.problems import DataProblem
 from core.engine.batches.cut import Cut
 from core.engine.batches.encode import LeftOut
 from core.engine.batches.recipe import Encodings
-from core.runs.plan import LeftOutRow, RowKind, TokenReport
+from core.runs.plan import LeftOutRow, TokenReport
 
 _FIRST = 100
 """How many places of rows are told, for each reason: long rows that may go do not hide those that stop a run."""

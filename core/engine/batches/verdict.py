@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from core.config.data import DataOptions
+from core.config.stages import RowKind
 from core.errors import DataError, Problem
 from core.i18n import _, plural
-from core.runs.plan import LeftOutRow, RowKind, TokenReport
+from core.runs.plan import LeftOutRow, TokenReport
 from core.untrusted import inert_line
 
 _MOST_TOLD = 100

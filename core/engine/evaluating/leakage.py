@@ -16,7 +16,15 @@ from core.chat.message import Message
 from core.config.data import DataOptions
 from core.config.load import load
 from core.config.training import TRAINING
-from core.data.examples import AllRows, RowChoices, holds_comparisons, open_comparisons, open_examples
+from core.data.examples import (
+    AllRows,
+    RowChoices,
+    holds_comparisons,
+    holds_questions,
+    open_comparisons,
+    open_examples,
+    open_prompts,
+)
 from core.data.problems import RowProblem
 from core.engine.evaluating.test_set import TestSet
 from core.errors import FinetuiError
@@ -99,6 +107,12 @@ def _questions(name: str, options: RowChoices, workspace: Workspace) -> Iterator
         for number in range(len(pairs)):
             with contextlib.suppress(RowProblem):
                 yield _key(pairs[number].messages)
+        return
+    if holds_questions(name, options, workspace):
+        prompts = open_prompts([name], options, workspace)
+        for number in range(len(prompts)):
+            with contextlib.suppress(RowProblem):
+                yield _key(prompts[number].messages)
         return
     examples = open_examples([name], options, workspace)
     for number in range(len(examples)):

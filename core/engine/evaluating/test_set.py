@@ -144,7 +144,7 @@ def _open_comparisons(name: str, options: EvaluatedDataOptions, seed: int, works
         name,
         open_comparisons([name], options, workspace, seed=seed),
         lambda number, own, row: ComparedRow(number, own, row.messages, row.chosen, worse=row.rejected),
-        lambda: check([name], options, workspace, ranking=True).raise_if_it_stops(options.on_bad_rows),
+        lambda: check([name], options, workspace, kind="pairs").raise_if_it_stops(options.on_bad_rows),
     )
 
 

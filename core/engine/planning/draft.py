@@ -15,10 +15,11 @@ from core.config.model import BaseModelOptions
 from core.config.optimization import OptimizationOptions
 from core.config.output import LaunchOptions
 from core.config.ppo import PPOOptions
+from core.config.stages import ROW_KINDS
 from core.data.checks import Report, check
 from core.engine.batches.cache import token_set
 from core.engine.batches.order import Updates, data_seed, split_rows, updates_of
-from core.engine.batches.recipe import KINDS, Recipe, longest_answer, recipe_for
+from core.engine.batches.recipe import Recipe, longest_answer, recipe_for
 from core.engine.batches.rows import StageRows, rows_of
 from core.engine.batches.verdict import mistakes, nothing
 from core.engine.planning import cautions
@@ -156,7 +157,7 @@ def draft(settings: Settings, workspace: Workspace, tell: Callable[[Planning], N
         options,
         workspace,
         against=options.eval_dataset,
-        ranking=KINDS[settings[FinetuningOptions].stage] == "pairs",
+        kind=ROW_KINDS[settings[FinetuningOptions].stage],
         on_progress=lambda done, total: told(done / max(total, 1), "checking"),
     )
     found.raise_if_it_stops(options.on_bad_rows)
