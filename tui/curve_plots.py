@@ -77,7 +77,7 @@ def word(stage: TrainingStage, name: str) -> str:
 
 def kept_word(stage: TrainingStage, name: str) -> str:
     """What it is called where it was measured on the rows that were kept out of the training."""
-    return _("kept {name}").format(name=word(stage, name))
+    return _("eval {name}").format(name=word(stage, name))
 
 
 def metrics_of(runs: Sequence[ShownRun]) -> list[str]:

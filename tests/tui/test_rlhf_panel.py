@@ -120,7 +120,7 @@ async def test_pairs_show_training_and_kept_rows_in_one_chart(
         assert screen.curves()["accuracy"].split("\n")[0].split()[1:3] == ["0.955", "e"]
         assert "b 0.91  w -0.91" in screen.curves()["rewards"]
         assert " ".join(" ".join(words(screen)).split()) == (
-            "accuracy 96% margin 1.82 better 0.91 worse -0.91 kept accuracy 80% kept margin 1.25"
+            "accuracy 96% margin 1.82 better 0.91 worse -0.91 eval accuracy 80% eval margin 1.25"
         )
         assert "accuracy 0.955" in screen.rows()[0]
 
@@ -288,5 +288,5 @@ async def test_a_reward_model_is_not_waited_for_to_answer(train: Any, chat_works
 
 def test_a_checkpoint_is_told_by_the_rows_that_were_kept(chat_workspace: Workspace) -> None:
     history = read_history(pair_run(chat_workspace).run)
-    assert told_at(history, "rm", 91) == "kept accuracy 0.8"
+    assert told_at(history, "rm", 91) == "eval accuracy 0.8"
     assert told_at(read_history(ppo_run(chat_workspace).run), "ppo", 71) == "reward 0.775, KL 2.84"

@@ -127,6 +127,22 @@ async def test_answers_stand_step_by_step_and_are_inert(train: Any, chat_workspa
         ]
 
 
+async def test_where_there_is_no_checkpoint_the_page_says_what_can_be_done(
+    train: Any, chat_workspace: Workspace
+) -> None:
+    run = running(chat_workspace)
+    async with train() as screen:
+        await screen.press("4")
+        page = screen.screen.query_one(CheckpointsPage)
+        await screen.until(lambda: page.option_count, "the page")
+        assert page.get_option_at_index(0).prompt.plain == "No checkpoint yet: w saves one now."
+        run.finish(40, stopped=True)
+        await screen.until(
+            lambda: page.get_option_at_index(0).prompt.plain.startswith("No checkpoint: the run ended before"),
+            "the end",
+        )
+
+
 async def test_checkpoints_are_told_and_deleted_after_a_question(train: Any, chat_workspace: Workspace) -> None:
     run = ended(chat_workspace, "one")
     async with train() as screen:

@@ -40,25 +40,25 @@ class CheckpointsPage(OptionList):
         self._history: History | None = None
         self._stage: TrainingStage = "sft"
         self._pipeline = False
+        self._none = ""
+        """What is said where there is no checkpoint."""
 
     def on_resize(self) -> None:
         self.show(self._history, self._stage, self._pipeline)
 
     def show(self, history: History | None, stage: TrainingStage, pipeline: bool = False) -> None:
         """The newest first."""
-        changed = pipeline != self._pipeline
         self._history, self._stage, self._pipeline = history, stage, pipeline
+        none = _none_text(history, pipeline)
         there = history.checkpoints if history is not None else []
         saved = [each for each in reversed(there) if history and (history.run.path / each.path).is_dir()]
-        if saved == self._saved and self.size.width == self._width and self.option_count and not changed:
+        if saved == self._saved and self.size.width == self._width and self.option_count and none == self._none:
             return
         before = self.current
-        self._saved, self._width = saved, self.size.width
+        self._saved, self._width, self._none = saved, self.size.width, none
         self.clear_options()
         if not saved or history is None:
-            none = _("No checkpoint yet: w saves one now.")
-            told = _("The checkpoints of a pipeline are in its steps' runs.") if pipeline else none
-            self.add_option(Option(Content(told), disabled=True))
+            self.add_option(Option(Content(none), disabled=True))
             return
         self.add_options(Option(checkpoint_content(each, history, stage, self.size.width - 3)) for each in saved)
         paths = [each.path for each in saved]
@@ -69,6 +69,14 @@ class CheckpointsPage(OptionList):
         """The highlighted checkpoint."""
         index = self.highlighted
         return self._saved[index] if index is not None and index < len(self._saved) else None
+
+
+def _none_text(history: History | None, pipeline: bool) -> str:
+    if pipeline:
+        return _("The checkpoints of a pipeline are in its steps' runs.")
+    if history is not None and (history.finished is not None or history.failed is not None):
+        return _("No checkpoint: the run ended before it saved one. c duplicates it, with save_steps as you like.")
+    return _("No checkpoint yet: w saves one now.")
 
 
 def checkpoint_content(saved: CheckpointSaved, history: History, stage: TrainingStage, width: int) -> Content:

@@ -50,7 +50,8 @@ class FunctionScorer:
             given = self.function(prompts, answers)
             found = list(given) if isinstance(given, Iterable) else None
         except (Exception, SystemExit) as error:
-            raise ScoringFailed(f"{place_of(error, self.path)}: {told_of(error)}", self._hint()) from error
+            place = place_of(error, self.path).removeprefix(f"{self.path.parent}/")
+            raise ScoringFailed(f"{place}: {told_of(error)}", self._hint()) from error
         if found is None:
             what = _("{name} gave {value}, which is no list")
             raise ScoringFailed(what.format(name=self.name, value=repr(given)[:_SHOWN]), self._hint())
