@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import platform
 import subprocess
 import time
@@ -81,7 +82,13 @@ def is_changed(recorded: DataFile, path: Path) -> bool:
         return True
     if found.st_mtime == recorded.modified or not recorded.sha256:
         return False
-    return file_hash(path) != recorded.sha256
+    return _hash_of(path, found.st_size, found.st_mtime) != recorded.sha256
+
+
+@functools.lru_cache(maxsize=256)
+def _hash_of(path: Path, _size: int, _modified: float) -> str:
+    """Once for all steps of a pipeline that read the same file."""
+    return file_hash(path)
 
 
 def data_files(named: Iterable[tuple[str, Path]]) -> tuple[DataFile, ...]:
