@@ -29,6 +29,9 @@ def refuse_active(run: RunDirectory) -> None:
     """
     if is_run(run.path) and (is_active(state_of(run)) or not wait_gone(run)):
         name = inert_line(run.name)
+        if "stop" in run.wishes():
+            told = _("the run {name} was asked to end, and has not yet").format(name=name)
+            raise RunError(told, _("wait for it; sooner: finetui runs stop {name} --now").format(name=name))
         told = _("the run {name} is still going on").format(name=name)
         raise RunError(told, _("stop it first: finetui runs stop {name}").format(name=name))
 

@@ -11,8 +11,9 @@ import pytest
 
 from core.config.pipeline import Pipeline, as_text
 from core.config.pipeline_file import read_pipeline
-from core.errors import ConfigError
+from core.errors import ConfigError, RunError
 from core.launch.device_lock import Ticket, is_holder
+from core.launch.local import resume
 from core.launch.machine import Machine
 from core.launch.pipeline.plan import PipelinePlan, plan_pipeline
 from core.launch.pipeline.standing import ending_run
@@ -268,6 +269,15 @@ def test_what_was_asked_to_end_and_has_not_is_found(workspace: Workspace, asked:
         runs[asked].run.wish("stop")
     expected = runs[asked].run if asked and asked == busy else None
     assert ending_run(read(), workspace) == expected
+
+
+def test_a_run_that_is_ending_is_told_from_one_that_goes_on(workspace: Workspace) -> None:
+    run = stands(workspace, "one", active="tales")["tales"].run
+    with pytest.raises(RunError, match="the run tales is still going on: stop it first"):
+        resume(run)
+    run.wish("stop")
+    with pytest.raises(RunError, match="the run tales was asked to end, and has not yet: wait for it"):
+        resume(run)
 
 
 def test_who_was_handed_a_ticket_is_known_by_what_it_was_drawn_for() -> None:
