@@ -11,6 +11,7 @@ as one text), `Shown` (the word that stands for the value in help).
 
 from __future__ import annotations
 
+import functools
 import inspect
 import json
 import types
@@ -154,11 +155,13 @@ def shown(value: Any) -> str:
 
 def describe(*sections: type[Section]) -> list[FieldSpec]:
     """The options of some sections, in the order of their declaration."""
-    return [
-        _field_spec(section.title, info.alias or name, info)
-        for section in sections
-        for name, info in section.model_fields.items()
-    ]
+    return [spec for section in sections for spec in _specs(section)]
+
+
+@functools.cache
+def _specs(section: type[Section]) -> tuple[FieldSpec, ...]:
+    """A declaration never changes, and a pipeline asks for it hundreds of times."""
+    return tuple(_field_spec(section.title, info.alias or name, info) for name, info in section.model_fields.items())
 
 
 def _field_spec(section: str, name: str, info: FieldInfo) -> FieldSpec:
