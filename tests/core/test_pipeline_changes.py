@@ -210,6 +210,18 @@ def test_a_step_that_was_renamed_begins_anew_and_says_how_to_keep_its_run(worksp
     ]
 
 
+def test_a_step_that_writes_elsewhere_now_begins_anew_there(workspace: Workspace) -> None:
+    stands(workspace, "one", "two")
+    text = OFTEN.replace("${one}", "${one}\n    output_dir: elsewhere")
+    plan = planned(workspace, text)
+    assert whats(plan) == ["keep", "begin"]
+    assert [one.message for one in plan.left_behind] == [
+        "two begins anew; tales-two was made as two with the same options"
+    ]
+    (other,) = planned(workspace, text + "    lora_rank: 2\n").left_behind
+    assert other.message == "tales-two stays as it is: it was made as the step two, which writes elsewhere now"
+
+
 def test_steps_in_another_order_are_the_same_steps(workspace: Workspace) -> None:
     text = FILE.partition("steps:")[0] + "steps:\n  one:\n    lora_rank: 4\n  other:\n    lora_rank: 2\n"
     stands(workspace, "one", "other", text=text)

@@ -67,6 +67,8 @@ def left_behind(pipeline: Pipeline, found: Sequence[StepStanding], workspace: Wo
             yield Caution(told.format(new=twin.step.name, run=name, old=step), hint)
         else:
             told = _("{run} stays as it is: it was made as the step {step}, which is not in the file now")
+            if launch.pipeline_step in [standing.step.name for standing in found]:
+                told = _("{run} stays as it is: it was made as the step {step}, which writes elsewhere now")
             yield Caution(told.format(run=name, step=step), _("delete it: finetui runs rm {run}").format(run=name))
 
 
