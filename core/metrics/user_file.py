@@ -29,12 +29,20 @@ def run_file(path: Path) -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     module.__dict__["print"] = _print_aside
     sys.modules[name] = module
+    _find_beside(path)
     try:
         spec.loader.exec_module(module)
     except (Exception, SystemExit) as error:
         del sys.modules[name]
         raise MetricError(_("{place}: {error}").format(place=place_of(error, path), error=told_of(error))) from error
     return module
+
+
+def _find_beside(path: Path) -> None:
+    """Have the file find those beside it, as `python FILE` does; last, so that none takes the place of ours."""
+    folder = str(path.absolute().parent)
+    if folder not in sys.path:
+        sys.path.append(folder)
 
 
 def _print_aside(*values: object, file: IO[str] | None = None, **options: Any) -> None:

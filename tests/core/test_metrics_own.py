@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,17 @@ def own(folder: Path, code: str, name: str = "mine") -> Metric:
     path = folder / f"{name}.py"
     path.write_text(code, encoding="utf-8")
     return find_metrics([str(path)])[0]
+
+
+def test_a_file_imports_what_lies_beside_it_and_never_in_the_place_of_ours(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    (tmp_path / "weights_of_words.py").write_text("LONG = 7\n")
+    (tmp_path / "core").mkdir()
+    (tmp_path / "core" / "__init__.py").write_text("raise SystemExit(3)\n")
+    code = "import core.errors\nfrom weights_of_words import LONG\ndef metric(predict, label):\n    return LONG\n"
+    assert score(pairs_of(("a", "b")), [own(tmp_path, code)], FEW).values["mine"].value == 7
 
 
 def test_a_function_in_a_file_is_a_metric(tmp_path: Path) -> None:
