@@ -22,7 +22,8 @@ from core.serve.client import WorkerClient
 ROOT = Path(__file__).parents[2]
 HEAVY = ("torch", "transformers", "peft", "accelerate", "numpy", "jieba", "nltk", "matplotlib", "safetensors")
 _PREPARING = (
-    "answering beside evaluating evaluation findings going_on machine named pipeline prepare start test_sets training"
+    "answering beside comparing evaluating evaluation findings going_on machine named pipeline prepare start "
+    "test_sets training"
 )
 OPTIONS = ("core.config", "core.judging", *(f"core.launch.{name}" for name in _PREPARING.split()))
 """Where options are declared or looked at; whoever imports these waits for pydantic."""
