@@ -17,6 +17,7 @@ _LOADED = (
     *("fp16", "bf16", "reference_loss", "per_device_eval_batch_size"),
 )
 _CHOSEN = ("n_shot", "shot_dataset")
+_WRITTEN = ("temperature", "max_new_tokens", "stop", "repetition_penalty", "reference_loss", "reward_model")
 _DRAWN = ("top_p", "top_k", "min_p", "repeats")
 
 
@@ -27,8 +28,10 @@ def relevant(name: str, values: Mapping[str, str]) -> bool:
         return served
     if name in _LOADED:
         return not served
+    if name in (*_WRITTEN, *_DRAWN) and values.get("task") == "comparisons":
+        return False
     if name in _CHOSEN:
-        return values.get("task") != "answers"
+        return values.get("task") not in ("answers", "comparisons")
     if name in _DRAWN:
         return values.get("temperature", "").strip() not in ("", "0", "0.0")
     return True
@@ -52,4 +55,10 @@ TEXTS = OptionTexts(
 def suggested(workspace: Workspace) -> dict[str, list[str]]:
     """What there is for options that name something."""
     found = option_texts.suggested(workspace, ("dataset", "shot_dataset"))
-    return {**found, "metrics": list(METRICS)}
+    pairs = option_texts.suggested(workspace, ("dataset",), kind="pairs")
+    return {
+        **found,
+        "dataset": [*found["dataset"], *pairs["dataset"]],
+        "adapter_name_or_path": [*found["adapter_name_or_path"], *found["reward_model"]],
+        "metrics": list(METRICS),
+    }

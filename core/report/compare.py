@@ -54,6 +54,10 @@ class Comparison:
         numbers = self.rows[position]
         return tuple(report.predictions[number] for report, number in zip(self.reports, numbers, strict=True))
 
+    def told_by(self, name: str) -> str:
+        """What rows are judged by where a metric is named: whether pairs are told apart is called accuracy."""
+        return "accuracy" if name == EXACT and "accuracy" in self.columns else name
+
     def changes(self, number: int = 1, by: str = EXACT) -> tuple[Change, ...]:
         """For each common row what became of it from the baseline to a report, by a metric of rows.
 

@@ -41,5 +41,5 @@ def is_percent(name: str) -> bool:
 
 def telling(names: Iterable[str]) -> list[str]:
     """Of the metrics of rows the few that say most about a single answer, beside whether it is right."""
-    there = [name for name in names if name != "exact_match"]
+    there = [name for name in names if name not in ("exact_match", "accuracy")]
     return sorted(there, key=lambda name: _TELLING.index(name) if name in _TELLING else len(_TELLING))[:_MOST]

@@ -67,17 +67,18 @@ def _compare(settings: Settings) -> int:
         there = plural("there is {count} report", "there are {count} reports", len(compared.reports) - 1)
         what = _("--against {number}: {there} after the baseline")
         raise UsageError(what.format(number=command.against, there=there))
-    changes = compared.changes(command.against, command.by)
+    by = compared.told_by(command.by)
+    changes = compared.changes(command.against, by)
     shown = [at for at, change in enumerate(changes) if command.rows in (change, "all")]
     if command.output is not None:
         rows = None if command.rows == "none" else shown
-        write_output(Path(command.output), export_comparison(compared, form, rows, command.by))
+        write_output(Path(command.output), export_comparison(compared, form, rows, by))
     if command.json_records:
-        print_json(comparison_record(compared, command.by))
+        print_json(comparison_record(compared, by))
         for at in shown:
             print_json(row_record(compared, at, changes[at]))
         return 0
-    for line in comparison_lines(compared, command.by):
+    for line in comparison_lines(compared, by):
         print(line)
     for at in shown:
         print()

@@ -125,7 +125,8 @@ class CompareScreen(Screen[None]):
             return
         self.query_one("#compare-none").display = False
         self.query_one(ContentSwitcher).display = True
-        self._by = self._by if self._by in self._compared.columns else next(iter(self._compared.columns), EXACT)
+        by = self._by if self._by in self._compared.columns else next(iter(self._compared.columns), EXACT)
+        self._by = self._compared.told_by(by)
         self._number = min(self._number, len(self._compared.names) - 1)
         self._show()
         self._focus_page()
