@@ -168,7 +168,7 @@ def _unknown(entry: Entry, known: Mapping[str, FieldSpec], sections: Sequence[ty
     if not reason:
         yield Problem(entry.where, _("is no option"), did_you_mean(entry.key, sorted(known)))
     elif not is_so_anyway(entry.key, entry.raw):
-        yield Problem(entry.where, _("is not an option of finetui"), reason)
+        yield Problem(entry.where, _("is no option here"), reason)
 
 
 def _filled(kind: type[S], chosen: Mapping[str, Entry], problems: list[Problem]) -> S | None:

@@ -119,7 +119,7 @@ def test_the_reason_fits_the_verb() -> None:
         with pytest.raises(ConfigError) as caught:
             load(sections, arguments=words)  # type: ignore[arg-type]
         (problem,) = caught.value.problems
-        assert problem.what == "is not an option of finetui"
+        assert problem.what == "is no option here"
         return problem.hint
 
     assert told(CHAT, "--plot_loss") == "there is nothing to plot in a chat; leave it out"
@@ -147,7 +147,7 @@ def test_what_asks_for_nothing_is_taken_and_what_asks_for_more_is_not(tmp_path: 
     file.write_text("deepspeed: ds.json\n" + asks.format(off="true", on="false", auto="fa2"))
     with pytest.raises(ConfigError) as caught:
         load(TRAINING, file=file)
-    assert [problem.what for problem in caught.value.problems] == ["is not an option of finetui"] * 6
+    assert [problem.what for problem in caught.value.problems] == ["is no option here"] * 6
     file.write_text("no_such_option: null\n")
     with pytest.raises(ConfigError, match="is no option"):
         load(TRAINING, file=file)

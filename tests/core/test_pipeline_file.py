@@ -148,7 +148,7 @@ steps:
             "p.yaml:5: one.lora_rank: expected a whole number from 1 up, not 'many'",
             "p.yaml:7: two.does: expected train or eval, not 'evaluate' (did you mean 'eval'?)",
             "p.yaml:8: two.lora_rank: expected a whole number from 1 up, not '0'",
-            "p.yaml:12: three.lora_rank: is not an option of finetui "
+            "p.yaml:12: three.lora_rank: is no option here "
             "(it is stored with the adapter and read from there; leave it out)",
             "p.yaml:13: three.resume: is decided by the pipeline"
             " (leave it out: steps that ended early are gone on with; --restart makes one anew)",

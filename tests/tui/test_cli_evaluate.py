@@ -328,9 +328,9 @@ def test_options_of_trainings_are_refused_in_a_prediction(finetui: Any) -> None:
     done = finetui(*PREDICT, "--lora_rank", "8", "--learning_rate", "1", "--max_new_token", "3", "--stage", "dpo")
     told = [line.removeprefix("error: ") for line in done.err.splitlines()]
     assert told == [
-        "--lora_rank: is not an option of finetui",
+        "--lora_rank: is no option here",
         "hint: it is stored with the adapter and read from there; leave it out",
-        "--learning_rate: is not an option of finetui",
+        "--learning_rate: is no option here",
         "hint: nothing is trained here; leave it out",
         "--max_new_token: is no option",
         "hint: did you mean 'max_new_tokens'?",

@@ -197,8 +197,8 @@ def test_an_adapter_of_another_model_is_refused(finetui: Any, workspace: Workspa
 def test_what_a_stage_lacks_is_told_before_anything_starts(finetui: Any, workspace: Workspace) -> None:
     done = train(finetui, "--stage", "orpo", "--predict_with_generate", "--kto_chosen_weight", "2")
     assert [line.partition(": ")[2] for line in done.err.splitlines() if line.startswith("error")] == [
-        "--predict_with_generate: is not an option of finetui",
-        "--kto_chosen_weight: is not an option of finetui",
+        "--predict_with_generate: is no option here",
+        "--kto_chosen_weight: is no option here",
         "--stage: expected one of sft, rm, dpo, ppo, not 'orpo'",
     ]
     assert "hint: give stage dpo, with pref_loss orpo" in done.err
