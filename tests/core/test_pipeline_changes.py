@@ -124,7 +124,7 @@ def test_a_file_of_another_time_is_read_and_one_of_other_content_makes_its_steps
     assert whats(planned(workspace, restart=("one",))) == ["restart", "restart", "begin"]
     kept = planned(workspace, keep=("one", "two"))
     assert whats(kept) == ["keep", "keep", "begin"]
-    assert cautions(kept)[0] == f"{data} changed since one was made, which is kept as it is"
+    assert cautions(kept)[0] == f"{data} changed since one was made; it is not made anew"
     data.write_text(text)
     assert cautions(planned(workspace)) == []
 
@@ -199,14 +199,18 @@ def test_a_step_that_was_taken_out_and_put_back_is_known_by_its_run(workspace: W
 
 
 def test_a_step_that_was_renamed_begins_anew_and_says_how_to_keep_its_run(workspace: Workspace) -> None:
-    stands(workspace, "one", "two")
+    stands(workspace, "one", "two", "three")
     plan = planned(workspace, OFTEN.replace("two:", "second:"))
     assert whats(plan) == ["keep", "begin"]
-    assert [(one.message, one.hint) for one in plan.left_behind] == [
+    assert [(one.message, one.hint) for one in plan.left_behind if "anew" in one.message] == [
         (
             "second begins anew; tales-two was made as two with the same options",
             "to keep that, call the step two again, in its folder",
         )
+    ]
+    assert told(workspace, FILE.replace("two:", "second:").replace("${two}", "${second}")) == [
+        'tales.yaml:11: three.adapter_name_or_path: was ["${one}", "${two}"] when three was made'
+        " (put it back, or make three anew: --restart three)"
     ]
 
 

@@ -51,8 +51,9 @@ def changes(pipeline: Pipeline, standing: StepStanding, found: Sequence[StepStan
     """
     step = standing.step
     again = made_anew(pipeline, step)
-    yield from _options(step, read_launch(standing.run), _("put it back, or {again}").format(again=again))
-    for earlier in found:
+    options = list(_options(step, read_launch(standing.run), _("put it back, or {again}").format(again=again)))
+    yield from options
+    for earlier in found if not options else ():  # what it stands on may be another step by them
         if earlier.step.name not in step.after:
             continue
         name = earlier.step.name
@@ -93,8 +94,8 @@ def file_problem(pipeline: Pipeline, step: PipelineStep, found: ChangedFile) -> 
 def file_caution(step: PipelineStep, found: ChangedFile) -> Caution:
     """The same where the run is kept. What is gone has not become anything else, and is no reason against keeping."""
     told = {
-        "changed": _("{path} changed since {step} was made, which is kept as it is"),
-        "new": _("{path} was not read when {step} was made, which is kept as it is"),
+        "changed": _("{path} changed since {step} was made; it is not made anew"),
+        "new": _("{path} was not read when {step} was made; it is not made anew"),
         "gone": _("{path} is gone: {step} is kept, and could not be made anew"),
     }
     return Caution(told[found.change].format(path=inert_line(str(found.path)), step=step.name))
