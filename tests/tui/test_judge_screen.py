@@ -23,6 +23,7 @@ from hostile import SHORT, dangers
 from screen_app import ScreenApp, Shown
 from tui.judge_app import JudgeApp
 from tui.screens.data import DataScreen
+from tui.screens.help import HelpScreen
 from tui.screens.judge import JudgeScreen
 from tui.screens.judge_actions import JudgeActions
 
@@ -256,6 +257,13 @@ async def test_a_number_is_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyP
         await shown.until(lambda: shown.toasts, "the mistake")
         assert shown.toasts == ["Type a number above 0."]
     assert not (workspace.data / "judging").exists()
+
+
+async def test_help_is_of_the_screen_below_it_first(tmp_path: Path) -> None:
+    async with data_screen(Workspace(tmp_path)) as shown:
+        shown.screen.app.push_screen(HelpScreen())
+        await shown.until(lambda: "On the Data screen" in shown.seen(), "the help")
+        assert shown.seen().index("On the Data screen") < shown.seen().index("Typing")
 
 
 async def test_without_a_set_there_is_nothing_to_draw(tmp_path: Path) -> None:

@@ -116,6 +116,13 @@ def test_help_tells_every_action_that_has_a_way_in() -> None:
             assert action.help in text
 
 
+def test_help_begins_with_the_screen_that_it_was_asked_on() -> None:
+    usual, here = help_text(500).plain, help_text(500, ("train", "curves")).plain
+    assert usual.startswith("Typing\n")
+    assert here.startswith("On the Train screen\n")
+    assert sorted(here.split("\n\n")) == sorted(usual.split("\n\n"))
+
+
 def test_what_a_command_would_ignore_is_refused() -> None:
     with pytest.raises(UsageError, match=r"/new takes nothing behind it"):
         parse("/new What is a comet?")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import ClassVar
 
 from rich.cells import cell_len
@@ -55,28 +56,41 @@ class HelpScreen(Dialog[None]):
     BINDINGS: ClassVar[list[BindingType]] = [("escape,f1,q", "dismiss(None)")]
 
     def compose(self) -> ComposeResult:
+        below = self.app.screen_stack[-2]
         with VerticalScroll(classes="dialog-box help"):
-            yield HelpText()
+            yield HelpText(getattr(below, "SCOPES", ()))
 
 
 class HelpText(Static):
-    """The help, wrapped beside its keys to the width that there is."""
+    """The help, wrapped beside its keys to the width that there is.
+
+    Args:
+        first: the scopes of the screen that it was asked on: their keys are what is looked for.
+    """
+
+    def __init__(self, first: Sequence[Scope] = ()) -> None:
+        super().__init__()
+        self._first = first
 
     def on_resize(self) -> None:
-        self.update(help_text(self.size.width))
+        self.update(help_text(self.size.width, self._first))
 
 
-def help_text(width: int) -> Content:
+def help_text(width: int, first: Sequence[Scope] = ()) -> Content:
     """All of the help as one text.
 
     Args:
         width: cells that a line may take.
+        first: what it begins with; the rest is in its usual order.
     """
-    parts = [_section(_("Typing"), list(_TYPING), width)]
-    for scope, title in _TITLES.items():
-        rows = [(_way_in(action), action.help) for action in ACTIONS if action.scope == scope and _way_in(action)]
-        parts.append(_section(title, rows, width))
-    return Content("\n\n").join(parts)
+    here = [_scope_section(scope, width) for scope in first]
+    rest = [_scope_section(scope, width) for scope in _TITLES if scope not in first]
+    return Content("\n\n").join([*here, _section(_("Typing"), list(_TYPING), width), *rest])
+
+
+def _scope_section(scope: Scope, width: int) -> Content:
+    rows = [(_way_in(action), action.help) for action in ACTIONS if action.scope == scope and _way_in(action)]
+    return _section(_TITLES[scope], rows, width)
 
 
 def _way_in(action: Action) -> str:
