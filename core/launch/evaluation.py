@@ -21,12 +21,12 @@ from core.errors import ConfigError, Problem
 from core.i18n import _, plural
 from core.launch.answering import Answering, find_answering
 from core.launch.comparing import compares, misplaced
-from core.launch.findings import Findings
+from core.launch.findings import Findings, idle_cautions
 from core.launch.folder import refuse_active, refuse_used
 from core.launch.going_on import overlaid, refuse_changes
 from core.launch.local import evaluate_command, refuse_answered
 from core.launch.machine import Machine, device_of, locks_of, refusals, this_machine
-from core.launch.naming import joined_name, plain_name, run_folder, unused
+from core.launch.naming import joined_name, lasting_places, plain_name, run_folder, unused
 from core.launch.record import data_files
 from core.launch.start import PreparedRun
 from core.launch.test_sets import TestSet, find_test_sets, lasting_shots
@@ -177,9 +177,9 @@ class _Preparation:
         judge: str | None,
     ) -> Iterator[tuple[str, tuple[Any, str]]]:
         """Names that would mean something else, or nothing, when the file is used from another folder."""
-        values, below = self._settings.values(), run.path.parent == self._workspace.runs
+        values, data = self._settings.values(), data_folder(self._options, self._workspace)
         model, named = answering.model, answering.named
-        yield "output_dir", (run.name if below else str(run.path), "" if values["output_dir"] else _("model and data"))
+        yield from lasting_places(run, data, self._workspace, "" if values["output_dir"] else _("model and data"))
         yield "resume", (False, "")  # of this segment: launch.json has it
         if model is not None:
             guessed = values["model_name_or_path"] == DEFAULT and bool(named)
@@ -192,14 +192,10 @@ class _Preparation:
         yield "dataset", (tuple(one.lasting_name for one in sets), "")
         own = [str(Path(name).expanduser().absolute()) if name.endswith(".py") else name for name in values["metrics"]]
         yield "metrics", (tuple(own), "")
-        folder = data_folder(self._options, self._workspace)
-        if not folder.is_relative_to(self._workspace.root):
-            yield "dataset_dir", (str(folder), "")
 
 
 def _idle(values: dict[str, Any], sets: Sequence[TestSet]) -> Iterator[Caution]:
-    for idle in idle_options({**values, "task": "comparisons"} if compares(sets) else values):
-        yield Caution(_("{option} does not count: {why}").format(option=idle.where, why=idle.what), idle.hint)
+    return idle_cautions(idle_options({**values, "task": "comparisons"} if compares(sets) else values))
 
 
 def _about_rows(sets: Sequence[TestSet]) -> Iterator[Caution]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeVar
 
 from core.config.change import replaced
@@ -13,6 +13,12 @@ from core.launch.machine import Machine, replacements
 from core.runs.launch_file import Caution
 
 T = TypeVar("T")
+
+
+def idle_cautions(idle: Iterable[Problem]) -> Iterator[Caution]:
+    """What to tell of options that were given and do nothing."""
+    for one in idle:
+        yield Caution(_("{option} does not count: {why}").format(option=one.where, why=one.what), one.hint)
 
 
 class Findings:

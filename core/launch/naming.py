@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 from core.models.info import typed_path
+from core.runs.rundir import RunDirectory
 from core.workspace import Workspace
 
 
@@ -25,6 +27,15 @@ def joined_name(first: str, names: tuple[str, ...]) -> str:
 def plain_name(text: str) -> str:
     """A text as part of a folder's name."""
     return re.sub(r"[^\w.-]+", "_", text)
+
+
+def lasting_places(
+    run: RunDirectory, data: Path, workspace: Workspace, why_so_named: str
+) -> Iterator[tuple[str, tuple[str, str]]]:
+    """Option → (value, why): where a run lies and its data, by names that mean the same from any folder."""
+    yield "output_dir", (run.name if run.path.parent == workspace.runs else str(run.path), why_so_named)
+    if not data.is_relative_to(workspace.root):
+        yield "dataset_dir", (str(data), "")
 
 
 def unused(path: Path) -> Path:

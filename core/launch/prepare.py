@@ -23,12 +23,12 @@ from core.data.examples import check_kind, data_folder
 from core.errors import ConfigError, Problem
 from core.i18n import _
 from core.launch.beside import Beside, find_beside, manner_cautions
-from core.launch.findings import Findings
+from core.launch.findings import Findings, idle_cautions
 from core.launch.folder import refuse_active, refuse_used
 from core.launch.local import find_checkpoint, train_command
 from core.launch.machine import Machine, device_of, locks_of, refusals, this_machine
 from core.launch.named import checked_rows, find_sets, lasting_name, mismatches, usable_model
-from core.launch.naming import joined_name, run_folder, unused
+from core.launch.naming import joined_name, lasting_places, run_folder, unused
 from core.launch.record import data_files
 from core.launch.start import PreparedRun
 from core.models.adapters import check_adapter, resolve_adapter
@@ -181,8 +181,8 @@ class _Preparation:
         beside: Beside,
     ) -> Iterator[tuple[str, tuple[Any, str]]]:
         """Names that would mean something else, or nothing, when the file is used from another folder."""
-        values, below = self._settings.values(), run.path.parent == self._workspace.runs
-        yield "output_dir", (run.name if below else str(run.path), "" if values["output_dir"] else _("method and data"))
+        values, data = self._settings.values(), data_folder(self._settings[DataOptions], self._workspace)
+        yield from lasting_places(run, data, self._workspace, "" if values["output_dir"] else _("method and data"))
         yield "resume_from_checkpoint", (None, "")  # of this segment: launch.json has it
         if model.source == "folder":
             yield "model_name_or_path", (str(model.path.absolute()), "")
@@ -192,9 +192,6 @@ class _Preparation:
         lasting = [lasting_name(entry) for entry in sets]
         yield "dataset", (tuple(lasting[: len(values["dataset"])]), "")
         yield "eval_dataset", (tuple(lasting[len(values["dataset"]) :]), "")
-        folder = data_folder(self._settings[DataOptions], self._workspace)
-        if not folder.is_relative_to(self._workspace.root):
-            yield "dataset_dir", (str(folder), "")
 
 
 def _best(settings: Settings) -> Iterator[tuple[str, tuple[Any, str]]]:
@@ -223,8 +220,7 @@ def _cautions(values: dict[str, Any]) -> Iterator[Caution]:
         yield Caution(
             told.format(rate=rate, stage=stage), _("1e-5 to 1e-4 is usual; watch the distance to the reference")
         )
-    for idle in idle_options(values):
-        yield Caution(_("{option} does not count: {why}").format(option=idle.where, why=idle.what), idle.hint)
+    yield from idle_cautions(idle_options(values))
 
 
 def _usable(kind: RowKind, choices: DataOptions, entry: DatasetEntry) -> None:
