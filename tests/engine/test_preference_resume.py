@@ -10,9 +10,9 @@ from preference_runs import SMALL_PAIRS, make_pair_workspace, predictions, weigh
 from several import two_processes
 
 from core.engine.train import main
-from core.runs.events import Step
+from core.runs.events import CheckpointSaved, Step
 from core.workspace import Workspace
-from training_runs import Trained, ended, forked, killed_when, new_run, train_here
+from training_runs import Trained, ended, forked, is_told, new_run, signalled_behind, train_here
 
 STAGES: dict[str, dict[str, Any]] = {
     "rm": {"stage": "rm", "lora_dropout": 0.1},
@@ -48,8 +48,7 @@ def test_a_killed_run_goes_on_exactly(workspace: Workspace, name: str, stage: st
     whole = train_here(workspace, f"{name}-whole", **options)
     run = new_run(workspace, name, options)
     environment = {"FINETUI_WORKSPACE": str(workspace.root)}
-    pid = forked(lambda: main([str(run.path)]), environment)
-    assert killed_when(pid, lambda: run.checkpoint(4).is_dir()) == -9
+    assert signalled_behind(run, workspace, is_told(CheckpointSaved, 4)) == -9
     assert ended(forked(lambda: main([str(run.path), "--resume", "step-000004"]), environment)) == 0
     trained = Trained(run, 0)
     assert curve(trained) == curve(whole)

@@ -26,7 +26,7 @@ from core.engine.training.shelf import Shelf
 from core.runs.events import CheckpointSaved, ModelReady, Step
 from core.runs.rundir import RunDirectory
 from core.workspace import Workspace
-from training_runs import Trained, ended, forked, killed_when, new_run, train_here
+from training_runs import Trained, ended, forked, is_told, new_run, signalled_behind, train_here
 
 STEPS = 9
 OPTIONS: dict[str, Any] = {
@@ -134,18 +134,15 @@ def test_weights_keep_the_format_that_the_checkpoint_was_trained_with(workspace:
 
 def test_what_is_killed_at_any_moment_goes_on_exactly(workspace: Workspace, whole: Trained, name: str) -> None:
     run = new_run(workspace, name, OPTIONS)
-    pid = in_its_own_process(run, workspace)
-    at = random.randint(3, STEPS - 2)
-    seen = lambda: run.checkpoint(at // 2 * 2).is_dir()  # noqa: E731
-    assert killed_when(pid, seen) == -signal.SIGKILL
+    seen, last = is_told(CheckpointSaved, random.choice((2, 4, 6))), is_told(Step, STEPS)
+    assert signalled_behind(run, workspace, seen, waits=last) == -signal.SIGKILL
     assert ended(in_its_own_process(run, workspace, "true")) == 0
     assert_same(Trained(run, 0), whole)
 
 
 def test_sigterm_saves_and_what_was_stopped_goes_on_exactly(workspace: Workspace, whole: Trained, name: str) -> None:
     run = new_run(workspace, name, OPTIONS)
-    pid = in_its_own_process(run, workspace)
-    assert killed_when(pid, lambda: run.checkpoint(2).is_dir(), signal.SIGTERM) == 0
+    assert signalled_behind(run, workspace, is_told(CheckpointSaved, 2), signal.SIGTERM) == 0
     stopped = Trained(run, 0)
     assert stopped.finished().reason == "stopped"
     last = stopped.finished().step
@@ -207,11 +204,11 @@ def test_a_disk_that_takes_no_more_costs_a_checkpoint_not_the_run(
     run = new_run(workspace, name, OPTIONS)
     real = Shelf.save
 
-    def limited(self: Shelf, progress: Any, effective: Any) -> None:
+    def limited(self: Shelf, progress: Any, effective: Any) -> bool:
         """From step 4 on no file may be longer than 70 kB: the optimiser's is."""
         if progress.step == 4:
             resource.setrlimit(resource.RLIMIT_FSIZE, (70_000, resource.RLIM_INFINITY))
-        real(self, progress, effective)
+        return real(self, progress, effective)
 
     with monkeypatch.context() as patched:
         patched.setattr(Shelf, "save", limited)

@@ -39,7 +39,7 @@ def test_two_processes_train_like_one_and_go_on_exactly(workspace: Workspace) ->
 
 
 def test_a_stop_reaches_both(workspace: Workspace) -> None:
-    run = new_run(workspace, "stopped", {**OPTIONS, "per_device_train_batch_size": 2, "max_steps": 200})
+    run = new_run(workspace, "stopped", {**OPTIONS, "per_device_train_batch_size": 2, "max_steps": 5000})
     first, second = two_processes(run.path, workspace)
     assert killed_when(second, lambda: run.checkpoint(2).is_dir(), 15) == 0
     assert ended(first) == 0

@@ -14,10 +14,9 @@ from safetensors.torch import load_file
 from core.chat.message import Message
 from core.config.evaluation import EvaluatedModelOptions
 from core.engine.evaluating.rewards import find_reward_model, load_reward_model
-from core.engine.train import main
 from core.runs.events import ModelReady, Step
 from core.workspace import Workspace
-from training_runs import Trained, forked, killed_when, new_run, train_here
+from training_runs import Trained, is_told, new_run, signalled_behind, train_here
 
 RM: dict[str, Any] = {**SMALL_PAIRS, "stage": "rm"}
 LEARNS: dict[str, Any] = {**RM, "max_steps": 60, "per_device_train_batch_size": 8, "eval_dataset": ("judged",)}
@@ -216,8 +215,7 @@ def test_several_evaluation_sets_are_scored_apart(workspace: Workspace, name: st
 
 def test_a_stopped_run_scores_nothing(workspace: Workspace, name: str) -> None:
     run = new_run(workspace, name, {**RM, "max_steps": 50})
-    pid = forked(lambda: main([str(run.path)]), {"FINETUI_WORKSPACE": str(workspace.root)})
-    assert killed_when(pid, lambda: run.events.is_file() and b'"type":"step"' in run.events.read_bytes(), 15) == 0
+    assert signalled_behind(run, workspace, is_told(Step, 1), 15) == 0
     stopped = Trained(run, 0)
     assert stopped.finished().reason == "stopped"
     assert (run.path / "value_head.safetensors").is_file()

@@ -21,13 +21,14 @@ from core.config.load import load
 from core.config.save import as_yaml
 from core.config.training import TRAINING
 from core.engine.control import Control
-from core.engine.train import train
+from core.engine.train import main, train
 from core.engine.training.journal import Journal
 from core.records import from_record
 from core.runs.events import EVENTS, Evaluation, Event, RunFailed, RunFinished, Step, Warned
 from core.runs.rundir import RunDirectory
 from core.workspace import Workspace
 from tiny_models import make_model
+from waiting import until
 
 E = TypeVar("E")
 WORDS = ("red", "orange", "blue", "deep green", "white", "a dark shade of grey", "black")
@@ -151,11 +152,61 @@ def ended(pid: int) -> int:
 
 def killed_when(pid: int, seen: Callable[[], bool], number: int = signal.SIGKILL) -> int:
     """Send a signal as soon as something is seen; the exit code."""
-    for _ in range(6000):
-        if seen():
-            os.kill(pid, number)
-            return ended(pid)
-        if os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None:
-            raise AssertionError(f"it ended by itself: {ended(pid)}")
-        time.sleep(0.01)
-    raise AssertionError("it was never seen")
+    send_when(pid, seen, number)
+    return ended(pid)
+
+
+def send_when(pid: int, seen: Callable[[], bool], number: int) -> None:
+    """Send a signal as soon as something is seen."""
+
+    def is_seen() -> bool:
+        is_over = os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+        assert seen() or not is_over, f"it ended by itself: {ended(pid)}"
+        return seen()
+
+    until(is_seen, "what was to be seen")
+    os.kill(pid, number)
+
+
+def is_told(kind: type[Event], step: int) -> Callable[[Event], bool]:
+    """Whether an event is of a kind and at a step or behind it."""
+    return lambda event: isinstance(event, kind) and getattr(event, "step", 0) >= step
+
+
+def signalled_behind(
+    run: RunDirectory,
+    workspace: Workspace,
+    seen: Callable[[Event], bool],
+    number: int = signal.SIGKILL,
+    *,
+    waits: Callable[[Event], bool] | None = None,
+) -> int:
+    """Train in a process of its own and send it a signal when it has told something.
+
+    The process waits there for the signal: on a busy machine it would be at its end before.
+
+    Args:
+        seen: what it has told by then.
+        waits: where it waits instead, so that the signal meets it anywhere in between.
+
+    Returns:
+        Its exit code, or minus the signal that ended it.
+    """
+    reached, sent = (workspace.root / f"{run.name}.{word}" for word in ("reached", "sent"))
+    tell = Journal.tell
+
+    def tell_and_wait(journal: Journal, event: Event, *, durable: bool = False) -> None:
+        tell(journal, event, durable=durable)
+        if seen(event):
+            reached.touch()
+        while (waits or seen)(event) and not sent.exists():
+            time.sleep(0.002)
+
+    def work() -> int:
+        Journal.tell = tell_and_wait  # type: ignore[method-assign]  # in a copy of this process
+        return main([str(run.path)])
+
+    pid = forked(work, {"FINETUI_WORKSPACE": str(workspace.root)})
+    send_when(pid, reached.exists, number)
+    sent.touch()
+    return ended(pid)
