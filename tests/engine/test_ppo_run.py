@@ -13,12 +13,11 @@ from ppo_runs import PPO, adapter_of, metric, numbers, ppo, reward_file
 from safetensors.torch import load_file
 
 from core.engine.ppo.loop import PPOLoop, still
-from core.engine.train import main
-from core.runs.events import DataReady, ModelsBeside, Sample, Step
+from core.runs.events import CheckpointSaved, DataReady, ModelsBeside, Sample, Step
 from core.runs.quantities import QUANTITIES
 from core.workspace import Workspace
 from tiny_models import train_adapter
-from training_runs import Trained, forked, killed_when, new_run, train_here
+from training_runs import Trained, is_told, new_run, signalled_behind, train_here
 
 SAVED = {"save_strategy": "steps", "save_steps": 2, "val_size": 3, "eval_steps": 2, "probe_max_new_tokens": 4}
 SHAPED = {"ppo_score_norm": True, "ppo_whiten_rewards": True, "ppo_missing_eos_penalty": 0.5, "ppo_entropy_coef": 0.01}
@@ -111,8 +110,7 @@ def test_a_resumed_run_is_the_same_run_held_against_the_same_start(
 ) -> None:
     options = {**PPO, **SAVED, "plot_loss": True, "reward_model": dense, "adapter_name_or_path": (str(started),)}
     run = new_run(workspace, "killed", options)
-    pid = forked(lambda: main([str(run.path)]), {"FINETUI_WORKSPACE": str(workspace.root)})
-    assert killed_when(pid, lambda: run.checkpoint(2).is_dir()) == -9
+    assert signalled_behind(run, workspace, is_told(CheckpointSaved, 2)) == -9
     resumed = train_here(workspace, "killed", resume="step-000002")
     assert resumed.exit_code == 0
     assert numbers(resumed) == numbers(whole)
