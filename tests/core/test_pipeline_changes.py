@@ -39,7 +39,6 @@ steps:
     adapter_name_or_path: ${one},${two}
 """
 OFTEN = FILE.partition("  three:")[0]
-AGAIN = "make one, two, three anew: --restart one"
 
 
 @pytest.fixture
@@ -116,15 +115,16 @@ def test_a_file_of_another_time_is_read_and_one_of_other_content_makes_its_steps
     assert whats(planned(workspace)) == ["keep", "keep", "begin"]
     text = data.read_text()
     data.write_text(text.replace("an answer", "answer an"))
-    changed = f"tales.yaml:3: dataset: {data} changed since"
     assert told(workspace) == [
-        f"{changed} one was made ({AGAIN}; or take it as it is: --keep one)",
-        f"{changed} two was made (make two, three anew: --restart two; or take it as it is: --keep two)",
+        f"tales.yaml:3: dataset: {data} changed since it was read for one, two (make one, two, three anew:"
+        " --restart one,two; or take them as they are: --keep one,two)",
     ]
+    (only,) = told(workspace, keep=("one",))
+    assert "for two (make two, three anew: --restart two;" in only
     assert whats(planned(workspace, restart=("one",))) == ["restart", "restart", "begin"]
     kept = planned(workspace, keep=("one", "two"))
     assert whats(kept) == ["keep", "keep", "begin"]
-    assert cautions(kept)[0] == f"{data} changed since one was made; it is not made anew"
+    assert cautions(kept)[0] == f"{data} changed since it was read; the run stays as it is"
     data.write_text(text)
     assert cautions(planned(workspace)) == []
 
@@ -135,11 +135,11 @@ def test_a_file_that_is_gone_or_new_to_a_set_is_told(workspace: Workspace) -> No
     other = data.rename(workspace.data / "other.jsonl")
     (workspace.data / "dataset_info.json").write_text('{"intro": {"file_name": "other.jsonl"}}')
     assert told(workspace, OFTEN) == [
-        f"tales.yaml:3: dataset: {other} was not read when one was made, and would be now"
-        " (make one, two anew: --restart one; or take it as it is: --keep one)"
+        f"tales.yaml:3: dataset: {other} was not read for one, and would be now"
+        " (make one, two anew: --restart one; or take them as they are: --keep one)"
     ]
     plan = planned(workspace, OFTEN, keep=("one",))
-    assert cautions(plan)[0] == f"{data} is gone: one is kept, and could not be made anew"
+    assert cautions(plan)[0] == f"{data} is gone; the run stays as it is, and could not be made anew"
 
 
 def test_a_workspace_that_was_moved_has_the_same_files(workspace: Workspace, tmp_path: Path) -> None:
@@ -159,8 +159,8 @@ def test_a_reward_function_that_changed_is_told(workspace: Workspace) -> None:
     assert planned(workspace, text).done
     rules.write_text("def short(questions, answers): return [1.0 for _ in answers]\n")
     assert told(workspace, text) == [
-        f"tales.yaml:7: one.reward_model: {rules} changed since one was made"
-        " (make one anew: --restart one; or take it as it is: --keep one)"
+        f"tales.yaml:7: one.reward_model: {rules} changed since it was read for one"
+        " (make one anew: --restart one; or take them as they are: --keep one)"
     ]
 
 

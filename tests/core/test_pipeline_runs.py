@@ -377,7 +377,7 @@ def test_new_steps_join_a_finished_pipeline(workspace: Workspace) -> None:
         *("started three", "finished three"),
     ]
     warned = [event.message for event in events(run) if isinstance(event, Warned)]
-    assert warned == [f"{data} changed since one was made; it is not made anew"]
+    assert warned == [f"one: {data} changed since it was read; the run stays as it is"]
 
 
 def test_the_run_says_what_makes_it(workspace: Workspace) -> None:

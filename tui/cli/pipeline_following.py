@@ -6,11 +6,13 @@ step's name before it; with `--json` each event is a line.
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, Protocol
 
 from core.config.pipeline import Pipeline
@@ -156,6 +158,12 @@ def _say_end(watch: _Watch) -> None:
     steps = plural("{count} step", "{count} steps", len(watch.runs))
     told = _("{name}: {state}, {done} of {steps} done")
     print(told.format(name=name, state=state_word(own.state), done=done, steps=steps), flush=True)
+
+
+def _is_full(folder: Path) -> bool:
+    with contextlib.suppress(OSError):  # the folder may have been taken away
+        return shutil.disk_usage(folder).free < _FULL_BYTES
+    return False
 
 
 # --- displays ---------------------------------------------------------------------------------------------------

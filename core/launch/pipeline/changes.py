@@ -81,30 +81,35 @@ def changed_files(step: PipelineStep, run: RunDirectory, workspace: Workspace) -
         )
 
 
-def file_problem(pipeline: Pipeline, step: PipelineStep, found: ChangedFile) -> Problem:
-    """Why a step's run cannot just be kept: what it read is another thing now."""
-    what = _("{path} changed since {step} was made")
+def file_problem(pipeline: Pipeline, steps: Sequence[PipelineStep], found: ChangedFile) -> Problem:
+    """Why the runs of some steps cannot just be kept: what they read is another thing now."""
+    told = _("{path} changed since it was read for {steps}")
     if found.change == "new":
-        what = _("{path} was not read when {step} was made, and would be now")
-    hint = _("{again}; or take it as it is: --keep {step}").format(again=made_anew(pipeline, step), step=step.name)
-    where = step.settings.origins[found.option].where or f"{step.where}.{found.option}"
-    return Problem(where, what.format(path=inert_line(str(found.path)), step=step.name), hint)
+        told = _("{path} was not read for {steps}, and would be now")
+    names = [step.name for step in steps]
+    hint = _("{again}; or take them as they are: --keep {steps}")
+    return Problem(
+        steps[0].settings.origins[found.option].where or f"{steps[0].where}.{found.option}",
+        told.format(path=inert_line(str(found.path)), steps=", ".join(names)),
+        hint.format(again=made_anew(pipeline, *steps), steps=",".join(names)),
+    )
 
 
-def file_caution(step: PipelineStep, found: ChangedFile) -> Caution:
+def file_caution(found: ChangedFile) -> Caution:
     """The same where the run is kept. What is gone has not become anything else, and is no reason against keeping."""
     told = {
-        "changed": _("{path} changed since {step} was made; it is not made anew"),
-        "new": _("{path} was not read when {step} was made; it is not made anew"),
-        "gone": _("{path} is gone: {step} is kept, and could not be made anew"),
+        "changed": _("{path} changed since it was read; the run stays as it is"),
+        "new": _("{path} was not read, and would be now; the run stays as it is"),
+        "gone": _("{path} is gone; the run stays as it is, and could not be made anew"),
     }
-    return Caution(told[found.change].format(path=inert_line(str(found.path)), step=step.name))
+    return Caution(told[found.change].format(path=inert_line(str(found.path))))
 
 
-def made_anew(pipeline: Pipeline, step: PipelineStep) -> str:
+def made_anew(pipeline: Pipeline, *steps: PipelineStep) -> str:
     """`make one, two anew: --restart one`."""
-    steps = ", ".join(pipeline.standing_on([step.name]))
-    return _("make {steps} anew: --restart {step}").format(steps=steps, step=step.name)
+    names = [step.name for step in steps]
+    every = ", ".join(pipeline.standing_on(names))
+    return _("make {steps} anew: --restart {restarted}").format(steps=every, restarted=",".join(names))
 
 
 # --- options ----------------------------------------------------------------------------------------------------

@@ -216,7 +216,7 @@ class _Conductor:
 
     def _say_what_changed(self, standing: StepStanding) -> None:
         for found in changed_files(standing.step, standing.run, self._workspace):
-            self._say(Warned(time.time(), file_caution(standing.step, found).message))
+            self._say(Warned(time.time(), f"{standing.step.name}: {file_caution(found).message}"))
 
     def _say_moved(self, standing: StepStanding, move: Move, pipeline: Pipeline) -> None:
         path = str(standing.run.path)

@@ -17,7 +17,7 @@ from core.errors import ConfigError, Problem, did_you_mean
 from core.i18n import _
 from core.launch.machine import Machine
 from core.launch.pipeline.ahead import looking_ahead
-from core.launch.pipeline.changes import changed_files, changes, file_caution, file_problem
+from core.launch.pipeline.changes import ChangedFile, changed_files, changes, file_caution, file_problem
 from core.launch.pipeline.edits import edits, left_behind, other_options
 from core.launch.pipeline.standing import (
     StepStanding,
@@ -128,7 +128,7 @@ class _Planning:
         self._problems += taken_folders(self._pipeline, self._workspace)
         before = _as_last_started(self._run) if exists else None
         if active:
-            self._problems += [*self._not_now(found), *(edits(before, self._pipeline) if before is not None else ())]
+            self._problems += [*self._not_now(), *(edits(before, self._pipeline) if before is not None else ())]
         else:
             self._look_back(found, before)
         whats = [self._what(standing) for standing in found]
@@ -174,38 +174,38 @@ class _Planning:
 
     # --- what was before ----------------------------------------------------------------------------------------
 
-    def _not_now(self, found: Sequence[StepStanding]) -> Iterator[Problem]:
+    def _not_now(self) -> Iterator[Problem]:
         """What cannot be done to a pipeline that is going on."""
         if self._restart:
             hint = _("stop it first: finetui pipeline {name} --stop").format(name=self._pipeline.name)
             yield Problem("--restart", _("the pipeline is still going on"), hint)
-        for standing in found:
-            self._look_at_files(standing, refuses=False)
 
     def _look_back(self, found: Sequence[StepStanding], before: Pipeline | None) -> None:
         """What stands against keeping the runs that are there, and what should be said where nothing does."""
         for name, caution in other_options(before, found) if before is not None else ():
             self._cautions[name].append(caution)
+        stale: dict[ChangedFile, list[PipelineStep]] = {}
+        left = [standing for standing in found if standing.step.name not in self._restart]
+        for standing in left:
+            if standing.state is not None:
+                self._problems += changes(self._pipeline, standing, left)
+                for file in self._stale_by(standing):
+                    stale.setdefault(file, []).append(standing.step)
         for standing in found:
-            step = standing.step
-            if standing.state is None:
-                continue
-            if step.name not in self._restart:
-                again = [each for each in found if each.step.name not in self._restart]
-                self._problems += changes(self._pipeline, standing, again)
-                self._look_at_files(standing, refuses=step.name not in self._keep)
-            elif is_active(standing.state):
-                told = _("the run of {step} is still going on").format(step=step.name)
+            if standing not in left and standing.state is not None and is_active(standing.state):
+                told = _("the run of {step} is still going on").format(step=standing.step.name)
                 hint = _("stop it first: finetui runs stop {run}").format(run=inert_line(standing.run.name))
                 self._problems.append(Problem("--restart", told, hint))
+        self._problems += (file_problem(self._pipeline, steps, file) for file, steps in stale.items())
 
-    def _look_at_files(self, standing: StepStanding, *, refuses: bool) -> None:
-        step = standing.step
-        for file in changed_files(step, standing.run, self._workspace) if standing.state is not None else ():
-            if refuses and file.change != "gone":
-                self._problems.append(file_problem(self._pipeline, step, file))
+    def _stale_by(self, standing: StepStanding) -> Iterator[ChangedFile]:
+        """Files that stand against keeping a run; of the others it is said that they changed."""
+        name = standing.step.name
+        for file in changed_files(standing.step, standing.run, self._workspace):
+            if file.change != "gone" and name not in self._keep:
+                yield file
             else:
-                self._cautions[step.name].append(file_caution(step, file))
+                self._cautions[name].append(file_caution(file))
 
 
 def _as_last_started(run: RunDirectory) -> Pipeline | None:
