@@ -14,6 +14,7 @@ from safetensors.torch import load_file
 
 from core.engine.control import Control
 from core.engine.evaluating import conduct
+from core.engine.fused import FusedModel, Step
 from core.report.compare import compare
 from core.report.filters import filter_rows
 from core.report.order import ordered
@@ -112,11 +113,23 @@ def test_checkpoints_and_a_classification_model_stand_beside_one_another(
     assert margins == sorted(margins)
 
 
-def test_what_both_answers_begin_with_is_read_once_and_scores_the_same(workspace: Workspace, trained: Trained) -> None:
+def test_what_both_answers_begin_with_is_read_once_and_scores_the_same(
+    workspace: Workspace, trained: Trained, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[int] = []
+    hidden = FusedModel.hidden
+
+    def counted(self: FusedModel, step: Step) -> torch.Tensor:
+        read.append(len(step.ids))
+        return hidden(self, step)
+
+    monkeypatch.setattr(FusedModel, "hidden", counted)
     rows = scored(workspace, "shared", "rm").rows()
     model = reference_model(workspace.models / "tiny", trained.run.path)
     head = load_file(trained.run.path / "value_head.safetensors")
     tokenizer = transformers.AutoTokenizer.from_pretrained(workspace.models / "tiny")
+    answers = tokenizer([f"{text}<|im_end|>" for row in rows for text in (row.label, row.worse)]).input_ids
+    assert sum(read) <= sum(row.prompt_tokens for row in rows) + sum(map(len, answers))
     for row in rows[:4]:
         for text, score in ((row.label, row.chosen), (row.worse, row.rejected)):
             ids = tokenizer(f"{row.prompt}{text}<|im_end|>", add_special_tokens=False).input_ids

@@ -59,7 +59,10 @@ def test_a_reward_model_says_what_it_is_for(finetui: Any) -> None:
     done = finetui("runs", "follow", "judge")
     assert "400 pairs of answers, 20,000 tokens, 100 steps; 3 rows are cut" in done.out
     assert "loss: 0.20000, accuracy: 1, margin: 2, speed: " in done.out
-    assert done.err == "answers are scored with it by: finetui train --stage ppo --reward_model judge …\n"
+    assert done.err == (
+        "how well it tells pairs apart: finetui eval judge --dataset PAIRS   answers are scored with it by: "
+        "finetui train --stage ppo --reward_model judge …\n"
+    )
 
 
 def test_a_policy_says_how_it_is_compared_with_what_it_was(finetui: Any, workspace: Workspace) -> None:

@@ -37,6 +37,19 @@ def sheet(**changes: object) -> Sheet:
     return Sheet(prediction, pieces, right=False, **others)  # type: ignore[arg-type]
 
 
+def test_of_a_pair_both_answers_are_shown_with_their_scores() -> None:
+    shown = sheet(label="better text", worse="worse text", predict="worse text", chosen=0.5, rejected=1.25)
+    wide = lines(shown, 110)
+    assert any("✗ the better one is not ahead  margin -0.75" in line for line in wide)
+    (heads,) = [line for line in wide if "better answer" in line]
+    assert "better answer  0.5 · 11 characters" in heads
+    assert "worse answer  1.25 · ← ahead · 10 characters" in heads
+    assert any("better text" in line and "worse text" in line for line in wide)
+    narrow = lines(shown, 60)
+    assert narrow.index("better text") < narrow.index("worse text")
+    assert not any("reference" in line for line in narrow)
+
+
 def lines(shown: Sheet, width: int) -> list[str]:
     return sheet_content(shown, width).plain.split("\n")
 

@@ -137,7 +137,10 @@ def _use_of(history: History, workspace: Workspace) -> str:
     """What one does with what a stage has trained, as a command; nothing for what one simply talks to."""
     launch = read_launch(history.run)
     if launch.stage == "rm":
-        told = _("answers are scored with it by: finetui train --stage ppo --reward_model {name} …")
+        told = _(
+            "how well it tells pairs apart: finetui eval {name} --dataset PAIRS   answers are scored with it by: "
+            "finetui train --stage ppo --reward_model {name} …"
+        )
         return told.format(name=_typed(history.run, workspace))
     if launch.stage not in ("dpo", "ppo"):
         return ""
