@@ -137,7 +137,7 @@ class _Preparation:
 
     def _sets(self, values: dict[str, Any]) -> list[TestSet]:
         if not values["dataset"]:
-            hint = _("give one with --dataset NAME; finetui data list shows them")
+            hint = _("name one or more as dataset; finetui data list and F5 show them")
             self._findings.refuse([Problem("dataset", _("there is nothing to ask"), hint)])
         return list(find_test_sets(self._findings, values["dataset"], self._options, self._workspace))
 

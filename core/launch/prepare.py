@@ -139,7 +139,7 @@ class _Preparation:
     def _sets(self, option: str, values: dict[str, Any]) -> Iterator[DatasetEntry]:
         names = values[option]
         if option == "dataset" and not names:
-            hint = _("give one with --dataset NAME; finetui data list shows them")
+            hint = _("name one or more as dataset; finetui data list and F5 show them")
             self._findings.refuse([Problem(option, _("there is nothing to train on"), hint)])
             return iter(())
         usable = partial(_usable, ROW_KINDS[values["stage"]], self._settings[DataOptions])

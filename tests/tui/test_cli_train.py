@@ -171,7 +171,7 @@ def test_nothing_to_train_on_is_told(finetui: Any) -> None:
     done = finetui("train", "--model", "demo")
     assert done.err.splitlines() == [
         "error: dataset: there is nothing to train on",
-        "hint: give one with --dataset NAME; finetui data list shows them",
+        "hint: name one or more as dataset; finetui data list and F5 show them",
     ]
 
 
