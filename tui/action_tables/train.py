@@ -20,7 +20,7 @@ TRAIN: tuple[Action, ...] = (
     Action("wish('evaluate')", _("Evaluate now"), _("have the run look at its evaluation rows now"), "train", "v"),
     Action("resume_run", _("Resume"), _("go on with a run that stopped, from a checkpoint"), "train", "r"),
     Action("duplicate", _("Duplicate"), _("the form, filled in as this run was, to change something"), "train", "c"),
-    Action("chat_run", _("Open in chat"), _("the base, what it went on from and this checkpoint, side by side"), "train", "o"),
+    Action("chat_run", _("Open in chat"), _("base, beginning and this checkpoint, side by side"), "train", "o"),
     Action("export_run", _("Export"), _("merge the adapter into its base, as a model of its own"), "train", "e"),
     Action("delete", _("Delete"), _("delete a run, or on the checkpoints page a checkpoint"), "train", "d"),
     Action("test_run", _("Evaluate it"), _("test what was trained: the form of an evaluation"), "train", "t"),
