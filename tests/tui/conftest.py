@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from textual.notifications import Notification
 
 import fake_trainer
 from begun_runs import end_runs
@@ -23,6 +24,13 @@ from fakes import fake_worker_command
 from folders import make_adapter, make_data, make_model
 from train_app import train_alone, train_within
 from tui.app import FinetuiApp
+from waiting import PATIENCE
+
+
+@pytest.fixture(autouse=True)
+def _toasts_stay(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A busy machine may look at what was told when its seconds are over."""
+    monkeypatch.setattr(Notification, "time_left", property(lambda _told: PATIENCE))
 
 
 @pytest.fixture
