@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from commands import runner
 from core.chat.session import Column
 from core.chat.store import SessionStore
 from fakes import fake_worker_command
@@ -238,10 +239,13 @@ def test_names_of_models_in_the_command(hostile_models: Path) -> None:
             assert unseen(terminal.tokens) == set()
 
 
-def test_an_unknown_name_is_told_without_obeying_it(workspace: Path) -> None:
+def test_an_unknown_name_is_told_without_obeying_it(
+    workspace: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FINETUI_WORKSPACE", str(workspace))
+    info = runner(capsys, "models", "info")
     for text in FILE_NAMES.values():
-        command = [FINETUI, "models", "info", "x" + text]
-        run = subprocess.run(command, cwd=workspace, capture_output=True)
-        assert run.returncode == 2
-        assert dangers(run.stderr.decode()) == []
-        assert b"Traceback" not in run.stderr
+        run = info("x" + text)
+        assert run.code == 2
+        assert run.err.startswith("error: ")
+        assert dangers(run.err) == []
