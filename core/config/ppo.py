@@ -77,7 +77,8 @@ class PPOOptions(Section):
     """The learning rate of the value head. Not given: learning_rate."""
 
     ppo_missing_eos_penalty: Annotated[float, Field(ge=0), Also("missing_eos_penalty")] = 0.0
-    """What is taken from the score of an answer that does not end by itself."""
+    """What is taken from the score of an answer that does not end by itself. 0: what max_new_tokens cuts off is scored
+    as if it ended there."""
 
     temperature: Annotated[float, Field(gt=0)] = 1.0
     """How boldly answers are drawn. It is also the policy's: probabilities are those at this temperature."""

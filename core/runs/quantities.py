@@ -54,7 +54,9 @@ QUANTITIES: Mapping[TrainingStage, tuple[Quantity, ...]] = {
         Quantity("clip_fraction", "clipped", "The share of tokens whose probability moved beyond the clip range."),
         Quantity("approx_kl", "update's KL", "How far an update moved the policy, in nats a token."),
         Quantity("explained_variance", "explained", "The share of the returns' variance that the values foretell."),
-        Quantity("eos_rate", "ended", "The share of answers that ended by themselves."),
+        Quantity(
+            "eos_rate", "ended", "The share of answers that ended by themselves; others are cut off at max_new_tokens."
+        ),
         Quantity(
             "repeated_rate", "repeated", "The share of answers of the batch that are not the only one of their text."
         ),

@@ -32,13 +32,14 @@ def begun(target: float | None = None) -> Alarms:
         ({"tokens": 2.9}, "short_answers", "step 7: answers have 2.9 tokens on average, at the beginning 12.0"),
         ({"reward_spread": 0.0}, "same_scores", "step 7: all 16 answers have the same score"),
         ({"shared_rate": 0.51}, "repeated_answers", "step 7: 51% of the answers were given to different questions"),
+        ({"cut_rate": 0.6, "longest": 48}, "cut_answers", "step 7: 60% of the answers are cut off at 48 tokens"),
     ],
 )
 def test_what_goes_wrong_is_said_with_what_helps(changed: dict[str, float], name: str, words: str) -> None:
     (alarm,) = begun().news(replace(CALM, **changed))
     assert alarm.name == name
     assert words in alarm.message
-    assert any(option in alarm.hint for option in ("ppo_kl_coef", "learning_rate", "ppo_buffer_size"))
+    assert any(option in alarm.hint for option in ("ppo_kl_coef", "learning_rate", "ppo_buffer_size", "max_new"))
 
 
 @pytest.mark.parametrize(
@@ -51,10 +52,18 @@ def test_what_goes_wrong_is_said_with_what_helps(changed: dict[str, float], name
         {"tokens": 3.1},
         {"reward_spread": 0.0, "answers": 1},
         {"shared_rate": 0.5},
+        {"cut_rate": 0.5},
     ],
 )
 def test_what_may_be_chance_is_not_said(changed: dict[str, float]) -> None:
     assert begun().news(replace(CALM, **changed)) == []
+
+
+def test_who_takes_from_cut_answers_already_is_told_the_other_way_out() -> None:
+    (alarm,) = Alarms(penalty=0.5).news(replace(CALM, cut_rate=1.0, longest=9))
+    assert alarm.hint == "raise max_new_tokens; ppo_missing_eos_penalty takes 0.5 from their scores already"
+    (alarm,) = Alarms().news(replace(CALM, cut_rate=1.0, longest=9))
+    assert alarm.hint.endswith("have them lose some of their score: ppo_missing_eos_penalty")
 
 
 def test_who_aims_far_is_warned_later() -> None:

@@ -46,7 +46,8 @@ def whole(workspace: Workspace, dense: str, started: Path) -> Trained:
 def test_every_quantity_is_told_at_every_step(whole: Trained) -> None:
     told = {quantity.name for quantity in QUANTITIES["ppo"]}
     assert [set(step.metrics) for step in whole.all(Step)] == [told] * 4
-    assert [text for text in whole.warnings if text.startswith("step") or "reference" in text] == []
+    told = [text for text in whole.warnings if text.startswith("step") or "reference" in text]
+    assert told == ["step 1: 100% of the answers are cut off at 6 tokens, and scored as they stand"]
 
 
 def test_at_the_first_step_the_policy_is_the_reference(whole: Trained) -> None:

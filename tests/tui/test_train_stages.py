@@ -127,7 +127,7 @@ async def test_sets_are_offered_by_their_kind(form: Any) -> None:
         await screen.put("stage", "rm")
         await screen.until(lambda: list(screen.row("dataset").words) == ["pairs"], "the pairs")
         await screen.put("stage", "ppo")
-        await screen.until(lambda: list(screen.row("dataset").words) == ["intro"], "the questions")
+        await screen.until(lambda: list(screen.row("dataset").words) == ["intro", "pairs"], "the questions")
         screen.screen.form.go_to("dataset")
         await screen.press("i")
         assert screen.row("dataset").input.value == "i"

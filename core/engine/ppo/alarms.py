@@ -22,6 +22,7 @@ _FAR_TARGETS = 3.0
 _COLLAPSED_SHARE = 0.25
 _FEWEST_TOKENS = 2.0
 _SHARED_RATE = 0.5
+_CUT_RATE = 0.5
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,10 @@ class Seen:
     reward_spread: float
     shared_rate: float
     """Answers whose text was given to another question too."""
+    cut_rate: float = 0.0
+    """Answers that did not end by themselves."""
+    longest: int = 0
+    """Tokens of the longest answer."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +59,8 @@ class Alarms:
 
     target: float | None = None
     """Nats an answer that an adaptive coefficient aims at."""
+    penalty: float = 0.0
+    """What an answer that is cut off loses of its score."""
     lengths: list[float] = field(default_factory=list)
     """Mean tokens of an answer in the first steps."""
     quiet: dict[str, int] = field(default_factory=dict)
@@ -79,6 +86,7 @@ class Alarms:
         yield from _collapsed(seen, math.fsum(self.lengths) / len(self.lengths), earlier)
         yield from _same_scores(seen)
         yield from _repeated(seen, earlier)
+        yield from _cut_off(seen, self.penalty)
 
     def state_dict(self) -> dict[str, object]:
         """Numbers and names only."""
@@ -148,6 +156,19 @@ def _repeated(seen: Seen, earlier: str) -> Iterator[Alarm]:
             message.format(step=seen.step, share=seen.shared_rate),
             _with_earlier(hint, earlier),
         )
+
+
+def _cut_off(seen: Seen, penalty: float) -> Iterator[Alarm]:
+    """Scorers read an answer up to where it stands: what it would have come to, they cannot know."""
+    if seen.cut_rate > _CUT_RATE:
+        message = _("step {step}: {share:.0%} of the answers are cut off at {longest} tokens, and scored as they stand")
+        hint = (
+            _("raise max_new_tokens; ppo_missing_eos_penalty takes {penalty:g} from their scores already")
+            if penalty
+            else _("raise max_new_tokens, or have them lose some of their score: ppo_missing_eos_penalty")
+        )
+        told = message.format(step=seen.step, share=seen.cut_rate, longest=seen.longest)
+        yield Alarm("cut_answers", told, hint.format(penalty=penalty))
 
 
 def _with_earlier(hint: str, earlier: str) -> str:

@@ -27,7 +27,7 @@ class PPOMemory:
         """At the beginning."""
         adapts = options.ppo_adaptive_kl
         controller = KLController(options.ppo_kl_coef, adapts, options.ppo_target, options.ppo_horizon)
-        return cls(controller, Alarms(options.ppo_target if adapts else None))
+        return cls(controller, Alarms(options.ppo_target if adapts else None, options.ppo_missing_eos_penalty))
 
     def state_dict(self) -> Mapping[str, Any]:
         """Plain numbers, texts, lists and dictionaries."""

@@ -76,6 +76,8 @@ def seen_of(number: int, experience: Experience) -> Seen:
         tokens=sum(experience.lengths) / count,
         reward_spread=spread(experience.scores),
         shared_rate=experience.shared_rate,
+        cut_rate=sum(not answer.ended for answer in experience.answers) / count,
+        longest=max(experience.lengths),
     )
 
 
