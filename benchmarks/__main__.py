@@ -12,6 +12,7 @@ ALL = (
     "tokens",
     "first_frame",
     "idle",
+    "curves",
     "transcript",
     "streaming",
     "decode",

@@ -112,6 +112,12 @@ class FinetuiApp(App[None]):
             self.register_theme(theme)
         self.theme = LIGHT.name if load_state(workspace).get("theme") == "light" else DARK.name
 
+    @property
+    def _background_screens(self) -> list[Screen[Any]]:
+        """What shines through the screen on top. Textual counts the one below an opaque screen, too, and would paint
+        the whole terminal anew for each change there: each token of an answer, each point of a run while F3 is open."""
+        return [] if self._screen_stack and self.screen.styles.background.a == 1 else super()._background_screens
+
     def get_default_screen(self) -> Screen[Any]:
         return OpeningScreen()
 

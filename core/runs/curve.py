@@ -43,13 +43,19 @@ class Curve:
         return self._new[-1].mean if self._new else self._old[-1].mean if self._old else math.nan
 
     @property
+    def last_step(self) -> int:
+        """Of the newest point; 0 where there is none."""
+        newest = self._new or self._old
+        return newest[-1].last if newest else 0
+
+    @property
     def slices(self) -> list[Slice]:
         """The whole curve, at most some thousand slices of one point or more."""
         return [*self._old, *self._new]
 
     def add(self, step: int, value: float) -> None:
         """Put a point at the end. Infinite values count as no number: nothing could be drawn to scale beside them."""
-        if (self._new or self._old) and step <= (self._new or self._old)[-1].last:
+        if len(self) and step <= self.last_step:
             self.cut(step - 1)
         number = value if math.isfinite(value) else math.nan
         self._new.append(Slice(step, step, number, number, number))

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import itertools
 import math
+import random
+from dataclasses import replace
+from unittest.mock import Mock
 
 import pytest
 from textual.app import App, ComposeResult
@@ -11,9 +14,10 @@ from textual.geometry import Region
 
 from core.runs.curve import Curve as Points
 from core.runs.curve import Slice
+from tui.charts import tracing
 from tui.charts.axes import Scale, number_text, step_range, value_scale
-from tui.charts.braille import Canvas
-from tui.charts.plot import Chart, Row, Trace, View, draw
+from tui.charts.braille import Canvas, Dots
+from tui.charts.plot import Chart, Plot, Row, Trace, View, draw
 from tui.series import _one_by_one, columns, nearest, single, smoothed, smoothing_weight, sparkline
 from tui.widgets.curve import Curve
 
@@ -188,10 +192,60 @@ def test_strips_show_flat_curves_and_gaps() -> None:
 
 
 def test_lines_have_no_holes() -> None:
-    canvas = Canvas(4, 4)
-    canvas.line(0, 0, 7, 15, "")
+    dots, canvas = Dots(8, 16), Canvas(4, 4)
+    dots.line(0, 0, 7, 15)
+    canvas.paint(dots, "")
     bits = [ord(character) - 0x2800 for row, _styles in canvas.rows() for character in row if character != " "]
     assert sum(bit.bit_count() for bit in bits) == 16
+
+
+# --- drawn on ---------------------------------------------------------------------------------------------------
+
+
+def told(points: Points, step: int, numbers: random.Random) -> int:
+    """What a run tells next: points, gaps, a resume now and then; the last step."""
+    if numbers.random() < 0.04:
+        step = max(0, step - numbers.randrange(1, 60))
+        points.cut(step)
+    for _point in range(numbers.choice((1, 1, 1, 2, 40))):
+        step += numbers.choice((1, 1, 5))
+        points.add(step, math.nan if numbers.random() < 0.1 else numbers.gauss(2, 1))
+    return step
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_what_is_drawn_on_is_what_is_drawn_at_once(seed: int) -> None:
+    """Beyond 2,048 points old ones are folded; where a run is resumed, the end is taken back."""
+    numbers = random.Random(seed)
+    live, curves, steps = Plot(), [Points(), Points()], [0, 0]
+    for step in range(2000 if seed % 2 else 0):
+        curves[0].add(step, math.nan if seed == 1 and step % 97 == 0 else numbers.gauss(2, 1))
+        steps[0] = step
+    view, size = View(smooth=True), (50, 12)
+    for _look in range(60):
+        steps = [told(points, step, numbers) for points, step in zip(curves, steps, strict=True)]
+        change, last = numbers.random(), float(max(steps))
+        if change < 0.1:
+            size = numbers.choice([(50, 12), (31, 7), (50, 2), (90, 20)])
+        elif change < 0.2:
+            view = replace(view, smooth=not view.smooth, log=numbers.random() < 0.3)
+        first = last / 2 if change > 0.9 else 0.0
+        view = replace(view, first=first, last=step_range(first, last)[1], crosshair=first if change < 0.05 else None)
+        chart = Chart("loss", [Trace("AB"[number], number, points.slices) for number, points in enumerate(curves)])
+        assert live.draw(chart, view, *size) == draw(chart, view, *size)
+
+
+def test_a_point_more_draws_its_own_column_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a point costs does not grow with the run."""
+    points, live, view = Points(), Plot(), View(0, 4000, smooth=True)
+    for step in range(1500):
+        points.add(step, 2.0 - step / 1000)
+    live.draw(Chart("loss", [Trace("", 0, points.slices)]), view, 60, 12)
+    drawn = Mock(side_effect=tracing._draw_column)
+    monkeypatch.setattr(tracing, "_draw_column", drawn)
+    points.add(1500, 0.5)
+    live.draw(Chart("loss", [Trace("", 0, points.slices)]), view, 60, 12)
+    assert 0 < drawn.call_count <= 4
 
 
 # --- the widget ---------------------------------------------------------------------------------------------------

@@ -1,6 +1,6 @@
 """One chart as rows of cells: a title with values, curves in braille, round numbers at both axes.
 
-Pure drawing, no widget: texts and style names in, rows out, so that a widget can tell which cells have changed.
+No widget: texts and style names in, rows out, so that a widget can tell which cells have changed.
 Colour is never the only thing that tells curves apart: where there are several, each ends in its letter.
 """
 
@@ -15,7 +15,8 @@ from rich.cells import cell_len, set_cell_size
 from core.runs.curve import Slice
 from tui.charts.axes import Scale, number_text, value_scale
 from tui.charts.braille import FULL, Canvas
-from tui.series import Column, columns, nearest, smoothed, window
+from tui.charts.tracing import Tracing
+from tui.series import Column, nearest
 
 COLOURS = 6
 _GUTTER = 8
@@ -66,29 +67,47 @@ class Chart:
     """A value to be held against: a line across, from where the curves come near it."""
 
 
+class Plot:
+    """Draws a chart again and again, as its curves grow."""
+
+    def __init__(self) -> None:
+        self._tracings: list[Tracing] = []
+
+    def draw(self, chart: Chart, view: View, width: int, height: int) -> list[Row]:
+        """The chart in exactly so many cells."""
+        steps = 1 if height >= _ROWS_WITH_STEPS else 0
+        rows, across = height - 1 - steps, max(1, width - _GUTTER - 1)
+        while len(self._tracings) < len(chart.traces):
+            self._tracings.append(Tracing())
+        traced = list(zip(chart.traces, self._tracings, strict=False))
+        curves = [_Curve.of(trace, tracing, view, across) for trace, tracing in traced]
+        title = _title(chart, curves, view, width)
+        if rows < 1 or across < 4:
+            return [title, *_blank(width, height - 1)][: max(height, 0)]
+        scale = _scale(curves, view, across, chart.level)
+        body = [Row(characters, styles) for characters, styles in _painted(curves, view, scale, across, rows).rows()]
+        _draw_level(body, scale, chart.level)
+        _draw_crosshair(body, view, across)
+        for curve in curves:
+            _mark_end(body, curve, scale)
+        labels = _value_labels(scale, rows)
+        framed = [_framed(row, labels.get(number)) for number, row in enumerate(body)]
+        return [title, *framed, *([_step_row(view, width, across)] if steps else [])]
+
+
 def draw(chart: Chart, view: View, width: int, height: int) -> list[Row]:
-    """The chart in exactly so many cells."""
-    steps = 1 if height >= _ROWS_WITH_STEPS else 0
-    rows, across = height - 1 - steps, max(1, width - _GUTTER - 1)
-    curves = [_Curve.of(trace, view, across) for trace in chart.traces]
-    title = _title(chart, curves, view, width)
-    if rows < 1 or across < 4:
-        return [title, *_blank(width, height - 1)][: max(height, 0)]
-    scale = _scale(curves, view, across, chart.level)
+    """A chart that is drawn once, in exactly so many cells."""
+    return Plot().draw(chart, view, width, height)
+
+
+def _painted(curves: Sequence[_Curve], view: View, scale: Scale, across: int, rows: int) -> Canvas:
     canvas = Canvas(across, rows)
     for curve in curves:
-        _draw_columns(canvas, curve.raw, scale, f"raw-{curve.colour}" if view.smooth else f"line-{curve.colour}")
-    for curve in curves:
-        if view.smooth:
-            _draw_columns(canvas, curve.main, scale, f"line-{curve.colour}")
-    body = [Row(characters, styles) for characters, styles in canvas.rows()]
-    _draw_level(body, scale, chart.level)
-    _draw_crosshair(body, view, across)
-    for curve in curves:
-        _mark_end(body, curve, scale)
-    labels = _value_labels(scale, rows)
-    framed = [_framed(row, labels.get(number)) for number, row in enumerate(body)]
-    return [title, *framed, *([_step_row(view, width, across)] if steps else [])]
+        style = f"raw-{curve.colour}" if view.smooth else f"line-{curve.colour}"
+        canvas.paint(curve.tracing.raw_dots(scale, across, rows), style)
+    for curve in curves if view.smooth else ():
+        canvas.paint(curve.tracing.main_dots(scale, across, rows), f"line-{curve.colour}")
+    return canvas
 
 
 def _scale(curves: Sequence[_Curve], view: View, across: int, level: float | None) -> Scale:
@@ -110,21 +129,19 @@ class _Curve:
 
     letter: str
     colour: int
-    raw: list[Column]
-    main: list[Column]
+    tracing: Tracing
+    raw: Sequence[Column]
+    main: Sequence[Column]
     told: str
     """The value in the chart's title, and the smoothed one, for where there is room."""
     told_smooth: str
 
     @classmethod
-    def of(cls, trace: Trace, view: View, across: int) -> _Curve:
-        inside = window(trace.points, view.first, view.last)
-        points, per_step = trace.points[inside], _dots_per_step(view, across)
-        # Smoothed before it is cut: what one zooms into stays the same curve.
-        means = smoothed(trace.points)[inside] if view.smooth else None
-        raw = columns(points, view.first, per_step)
-        main = raw if means is None else columns(points, view.first, per_step, means)
-        return cls(trace.letter, trace.colour % COLOURS, raw, main, *_told(points, means, view))
+    def of(cls, trace: Trace, tracing: Tracing, view: View, across: int) -> _Curve:
+        per_step = _dots_per_step(view, across)
+        seen = tracing.look(trace.points, view.first, view.last, per_step, smooth=view.smooth)
+        told = _told(seen.points, seen.means, view)
+        return cls(trace.letter, trace.colour % COLOURS, tracing, seen.raw, seen.main, *told)
 
 
 def _told(points: Sequence[Slice], means: Sequence[float] | None, view: View) -> tuple[str, str]:
@@ -182,36 +199,6 @@ def _row(parts: Sequence[tuple[str, str]], width: int) -> Row:
 
 
 # --- the curves -------------------------------------------------------------------------------------------------
-
-
-def _draw_columns(canvas: Canvas, drawn: Sequence[Column], scale: Scale, style: str) -> None:
-    """A line from column to column, as a band where many points lie in one; NaN leaves a gap."""
-    down = canvas.dots_down - 1
-    sparse = len(drawn) <= canvas.width // 2
-    before: tuple[float, float] | None = None
-    for column in drawn:
-        middle = scale.fraction(column.value)
-        if math.isnan(middle):
-            before = None
-            continue
-        x, y = column.x, (1 - middle) * down
-        _draw_segment(canvas, before or (x, y), (x, y), style)
-        if column.high > column.low:
-            low, high = scale.fraction(column.low), scale.fraction(column.high)
-            low = 0.0 if math.isnan(low) else low
-            canvas.column(round(x), round((1 - high) * down), round((1 - low) * down), style)
-        if sparse:  # lone points, like those of evaluations, have to be seen
-            canvas.column(round(x), round(y) - 1, round(y) + 1, style)
-        before = x, y
-
-
-def _draw_segment(canvas: Canvas, start: tuple[float, float], end: tuple[float, float], style: str) -> None:
-    """A straight line, of which only what lies inside is drawn."""
-    (x0, y0), (x1, y1) = start, end
-    slope = (y1 - y0) / (x1 - x0) if x1 > x0 else 0.0
-    left, right = max(x0, 0.0), min(x1, canvas.dots_across - 1.0)
-    if left <= right:
-        canvas.line(round(left), round(y0 + slope * (left - x0)), round(right), round(y1 + slope * (right - x1)), style)
 
 
 def _mark_end(body: list[Row], curve: _Curve, scale: Scale) -> None:

@@ -15,6 +15,7 @@ from core.workspace import Workspace
 from tui.run_watcher import Watched
 from tui.screens.run_actions import RunActions
 from tui.widgets.facts_pane import tell_line
+from tui.widgets.live_options import LiveOptions
 from tui.widgets.run_rows import row_content
 
 LIST_CELLS = 30
@@ -66,12 +67,12 @@ class ListedRuns(RunActions):
 
     def _renew_rows(self) -> None:
         """Write anew the rows that say something else now."""
-        listed = self.query_one("#train-runs", OptionList)
+        listed = self.query_one("#train-runs", LiveOptions)
         for index, path in enumerate(self._shown):
             watched = self.watcher.runs.get(path)
             before = self._prompts.get(path)
             if watched is not None and self._prompt(watched) != before:
-                listed.replace_option_prompt_at_index(index, self._prompts[path])
+                listed.renew(index, self._prompts[path])
 
     def _prompt(self, watched: Watched) -> Content:
         path = watched.run.path

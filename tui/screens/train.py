@@ -18,7 +18,7 @@ from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
 from textual.content import Content
 from textual.timer import Timer
-from textual.widgets import ContentSwitcher, Input, OptionList, Static
+from textual.widgets import ContentSwitcher, Input, Static
 
 from core.i18n import _
 from core.report.catalog import list_reports
@@ -36,10 +36,11 @@ from tui.widgets.curves_page import CurvesPage
 from tui.widgets.curves_pane import CurvesPane
 from tui.widgets.facts_pane import FactsPane, tell_line
 from tui.widgets.inert_inputs import InertInput
+from tui.widgets.live_options import LiveOptions
 from tui.widgets.log_page import LogPage
 from tui.widgets.log_view import LogView
 from tui.widgets.pipeline_lines import pipeline_content
-from tui.widgets.run_rows import STAGES, facts, progress_line
+from tui.widgets.run_rows import ROWS, STAGES, facts, progress_line
 from tui.widgets.status_bar import SharedStatusBar
 
 _WIDE = 100
@@ -107,7 +108,7 @@ class TrainScreen(DrawnCurves):
             with Vertical(id="train-list"):
                 yield Static(Content(_("Runs")), id="train-title")
                 yield InertInput(placeholder=_("filter by name"), id="train-filter")
-                yield OptionList(markup=False, id="train-runs")
+                yield LiveOptions(rows=ROWS, id="train-runs")
             with Vertical(id="train-run"):
                 yield Static(Content(""), id="train-head")
                 yield Static(Content(""), id="train-tabs")
@@ -160,8 +161,11 @@ class TrainScreen(DrawnCurves):
             self._list_runs()
             self._look_for_reports()
         elif self._draw_timer is None:
-            wait = max(0.01, _DRAW_SECONDS - (time.monotonic() - self._drawn_at))
-            self._draw_timer = self.set_timer(wait, self._draw)
+            wait = _DRAW_SECONDS - (time.monotonic() - self._drawn_at)
+            if wait <= 0:  # at once: one frame for this and for the line at the bottom
+                self._draw()
+            else:
+                self._draw_timer = self.set_timer(wait, self._draw)
 
     def _draw(self) -> None:
         self._draw_timer, self._drawn_at = None, time.monotonic()

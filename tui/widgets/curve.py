@@ -16,7 +16,7 @@ from textual.message import Message
 from textual.strip import Strip
 from textual.widget import Widget
 
-from tui.charts.plot import COLOURS, Chart, Row, View, draw
+from tui.charts.plot import COLOURS, Chart, Plot, Row, View
 
 _PLAIN = ("title", "current", "axis", "crosshair")
 _NAMES = (*_PLAIN, *(f"{part}-{n}" for part in ("line", "raw", "mark") for n in range(COLOURS)))
@@ -59,13 +59,14 @@ class Curve(Widget):
         super().__init__()
         self._chart = Chart("", ())
         self._view = View()
+        self._plot = Plot()
         self._rows: list[Row] = []
         self._styles: dict[str, Style] = {}
 
     def show(self, chart: Chart, view: View) -> None:
         """Draw this from now on."""
         self._chart, self._view = chart, view
-        before, self._rows = self._rows, draw(chart, view, *self.size)
+        before, self._rows = self._rows, self._plot.draw(chart, view, *self.size)
         if len(before) != len(self._rows):
             self.refresh()
             return
@@ -79,7 +80,7 @@ class Curve(Widget):
         return "\n".join("".join(row.characters).rstrip() for row in self._rows)
 
     def on_resize(self) -> None:
-        self._rows = draw(self._chart, self._view, *self.size)
+        self._rows = self._plot.draw(self._chart, self._view, *self.size)
         self.refresh()
 
     def notify_style_update(self) -> None:

@@ -182,7 +182,7 @@ class CurvesPane(Vertical, can_focus=True):
     @property
     def _whole(self) -> tuple[float, float]:
         """The steps of all runs, up to a round number while one of them goes on."""
-        ends = [curve.slices[-1].last for run in self._runs for curve in run.history.curves.values() if len(curve)]
+        ends = [curve.last_step for run in self._runs for curve in run.history.curves.values() if len(curve)]
         last = float(max(ends, default=1))
         if any(run.active for run in self._runs):
             return step_range(0.0, last, max((run.history.total_steps for run in self._runs), default=0))
