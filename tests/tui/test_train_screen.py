@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
+from textual.content import Content
+from textual.geometry import Region
 from textual.widgets import Input
 
 from core.workspace import Workspace
@@ -14,6 +17,7 @@ from train_app import HOSTILE, ended, hasten, running
 from tui import run_watcher
 from tui.screens.train import TrainScreen
 from tui.widgets.dialogs import Confirm
+from tui.widgets.live_options import LiveOptions
 from tui.widgets.run_rows import duration_text, row_content
 from tui.widgets.status_bar import StatusBar
 
@@ -223,3 +227,32 @@ async def test_the_screen_comes_back_to_the_run_that_was_looked_at(
         await screen.until(lambda: isinstance(screen.screen, TrainScreen) and screen.rows(), "the list")
         await screen.until(lambda: screen.screen.current.name == name, "the same run")
         assert screen.screen.query_one("#train-filter", Input).value == ""
+
+
+# --- what a change costs ----------------------------------------------------------------------------------------
+
+
+async def test_what_the_chat_below_is_told_paints_one_line_and_not_the_screen(
+    train_in_app: Any, chat_workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    running(chat_workspace)
+    async with train_in_app() as train:
+        painted = Mock(side_effect=train.screen._compositor.render_full_update)
+        monkeypatch.setattr(train.screen._compositor, "render_full_update", painted)
+        train.app.chat.tell_status(memory="17 MB")
+        await train.until(lambda: "17 MB" in train.seen().splitlines()[-1], "the line at the bottom")
+        await train.pilot.pause()
+        assert painted.call_count == 0
+
+
+async def test_a_run_that_goes_on_paints_its_own_rows_of_the_list(train: Any, chat_workspace: Workspace) -> None:
+    ended(chat_workspace, "old", launched=BEGAN - 5000)
+    running(chat_workspace)
+    async with train() as screen:
+        listed = screen.screen.query_one(LiveOptions)
+        listed.highlighted = 1
+        await screen.pilot.pause()
+        listed._exchange_repaint_regions()
+        listed.renew(1, Content("another\nrun"))
+        assert set(listed._exchange_repaint_regions()) == {Region(0, 2, listed.size.width, 2)}
+        assert listed.render_line(2).text.rstrip() == "another"
