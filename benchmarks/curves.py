@@ -41,6 +41,7 @@ def _live(stage: TrainingStage, points: int) -> Iterator[Figure]:
         with start(workspace) as terminal:
             terminal.wait_for_raw(FRAME_MARK)
             terminal.press("f3")
+            terminal.wait_for_raw(f"step {points}/{run.total}".encode())  # all of it has been read
             _write_on(terminal, run, stage, points, numbers, _SETTLE)
             begun, before = time.perf_counter(), cpu_seconds(terminal.process.pid)
             _write_on(terminal, run, stage, points + int(_SETTLE), numbers, _SECONDS)
