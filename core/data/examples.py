@@ -196,7 +196,7 @@ def open_prompts(
 
 
 def open_held(
-    name: str, options: RowChoices | None, workspace: Workspace
+    name: str, options: RowChoices | None, workspace: Workspace, *, seed: int = 42
 ) -> RowSet[Example] | RowSet[Comparison] | RowSet[Prompt]:
     """A set as what it holds itself, whatever is to be done with it; otherwise like `open_examples`."""
     entry = find_entries([name], read_catalog(data_folder(options or AllRows(), workspace)))[0]
@@ -205,7 +205,7 @@ def open_held(
         "pairs": open_comparisons,
         "prompts": open_prompts,
     }
-    return opens[shape_of(entry, options).kind]([name], options, workspace)
+    return opens[shape_of(entry, options).kind]([name], options, workspace, seed=seed)
 
 
 def holds_comparisons(name: str, options: RowChoices, workspace: Workspace) -> bool:

@@ -27,7 +27,7 @@ class PromptOptions(Section):
 
     dataset: Annotated[tuple[str, ...], SplitAt(","), Shown("NAME,…")] = ()
     """Sets by their names in dataset_info.json, or files: their questions are asked, with system prompt and history.
-    Sets of comparisons are taken too."""
+    Sets of comparisons are taken too, and sets of questions alone."""
 
     dataset_dir: Annotated[str, Field(min_length=1), Shown("FOLDER")] = "data"
     """Where dataset_info.json and its files lie, in the workspace; the pairs are written there too."""

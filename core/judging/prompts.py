@@ -1,4 +1,4 @@
-"""The prompts of data sets: what stands before an answer, of examples and of comparisons alike."""
+"""The prompts of data sets: what stands before an answer, whether a row has one, two to compare, or none."""
 
 from __future__ import annotations
 
@@ -8,16 +8,20 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from core.chat.message import Message
-from core.data.catalog import read_catalog
 from core.data.checks import check
 from core.data.dataset_file import replace_file
-from core.data.examples import data_folder, open_comparisons, open_examples
+from core.data.example import Comparison, Example
+from core.data.example import Prompt as BareQuestion
+from core.data.examples import open_held
 from core.data.problems import RowProblem
 from core.errors import DataError
 from core.i18n import _
 from core.jsonl import Json, dump_line, numbered_lines
 from core.judging.options import PromptOptions
 from core.workspace import Workspace
+
+_NO_ANSWER = "-"
+"""An evaluation wants something to compare an answer with; of a drawing nobody looks at that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,18 +66,23 @@ def read_prompts(
 def _rows(
     name: str, options: PromptOptions, workspace: Workspace, seed: int
 ) -> tuple[list[tuple[tuple[Message, ...], str]], int]:
-    entry = read_catalog(data_folder(options, workspace)).entry(name)
     try:
-        if entry.ranking:
-            compared = open_comparisons([name], options, workspace, seed=seed)
-            answered = [compared[number] for number in range(len(compared))]
-            return [(row.messages, row.chosen) for row in answered], compared.left_out
-        examples = open_examples([name], options, workspace, seed=seed)
-        talks = [examples[number].messages for number in range(len(examples))]
-        return [(messages[:-1], messages[-1].content) for messages in talks], examples.left_out
+        held = open_held(name, options, workspace, seed=seed)
+        return [_asked(held[number]) for number in range(len(held))], held.left_out
     except RowProblem:
         check([name], options, workspace).raise_if_it_stops(options.on_bad_rows)  # tells of all of them
         raise
+
+
+def _asked(row: Example | Comparison | BareQuestion) -> tuple[tuple[Message, ...], str]:
+    """What a row asks, and the answer that it has."""
+    match row:
+        case Example(messages=messages):
+            return messages[:-1], messages[-1].content
+        case Comparison(messages=messages, chosen=chosen):
+            return messages, chosen
+        case BareQuestion(messages=messages):
+            return messages, _NO_ANSWER
 
 
 def write_prompts(path: Path, prompts: Iterable[Prompt]) -> None:

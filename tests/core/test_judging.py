@@ -95,6 +95,15 @@ def test_prompts_of_comparisons_are_asked_and_a_system_prompt_is_kept_with_them(
     ]
 
 
+def test_bare_questions_are_asked_too(workspace: Workspace) -> None:
+    info = json.loads((workspace.data / "dataset_info.json").read_text())
+    info["bare"] = {"file_name": "bare.jsonl", "columns": {"prompt": "instruction"}}
+    (workspace.data / "dataset_info.json").write_text(json.dumps(info))
+    (workspace.data / "bare.jsonl").write_text('{"instruction": "what?"}\n{"instruction": "who?"}\n')
+    judging = drawn(workspace, dataset="bare")
+    assert [one.messages[-1].content for one in judging.pairs()] == ["what?", "who?"]
+
+
 def test_a_drawing_that_failed_goes_on_where_it_was(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("core.judging.drawing.start", start)
     monkeypatch.setenv("FINETUI_EVALUATOR_COMMAND", json.dumps(COMMAND))
