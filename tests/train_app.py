@@ -32,7 +32,7 @@ class Train(Shown):
         await self.until(lambda: isinstance(self.screen, TrainScreen), "the Train screen")
         watcher = self.app.watcher
         await self.until(lambda: watcher.scanned and not watcher._wanted, "the runs")
-        await self.until(lambda: len(self.rows()) == len(watcher.runs), "the list")
+        await self.until(lambda: len(self.rows()) == len(watcher.trainings), "the list")
         await self.pilot.pause()
 
     def rows(self) -> list[str]:

@@ -97,6 +97,11 @@ class Watched:
         return self.summary.kind == EVALUATION
 
     @property
+    def is_pipeline(self) -> bool:
+        """Whether it trains nothing itself: its steps are runs of their own."""
+        return bool(self.summary.steps)
+
+    @property
     def stage(self) -> TrainingStage:
         """Of a training."""
         return self.summary.stage

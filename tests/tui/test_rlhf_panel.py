@@ -73,7 +73,7 @@ async def test_reward_distance_entropy_and_length_are_seen_at_once(
         await screen.until(lambda: words(screen), "the words")
         assert [line.split() for line in words(screen)][:4] == [
             ["reward", "0.775", "spread", "0.5", "normalised", "0.25"],
-            ["KL", "2.84", "of", "6", "coefficient", "0.2", "clipped", "4%"],
+            ["KL", "2.84,", "aim", "6", "coefficient", "0.2", "clipped", "4%"],
             ["length", "32.9", "ended", "90%", "repeated", "5%"],
             ["entropy", "1.29", "value", "loss", "0.3", "explained", "60%"],
         ]
@@ -290,3 +290,12 @@ def test_a_checkpoint_is_told_by_the_rows_that_were_kept(chat_workspace: Workspa
     history = read_history(pair_run(chat_workspace).run)
     assert told_at(history, "rm", 91) == "eval accuracy 0.8"
     assert told_at(read_history(ppo_run(chat_workspace).run), "ppo", 71) == "reward 0.775, KL 2.84"
+
+
+async def test_a_reward_model_that_trains_has_a_word_for_its_number(train: Any, chat_workspace: Workspace) -> None:
+    run = ScriptedRun(chat_workspace.runs / "zh-rm", stage="rm")
+    run.start()
+    run.ready()
+    run.pair_steps(1, 75)
+    async with train() as screen:
+        assert screen.rows()[0].split("\n")[1].split() == ["accuracy", "0.855", "29", "s"]

@@ -116,7 +116,11 @@ async def test_on_the_page_of_checkpoints_the_highlighted_one_is_meant(
 ) -> None:
     policy(chat_workspace, stage="dpo")
     async with train_in_app() as screen:
-        await screen.press("enter", "4", "down", "o")
+        await screen.press("4", "down")
+        assert "↑↓ checkpoint  ← list" in screen.text("#train-keys")
+        await screen.press("left")
+        assert screen.text("#train-keys").startswith("enter open")
+        await screen.press("4", "o")
         await screen.until(lambda: screen.screen is screen.chat.screen, "the chat")
         await screen.until(lambda: len(screen.chat.screen.conversation.columns) == 3, "three columns")
         assert screen.chat.screen.conversation.columns[2].adapter == "zh-ppo/step-000050"

@@ -8,6 +8,7 @@ import pytest
 from textual.widgets import Static
 
 from core.workspace import Workspace
+from scripted_runs import ScriptedRun
 from train_app import ended, hasten, running
 from tui.screens.train import TrainScreen
 
@@ -72,6 +73,19 @@ async def test_a_run_that_saved_nothing_says_so(train: Any, chat_workspace: Work
         await screen.press("o")
         await screen.until(lambda: screen.toasts, "the reason")
         assert screen.toasts == ["zh-lora has saved nothing yet w saves a checkpoint now"]
+
+
+async def test_an_ended_run_without_weights_says_why_and_what_helps(train: Any, chat_workspace: Workspace) -> None:
+    run = ScriptedRun(chat_workspace.runs / "short")
+    run.start(alive=False)
+    run.ready()
+    run.steps(1, 5)
+    run.fail("killed by signal 9", "")
+    async with train() as screen:
+        await screen.press("t")
+        await screen.until(lambda: screen.toasts, "the reason")
+        why = "short has saved nothing: it ended before its first checkpoint"
+        assert screen.toasts == [f"{why} c makes another of it: give that a smaller save_steps"]
 
 
 async def test_resuming_what_cannot_be_resumed_is_told(train: Any, chat_workspace: Workspace) -> None:

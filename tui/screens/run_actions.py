@@ -111,8 +111,13 @@ class RunActions(UsedRuns):
         self._open_form()
 
     def action_duplicate(self) -> None:
-        if self.current is not None:
-            self._open_form(self.current.run.config)
+        watched = self.current
+        if watched is not None and watched.is_pipeline:
+            self.tell(
+                _("{name} is a pipeline: change its file, and start that."), name=watched.name, severity="warning"
+            )
+        elif watched is not None:
+            self._open_form(watched.run.config)
 
     def _open_form(self, config: Path | None = None) -> None:
         from tui.screens.train_form import TrainForm  # pydantic, 80 ms: not before it is wanted

@@ -24,10 +24,11 @@ from core.untrusted import inert, inert_line
 from core.workspace import Workspace, save_state
 from tui.messages import ComparisonChosen
 from tui.pulling import Exporting, running_pull
+from tui.run_steps import answering_step, tested_step
 from tui.run_subjects import Subjects, saved_folders, short_name, subjects_of
 from tui.run_watcher import RunWatcher, Watched
 from tui.screens.choose import ChooseWord
-from tui.screens.evaluate_start import open_evaluation_form
+from tui.screens.evaluate_start import go_to_evaluation, open_evaluation_form
 from tui.widgets.dialogs import Confirm
 
 
@@ -70,11 +71,6 @@ class UsedRuns(Screen[None]):
     def _folder(self, watched: Watched) -> Path:
         """Where the weights lie that are meant: the highlighted checkpoint, else the end, the best, the newest."""
         run, history = watched.run, watched.history
-        if watched.summary.steps:
-            what = _("{name} is a pipeline: what it trained lies in its steps' runs").format(
-                name=inert_line(watched.name)
-            )
-            raise RunError(what, _("go to one of them in the list"))
         if self.checkpoint is not None:
             return run.path / self.checkpoint.path
         saved = [each for each in history.checkpoints if (run.path / each.path).is_dir()] if history else []
@@ -83,10 +79,22 @@ class UsedRuns(Screen[None]):
         for folder in found:
             if is_adapter_folder(folder) or is_model_folder(folder):
                 return folder
-        raise RunError(
-            _("{name} has saved nothing yet").format(name=inert_line(watched.name)),
-            _("w saves a checkpoint now") if watched.active else "",
-        )
+        raise _nothing_saved(watched)
+
+    def _meant(self) -> Watched | None:
+        """The run whose weights are meant: the current one, of a pipeline the one that its last training made.
+
+        Raises:
+            RunError: no step of a pipeline has saved anything that answers.
+        """
+        watched = self.current
+        if watched is None or not watched.is_pipeline:
+            return watched
+        step = answering_step(watched, self.watcher.runs)
+        if step is None:
+            what = _("{name} is a pipeline, of which no step has saved a model that answers")
+            raise RunError(what.format(name=inert_line(watched.name)), _("1 shows how far its steps are"))
+        return step
 
     def _chosen_folder(self, watched: Watched, use: Callable[[Path], Any]) -> None:
         """Use the weights that are meant; where a policy has several, they are asked for first."""
@@ -116,7 +124,7 @@ class UsedRuns(Screen[None]):
     @work
     async def action_chat_run(self) -> None:
         """The base, what the training went on from, and what was trained, side by side in the chat."""
-        watched = self.current
+        watched = self._meant()
         if watched is None:
             return
         if watched.stage == "rm":
@@ -133,8 +141,15 @@ class UsedRuns(Screen[None]):
 
     @work
     async def action_test_run(self) -> None:
-        """The form of an evaluation: of what was trained beside what it was made of; of a reward model, or with it."""
-        watched = self.current
+        """The form of an evaluation: of what was trained beside what it was made of; of a reward model, or with it.
+
+        Of a pipeline what it has tested itself is shown, where it has.
+        """
+        tested = tested_step(self.current, self.watcher.runs) if self.current is not None else None
+        if tested is not None:
+            await go_to_evaluation(self.app, tested.run.path)
+            return
+        watched = self._meant()
         if watched is None:
             return
         if watched.stage == "rm":
@@ -172,7 +187,7 @@ class UsedRuns(Screen[None]):
 
     def action_export_run(self) -> None:
         """Merge what was trained into its base, as a new model, after a question."""
-        watched = self.current
+        watched = self._meant()
         if watched is None:
             return
         if watched.stage == "rm":
@@ -192,3 +207,14 @@ class UsedRuns(Screen[None]):
 
         question = _("Merge {name} into its model, as a new model?").format(name=inert_line(name))
         self.app.push_screen(Confirm(question, _("finetui export does the same.")), answered)
+
+
+def _nothing_saved(watched: Watched) -> RunError:
+    """Why there are no weights, and how to come by some."""
+    name = inert_line(watched.name)
+    if watched.active:
+        return RunError(_("{name} has saved nothing yet").format(name=name), _("w saves a checkpoint now"))
+    if watched.history is not None and watched.history.checkpoints:
+        return RunError(_("what {name} saved is not there any more").format(name=name), _("c makes such a run again"))
+    told = _("{name} has saved nothing: it ended before its first checkpoint").format(name=name)
+    return RunError(told, _("c makes another of it: give that a smaller save_steps"))

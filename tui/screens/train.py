@@ -27,6 +27,7 @@ from core.workspace import Workspace
 from tui.actions import bindings
 from tui.curve_plots import ShownRun
 from tui.evaluation_table import results_of
+from tui.run_steps import answering_step, tested_step
 from tui.run_watcher import RunWatcher, Watched, watcher_of
 from tui.screens.run_curves import DrawnCurves
 from tui.screens.run_list import LETTERS, LIST_CELLS
@@ -196,8 +197,7 @@ class TrainScreen(DrawnCurves):
         self._tell_tabs(watched)
         match self.page:
             case "curves" if watched.summary.steps:
-                steps = pipeline_content(watched.summary.steps, self.watcher.runs, watched.run.path)
-                self.query_one(CurvesPage).show_instead(steps)
+                self.query_one(CurvesPage).show_instead(pipeline_content(watched, self.watcher.runs))
             case "curves":
                 self.query_one(CurvesPage).show(
                     self._overlaid(watched), watched.history, watched.stage, watched.options, _waiting(watched)
@@ -245,8 +245,15 @@ class TrainScreen(DrawnCurves):
         self.add_class("-inside")
         self.query_one(ContentSwitcher).current = page
         self._show_run()
-        if inside:
+        if inside or self._has_cursor(page):
             self.call_after_refresh(self._focus_page)
+
+    def _has_cursor(self, page: str) -> bool:
+        """Whether the arrows mean something on a page, so that it is gone to at once; else they go through the runs."""
+        history = self.current.history if self.current is not None else None
+        if history is None:
+            return False
+        return bool(history.checkpoints if page == "checkpoints" else page == "answers" and history.samples)
 
     def _focus_page(self) -> None:
         self.call_after_refresh(self._show_run)  # what stands inside has its size only then
@@ -305,13 +312,16 @@ class TrainScreen(DrawnCurves):
         keys = [_("n new")]
         if watched is not None:
             keys = [*self._place_keys(watched), *self._run_keys(watched), *keys]
-        kept = Content("  ").join(map(Content, [*keys, _("esc back"), _("F1 all keys")]))
+        back = _("esc back") if self.query_one("#train-list").has_focus_within else _("esc list")
+        kept = Content("  ").join(map(Content, [*keys, back, _("F1 all keys")]))
         width = max(1, self.size.width - 2)
         tell_line(self.query_one("#train-keys", Static), kept.truncate(width, ellipsis=True))
 
     def _place_keys(self, watched: Watched) -> list[str]:
         if self.query_one("#train-runs").has_focus:
-            return [_("enter open"), _("space overlay")]
+            return [_("enter open"), *([] if watched.is_pipeline else [_("space overlay")])]
+        if watched.is_pipeline and self.page != "log":
+            return []
         match self.page:
             case "curves":
                 return [_("←→ step"), _("+- zoom"), _("s smooth"), _("l log"), _("m metrics"), _("f alone")]
@@ -319,14 +329,29 @@ class TrainScreen(DrawnCurves):
                 return [_("/ search")]
             case "answers" if watched.stage != "sft":
                 return [_("←→ question")]
+            case "checkpoints" if self.checkpoint is not None:
+                return [_("↑↓ checkpoint"), _("← list")]
             case _other:
                 return []
 
     def _run_keys(self, watched: Watched) -> list[str]:
+        if watched.is_pipeline:
+            return self._pipeline_keys(watched)
         if watched.active:
             return [_("x stop"), _("w save"), _("v evaluate"), _("o chat"), _("t test")]
         resume = [] if watched.state == "finished" and self.page != "checkpoints" else [_("r resume")]
         return [_("o chat"), _("t test"), *resume, _("c duplicate"), _("e export"), _("d delete")]
+
+    def _pipeline_keys(self, watched: Watched) -> list[str]:
+        """What its steps have made can be used; the rest is done in their runs."""
+        answers = answering_step(watched, self.watcher.runs) is not None
+        tested = tested_step(watched, self.watcher.runs) is not None
+        keys = [_("o chat")] if answers else []
+        keys += [_("t report")] if tested else [_("t test")] if answers else []
+        if watched.active:
+            return [_("x stop"), *keys]
+        resume = [] if watched.state == "finished" else [_("r resume")]
+        return [*keys, *resume, *([_("e export")] if answers else []), _("d delete")]
 
 
 def _waiting(watched: Watched) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from rich.cells import cell_len
-from textual.binding import BindingType
+from textual.binding import Binding, BindingType
 from textual.content import Content
 from textual.widgets import OptionList
 from textual.widgets.option_list import Option
@@ -23,7 +23,7 @@ from tui.curve_plots import told_at
 class CheckpointsPage(OptionList):
     """The checkpoints of a run; keys of the screen act on the highlighted one."""
 
-    BINDINGS: ClassVar[list[BindingType]] = []
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("left", "screen.back", _("Back to the runs"), show=False)]
     DEFAULT_CSS = """
     CheckpointsPage, CheckpointsPage:focus {
         height: 1fr; border: none; padding: 0; background: transparent; scrollbar-size-vertical: 1;

@@ -5,7 +5,7 @@ Its curves are those of its steps' runs, which stand in the list themselves.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from textual.content import Content
@@ -13,21 +13,21 @@ from textual.content import Content
 from core.i18n import _
 from core.runs.launch_file import QueuedRun
 from core.untrusted import inert_line
+from tui.run_steps import step_runs
 from tui.run_watcher import Watched
 from tui.widgets.run_rows import MARKS, STATES, percent, running_text
 
 _NOT_YET = ("·", "$muted")
 
 
-def pipeline_content(steps: Sequence[QueuedRun], runs: Mapping[Path, Watched], folder: Path) -> Content:
+def pipeline_content(pipeline: Watched, runs: Mapping[Path, Watched]) -> Content:
     """Two lines for each step: what it is and how far, and below it what it stands on.
 
     Args:
         runs: all runs, by folder.
-        folder: of the pipeline; a workspace that was moved has its runs beside it.
     """
-    shown = [(step, runs.get(Path(step.run)) or runs.get(folder.parent / Path(step.run).name)) for step in steps]
-    widest = max(len(step.name) for step in steps)
+    shown = step_runs(pipeline, runs)
+    widest = max(len(step.name) for step, _watched in shown)
     return Content("\n\n").join(Content("\n").join(_lines(step, watched, widest)) for step, watched in shown)
 
 

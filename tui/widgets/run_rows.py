@@ -50,7 +50,7 @@ STAGES = {
     "training": _("training"),
     "evaluating": _("evaluating"),
     "answering": _("answering"),
-    "scoring": _("scoring"),
+    "scoring": _("scoring answers"),
     "saving": _("saving"),
     "ending": _("ending"),
 }
@@ -102,6 +102,11 @@ def row_content(watched: Watched, letter: str, width: int) -> Content:
 
 def _second(watched: Watched) -> str:
     history, summary = watched.history, watched.summary
+    if watched.is_pipeline and watched.state in ("finished", "stopped"):
+        return _("pipeline, {done} of {total} steps").format(done=summary.step, total=len(summary.steps))
+    if watched.is_pipeline and watched.state in ("failed", "lost"):
+        told = inert_line(summary.error) if watched.state == "failed" else ""
+        return _("pipeline: {error}").format(error=told or STATES[watched.state])
     match watched.state:
         case "queued":
             holder = history.queued.holder if history and history.queued else ""
@@ -134,7 +139,7 @@ def running_text(watched: Watched) -> str:
         return ""
     if history.moved is not None:
         moved = history.moved
-        told = _("{step}: {number} of {total}")
+        told = _("pipeline, {number} of {total}: {step}")
         number = moved.done + (moved.move not in ("finished", "kept"))  # those are counted already
         return told.format(step=inert_line(moved.step), number=min(max(1, number), moved.total), total=moved.total)
     if history.answered is not None:
@@ -144,7 +149,8 @@ def running_text(watched: Watched) -> str:
         share = history.stage.fraction if history.stage else None
         return STAGES[stage] + (f" {share:.0%}" if share is not None else "")
     left = duration_text(history.step.remaining)
-    return f"{_number(watched).rpartition(' ')[2]}  {left}"
+    value = _number(watched)
+    return f"{value.rpartition(' ')[2] if watched.stage == 'sft' else value}  {left}"
 
 
 # --- what is told beside the curves -----------------------------------------------------------------------------

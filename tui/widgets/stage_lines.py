@@ -103,7 +103,7 @@ def _told(name: str, value: float, options: Mapping[str, str]) -> str:
         return f"{value:.0%}"
     short = number_text(float(f"{value:.3g}"))  # three digits: curves and facts have more
     if name == "kl" and (aim := target(options)):
-        return _("{now} of {aim}").format(now=short, aim=number_text(aim))
+        return _("{now}, aim {aim}").format(now=short, aim=number_text(aim))
     return _("{n} s").format(n=short) if name.endswith("_seconds") else short
 
 
