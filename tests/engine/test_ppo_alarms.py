@@ -90,6 +90,19 @@ def test_an_alarm_is_said_once_until_it_has_been_quiet() -> None:
     assert len(alarms.news(loud)) == 1
 
 
+def test_the_distance_on_rows_that_were_kept_is_looked_at_too() -> None:
+    alarms = begun(target=6.0)
+    assert alarms.news_of_evaluation(17.0, 10) == []
+    (alarm,) = alarms.news_of_evaluation(20.4, 20, "step-000010")
+    assert alarm.message == "step 20: answers to the evaluation rows lie 20.4 nats from the reference, more than 18"
+    assert alarm.hint.endswith("; step-000010 is of before")
+    for _step in range(9):  # steps between two evaluations make it no news
+        assert alarms.news(CALM) == []
+    assert alarms.news_of_evaluation(21.0, 30) == []
+    assert alarms.news_of_evaluation(9.0, 40) == []
+    assert len(alarms.news_of_evaluation(21.0, 50)) == 1
+
+
 def test_a_checkpoint_remembers_what_was_said() -> None:
     before, after = begun(), Alarms()
     before.news(replace(CALM, kl=11.0))

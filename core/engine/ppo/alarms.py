@@ -23,6 +23,7 @@ _COLLAPSED_SHARE = 0.25
 _FEWEST_TOKENS = 2.0
 _SHARED_RATE = 0.5
 _CUT_RATE = 0.5
+_FAR_KEPT = "far_eval_kl"
 
 
 @dataclass(frozen=True)
@@ -76,13 +77,36 @@ class Alarms:
             self.lengths.append(seen.tokens)
         on = {alarm.name: alarm for alarm in self._on(seen, earlier)}
         new = [alarm for name, alarm in on.items() if name not in self.quiet]
-        quiet = {name: 0 if name in on else steps + 1 for name, steps in self.quiet.items()}
+        quiet = {name: 0 if name in {*on, _FAR_KEPT} else steps + 1 for name, steps in self.quiet.items()}
         self.quiet = {name: steps for name, steps in quiet.items() if steps < _QUIET_STEPS} | dict.fromkeys(on, 0)
         return new
 
+    def news_of_evaluation(self, kl: float, step: int, earlier: str = "") -> list[Alarm]:
+        """The alarm of a distance to the reference on rows that were kept, where it has not been said.
+
+        Args:
+            kl: nats an answer, on average.
+        """
+        if not kl > self.far:
+            self.quiet.pop(_FAR_KEPT, None)
+            return []
+        if _FAR_KEPT in self.quiet:
+            return []
+        self.quiet[_FAR_KEPT] = 0
+        message = _(
+            "step {step}: answers to the evaluation rows lie {kl:.1f} nats from the reference, more than {limit:g}"
+        )
+        told = message.format(step=step, kl=kl, limit=self.far)
+        return [Alarm(_FAR_KEPT, told, _with_earlier(_nearer(self.target), earlier))]
+
+    @property
+    def far(self) -> float:
+        """Nats an answer from which on the reference is far."""
+        return max(_FAR_NATS, _FAR_TARGETS * self.target if self.target is not None else 0.0)
+
     def _on(self, seen: Seen, earlier: str) -> Iterator[Alarm]:
         yield from _negative(seen)
-        yield from _far(seen, self.target, earlier)
+        yield from _far(seen, self.target, self.far, earlier)
         yield from _collapsed(seen, math.fsum(self.lengths) / len(self.lengths), earlier)
         yield from _same_scores(seen)
         yield from _repeated(seen, earlier)
@@ -117,17 +141,18 @@ def _negative(seen: Seen) -> Iterator[Alarm]:
         yield Alarm("negative_kl", message.format(step=seen.step, kl=seen.kl), hint)
 
 
-def _far(seen: Seen, target: float | None, earlier: str) -> Iterator[Alarm]:
-    limit = max(_FAR_NATS, _FAR_TARGETS * target if target is not None else 0.0)
+def _far(seen: Seen, target: float | None, limit: float, earlier: str) -> Iterator[Alarm]:
     if seen.kl > limit:
         message = _("step {step}: answers lie {kl:.1f} nats from the reference, more than {limit:g}")
-        hint = (
-            _("raise ppo_kl_coef, or lower learning_rate")
-            if target is None
-            else _("raise ppo_kl_coef or lower ppo_horizon, so that ppo_target is kept, or lower learning_rate")
-        )
         told = message.format(step=seen.step, kl=seen.kl, limit=limit)
-        yield Alarm("far_kl", told, _with_earlier(hint, earlier))
+        yield Alarm("far_kl", told, _with_earlier(_nearer(target), earlier))
+
+
+def _nearer(target: float | None) -> str:
+    """How a policy is kept near its reference."""
+    if target is None:
+        return _("raise ppo_kl_coef, or lower learning_rate")
+    return _("raise ppo_kl_coef or lower ppo_horizon, so that ppo_target is kept, or lower learning_rate")
 
 
 def _collapsed(seen: Seen, first: float, earlier: str) -> Iterator[Alarm]:

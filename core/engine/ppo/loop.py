@@ -160,7 +160,10 @@ class PPOLoop(Loop):
     # --- between two steps --------------------------------------------------------------------------------------
 
     def _evaluated(self) -> Evaluated:
-        return self.examiner.evaluated(self.progress.step, self.updates.epoch_after(self.progress.step))
+        step = self.progress.step
+        found = self.examiner.evaluated(step, self.updates.epoch_after(step))
+        self.watch.evaluated(step, found.metrics["kl"], self._earlier())
+        return found
 
     def results(self) -> dict[str, float]:
         """The mean of all scores, and where the price of distance ended."""

@@ -45,6 +45,11 @@ class Watch:
         for alarm in self._alarms.news(seen_of(number, experience), earlier):
             self._journal.warn(alarm.message, alarm.hint)
 
+    def evaluated(self, number: int, kl: float, earlier: str) -> None:
+        """How far answers to questions lie that are not learnt from, after so many steps."""
+        for alarm in self._alarms.news_of_evaluation(kl, number, earlier):
+            self._journal.warn(alarm.message, alarm.hint)
+
     def _check_beginning(self, experience: Experience) -> None:
         """Before anything was learnt the policy is the reference."""
         opinions = experience.opinions
