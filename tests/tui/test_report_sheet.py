@@ -177,6 +177,8 @@ def test_as_many_numbers_as_fit_those_most_looked_for_first() -> None:
         "exact match 12.3 [10.0, 20.0]   BLEU-4 12.3 [10.0, 20.0]",
         "ROUGE-L 12.3 [10.0, 20.0]   token F1 12.3 [10.0, 20.0]",
     ]
+    (scored,) = numbers_lines({**values, "reward": Value(1.5, 9)}, 30, 1)
+    assert scored.plain.startswith("reward 1.5")
 
 
 def test_many_classes_are_listed_without_a_table_of_counts() -> None:

@@ -15,7 +15,7 @@ from core.untrusted import inert_line
 from tui.widgets.content_layout import wrapped
 from tui.widgets.report_columns import value_text
 
-_FIRST = ("accuracy", "margin", "exact_match", "macro_f1", "bleu-4", "rouge-1", "rouge-2", "rouge-l")
+_FIRST = ("reward", "accuracy", "margin", "exact_match", "macro_f1", "bleu-4", "rouge-1", "rouge-2", "rouge-l")
 
 
 @dataclass(frozen=True, slots=True)
