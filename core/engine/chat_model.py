@@ -29,6 +29,7 @@ from core.engine.segment import Runner
 from core.errors import ModelError, UsageError, did_you_mean
 from core.hardware import memory
 from core.i18n import _
+from core.models.notes import AdapterNotes
 from core.serve.protocol import Finished, Generate, Load, Phase, Reply, Row, Started
 
 _CACHE_SHARE = 8
@@ -64,8 +65,11 @@ class ChatModel:
     def adapter_names(self) -> tuple[str, ...]:
         return tuple(self._adapters)
 
-    def load_adapter(self, name: str, path: Path) -> LoadedAdapter:
+    def load_adapter(self, name: str, path: Path, beside: AdapterNotes | None = None) -> LoadedAdapter:
         """Put an adapter beside the base; one of the same name goes.
+
+        Args:
+            beside: of a model that it is used with: what both have in common is not warned of.
 
         Raises:
             ModelError: it cannot be loaded; AdapterMismatch: it belongs to another base.
@@ -78,7 +82,7 @@ class ChatModel:
         except (OSError, SafetensorError) as error:
             raise ModelError(_("{path} cannot be read: {error}").format(path=folder.weights, error=error)) from error
         base = self.base
-        manner, told = manner_of_adapter(folder.notes, base.manner, base.folder, base.wanted_template)
+        manner, told = manner_of_adapter(folder.notes, base.manner, base.folder, base.wanted_template, beside)
         loaded = LoadedAdapter(folder.method, parameters, is_fused, manner, (*_other_base(folder, base.name), *told))
         self._adapters[name] = loaded
         return loaded

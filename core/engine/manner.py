@@ -65,7 +65,7 @@ def is_open(template: str) -> bool:
 
 
 def manner_of_adapter(
-    notes: AdapterNotes | None, base: Manner, folder: Path, wanted_template: str
+    notes: AdapterNotes | None, base: Manner, folder: Path, wanted_template: str, beside: AdapterNotes | None = None
 ) -> tuple[Manner, tuple[str, ...]]:
     """How an adapter is spoken to, and what should be said about it.
 
@@ -73,14 +73,18 @@ def manner_of_adapter(
         notes: None for an adapter of others, which is spoken to like its base.
         folder: the base's.
         wanted_template: what the user chose, or `auto`.
+        beside: of a model that it is used with: what both have in common need not be said.
     """
     if notes is None:
         return base, ()
+    same = beside or AdapterNotes()
     template, told = _template(notes, base.template, wanted_template)
+    if (notes.template, notes.template_sha256) == (same.template, same.template_sha256):
+        told = []
     told += _differences(notes, folder)
-    if notes.default_system:
+    if notes.default_system != same.default_system and notes.default_system:
         told.append(_("it is asked under its system prompt: {text}").format(text=_shown(notes.default_system)))
-    if notes.source_prefix:
+    if notes.source_prefix != same.source_prefix and notes.source_prefix:
         told.append(_("before the first question it is given: {text}").format(text=_shown(notes.source_prefix)))
     return Manner(template, notes.default_system, notes.source_prefix, notes.enable_thinking), tuple(told)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -14,10 +15,11 @@ from core.chat.message import Message
 from core.config.data import DataOptions
 from core.data.example import Example
 from core.engine.batches.encode import Encoded, encode
+from core.engine.manner import Manner, manner_of_adapter
 from core.engine.template import choose_template
 from core.engine.worker import Worker
 from core.errors import UsageError
-from core.models.notes import NOTES_FILE
+from core.models.notes import NOTES_FILE, read_notes
 from core.serve.protocol import AdapterLoaded, Load, LoadAdapter, Render, Rendered, Reply, Row, Sampling, Started
 
 DATA = DataOptions(default_system="Be brief.", source_prefix="Q: ")
@@ -114,3 +116,17 @@ def test_thinking_is_switched_as_it_was_trained(model_folder: Callable[[str], Pa
     assert model.manner("a").thinks(None) is False
     assert model.manner("a").thinks(True) is True
     assert model.manner(None).thinks(None) is None
+
+
+def test_what_a_model_has_in_common_with_the_one_it_is_used_with_is_not_said(
+    model_folder: Callable[[str], Path], adapter: Path
+) -> None:
+    notes = read_notes(adapter)
+    assert notes is not None
+    base = Manner(choose_template("auto", load(model_folder("llama")).base.tokenizer))
+    found, told = manner_of_adapter(notes, base, model_folder("llama"), "auto", notes)
+    assert (found.source_prefix, told) == ("Q: ", ())
+    other = dataclasses.replace(notes, source_prefix="")
+    assert manner_of_adapter(notes, base, model_folder("llama"), "auto", other)[1] == (
+        "before the first question it is given: Q: ",
+    )

@@ -17,6 +17,7 @@ from core.engine.tuning.base import TrainingBase
 from core.engine.tuning.tunable import Tunable
 from core.errors import ModelError
 from core.i18n import _
+from core.models.notes import AdapterNotes
 from core.serve.protocol import Load
 from core.untrusted import inert_line
 
@@ -33,6 +34,11 @@ class Beside:
     ) -> None:
         self.base = base
         self._tunable, self._options, self._policy = tunable, options, policy
+
+    @property
+    def notes(self) -> AdapterNotes:
+        """How the trained model is asked."""
+        return self._tunable.notes
 
     def sharing(self, folder: Path, adapter: Path | None = None) -> ChatModel | None:
         """The base of the training with what is trained, if that base is of a folder and an adapter can lie beside.

@@ -20,6 +20,7 @@ from core.engine.scorers.server import open_server
 from core.engine.scorers.trained import TrainedScorer, by_value_head
 from core.engine.tokenizer import load_tokenizer
 from core.i18n import _
+from core.models.notes import AdapterNotes
 from core.models.reward_source import RewardSource, is_classifier
 from core.serve.protocol import Load
 from core.untrusted import inert_line
@@ -51,7 +52,7 @@ def open_scorer(
     if chat is None:
         on_warning(_costs(source))
         chat = beside.loaded(folder)
-    return on_model(source, chat, on_warning)
+    return on_model(source, chat, on_warning, beside.notes)
 
 
 def load_scorer(
@@ -71,13 +72,19 @@ def load_scorer(
     return on_model(source, ChatModel.load(request(folder), lambda _phase: None), on_warning)
 
 
-def on_model(source: RewardSource, chat: ChatModel, on_warning: Callable[[str], None]) -> TrainedScorer:
-    """A reward model with a value head, over a language model or an adapter that is put on one."""
+def on_model(
+    source: RewardSource, chat: ChatModel, on_warning: Callable[[str], None], asked: AdapterNotes | None = None
+) -> TrainedScorer:
+    """A reward model with a value head, over a language model or an adapter that is put on one.
+
+    Args:
+        asked: how the one whose answers it scores is asked, where that is known: what is the same is not warned of.
+    """
     adapter = None
     folder = chat.base.folder
     if source.adapter is not None:
         adapter, folder = REWARD, source.adapter.path
-        for warning in chat.load_adapter(REWARD, folder).warnings:
+        for warning in chat.load_adapter(REWARD, folder, asked).warnings:
             on_warning(_("the reward model {name}: {warning}").format(name=shown_name(source), warning=warning))
     read = by_value_head(chat, adapter, folder)
     return TrainedScorer(shown_name(source), source.kind, chat.manner(adapter), chat.base.context_length, read)
