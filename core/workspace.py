@@ -22,6 +22,8 @@ from core.i18n import _
 from core.untrusted import inert_line
 
 STATE_SCHEMA = 1
+JUDGINGS = "judging"
+"""The folder beside data sets in which pairs are drawn and judged."""
 # A link to the checkout's data/, so that a wheel, which has no such folder, carries the files inside the package.
 _BUNDLED_DATA = Path(__file__).parent / "bundled"
 _BUNDLED_KINDS = {".json", ".jsonl", ".md"}  # not the scripts that made them; tests compare with pyproject.toml

@@ -23,9 +23,8 @@ from core.judging.options import JUDGING, DrawingOptions, JudgingOptions, Prompt
 from core.judging.pair import Pair
 from core.records import from_record, registry, to_record
 from core.untrusted import inert_line
-from core.workspace import Workspace
+from core.workspace import JUDGINGS, Workspace
 
-_FOLDER = "judging"
 _CLASSES = registry(Pair)
 
 
@@ -94,7 +93,7 @@ class Judging:
 
 def judging_folder(data: Path, name: str) -> Path:
     """The folder of a judging."""
-    return data / _FOLDER / name
+    return data / JUDGINGS / name
 
 
 def options_file(folder: Path) -> Path:
@@ -104,7 +103,7 @@ def options_file(folder: Path) -> Path:
 
 def judgings(workspace: Workspace) -> list[str]:
     """The names of those in the workspace's own data folder, sorted."""
-    folder = workspace.data / _FOLDER
+    folder = workspace.data / JUDGINGS
     with contextlib.suppress(OSError):
         return sorted(child.name for child in folder.iterdir() if options_file(child).is_file())
     return []

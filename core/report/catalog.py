@@ -26,7 +26,7 @@ from core.runs.launch_file import Launch, read_launch
 from core.runs.rundir import RunDirectory
 from core.runs.state import RunState, is_active, state_of
 from core.untrusted import inert_line
-from core.workspace import Workspace
+from core.workspace import JUDGINGS, Workspace
 
 USUAL = ("reward", "accuracy", "margin", "exact_match", "bleu-4", "rouge-1", "rouge-2", "rouge-l")
 """The metrics that a list of reports shows until others are chosen, of those that there are. There is a reward where
@@ -66,15 +66,17 @@ class ReportSummary:
 
 
 def list_reports(workspace: Workspace) -> list[ReportSummary]:
-    """All reports of a workspace, the newest last."""
-    found: dict[Path, ReportSummary] = {}
+    """All reports of a workspace, the newest last; without what was drawn for pairs, which nobody measures."""
+    found: dict[Path, ReportSummary | None] = {}
     for run in list_runs(workspace):
         if is_evaluation(run):
-            found.update({item.folder.resolve(): item for item in _of_run(run, workspace)})
+            draws = _draws_pairs(_launched(run))
+            for item in _of_run(run, workspace):
+                found[item.folder.resolve()] = None if draws and item.state == "finished" else item
     for folder in (*_foreign_below(workspace.runs, _DEPTH), *entered_folders(workspace)):
         if folder.resolve() not in found and holds_answers(folder):
             found[folder.resolve()] = _foreign(folder, workspace)
-    return sorted(found.values(), key=lambda item: (item.time, item.name))
+    return sorted(filter(None, found.values()), key=lambda item: (item.time, item.name))
 
 
 def find_reports(name: str, workspace: Workspace) -> list[Path]:
@@ -132,6 +134,14 @@ def _no_report(name: str, typed: Path, known: list[str]) -> ReportError:
         else _("make one with: finetui eval")
     )
     return ReportError(_("no report {name}").format(name=inert_line(name)), hint)
+
+
+def _draws_pairs(launch: Launch) -> bool:
+    """Whether it asks the prompts of a judging, whose answers are to be compared with one another."""
+    asked = [Path(file.path) for file in launch.data]
+    return any(
+        path.parent.parent.name == JUDGINGS and path.name.startswith(f"{path.parent.name}-prompts") for path in asked
+    )
 
 
 def is_evaluation(run: RunDirectory) -> bool:

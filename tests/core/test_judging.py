@@ -15,6 +15,7 @@ from core.judging.drawing import Drawing, go_on_drawing, read_drawing
 from core.judging.folder import judgings
 from core.judging.verdicts import VerdictBook
 from core.launch.start import start
+from core.report.catalog import find_reports, list_reports
 from core.runs.rundir import RunDirectory
 from core.runs.state import wait_gone
 from core.workspace import Workspace
@@ -51,6 +52,8 @@ def test_two_answers_of_one_model_to_every_prompt_with_its_history(workspace: Wo
     assert read_drawing(judging) == Drawing((str(workspace.runs / "mine-answers"),), prompts=4)
     assert go_on_drawing(judging) is None
     assert judgings(workspace) == ["mine"]
+    assert list_reports(workspace) == []  # nobody measures what is drawn
+    assert find_reports("mine-answers", workspace) == [workspace.runs / "mine-answers"]
 
 
 def test_one_answer_of_each_of_two_models(workspace: Workspace) -> None:
