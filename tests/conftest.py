@@ -78,6 +78,16 @@ def _own_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monk
         monkeypatch.delenv(name, raising=False)
 
 
+@pytest.fixture(autouse=True)
+def _own_environment() -> Iterator[None]:
+    """What a command within this process leaves in the environment for what it starts is gone with its test."""
+    before = {name: value for name, value in os.environ.items() if name.startswith("FINETUI_")}
+    yield
+    for name in [name for name in os.environ if name.startswith("FINETUI_")]:
+        del os.environ[name]
+    os.environ.update(before)
+
+
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
     """One process at a time: pytest-xdist makes a session fixture once in each of its processes."""

@@ -10,6 +10,7 @@ import pytest
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 
+import accelerate
 import torch
 
 from core.engine.template import Template, choose_template
@@ -19,6 +20,12 @@ from tiny_models import CHATML, make_model, save_tokenizer, train_adapter
 from training_runs import make_workspace
 
 torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True)
+def _own_accelerate() -> None:
+    """A process trains once, and accelerate holds it to its number format; here a process trains many times."""
+    accelerate.state.AcceleratorState._reset_state(reset_partial_state=True)
 
 
 @pytest.fixture(scope="session")

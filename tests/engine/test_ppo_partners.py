@@ -91,8 +91,8 @@ def test_the_reference_is_the_adapter_alone_and_the_policy_what_it_has_become(
     seen: list[tuple[Sequence[Answer], Opinions]] = []
     opinions = Collector._opinions
 
-    def kept(self: Collector, answers: Sequence[Answer], portions: Any) -> Opinions:
-        seen.append((answers, opinions(self, answers, portions)))
+    def kept(self: Collector, answers: Sequence[Answer], *rest: Any) -> Opinions:
+        seen.append((answers, opinions(self, answers, *rest)))
         return seen[-1][1]
 
     monkeypatch.setattr(Collector, "_opinions", kept)

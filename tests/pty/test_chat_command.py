@@ -125,7 +125,9 @@ def test_a_worker_that_does_not_stop_is_ended_by_a_second_ctrl_c_and_started_aga
         terminal.wait_for(lambda text: text.rstrip().endswith("User:"))
         terminal.type("again\n")
         terminal.wait_for(lambda text: text.count("ready in") == 2 and "User: again" in text)
-        terminal.wait_for(lambda text: text.rpartition("Assistant: ")[2].startswith("go on go on"))
+        terminal.wait_for(
+            lambda text: text.rpartition("User: again")[2].partition("Assistant: ")[2].startswith("go on")
+        )
         terminal.press("ctrl+c", "ctrl+c")
         terminal.wait_for(lambda text: text.rstrip().endswith("User:"))
         terminal.type("stop\n")
