@@ -8,6 +8,9 @@ from __future__ import annotations
 import os
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from threading import Timer
 
 from core.jsonl import append_lines
 from core.records import to_record
@@ -48,6 +51,21 @@ class Diary:
         if stage != self._stage or fraction is not None:
             self._stage = stage
             self.tell(StageChanged(time.time(), stage, fraction))
+
+    @contextmanager
+    def meanwhile(self, stage: Stage, seconds: float) -> Iterator[None]:
+        """What it is busy with in between, where that takes so long; then it is with what it was before."""
+        before = self._stage
+        timer = Timer(seconds, self.stage, [stage])
+        timer.daemon = True
+        timer.start()
+        try:
+            yield
+        finally:
+            timer.cancel()
+            timer.join()
+            if before is not None:
+                self.stage(before)
 
     def warn(self, message: str, hint: str = "") -> None:
         """Something that does not stop the run."""

@@ -20,7 +20,7 @@ from core.untrusted import inert_line
 
 
 def stop(run: RunDirectory) -> None:
-    """Ask a run to save and end after its current step; one that waits, loads or imports ends at once.
+    """Ask a run to save and end after its current step; what waits, loads or collects answers ends at once.
 
     Raises:
         RunError: it does not run.

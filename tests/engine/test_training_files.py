@@ -8,15 +8,18 @@ from pathlib import Path
 
 import pytest
 
+from core.engine.diary import Diary
 from core.engine.training.evaluate import Evaluated
 from core.engine.training.factory_files import FactoryFiles, train_metrics
 from core.engine.training.judge import Judge, Standing
 from core.engine.training.plots import smoothed, write_plots
 from core.engine.training.progress import Progress
 from core.runs.events import Evaluation, Step
+from core.runs.rundir import RunDirectory
 from core.runs.told import clock, log_line, metrics_block
 from core.workspace import Workspace
 from training_runs import make_workspace, train_here
+from waiting import until
 
 
 def point(step: int, *, loss: float = 0.79312, remaining: float = 1857.4) -> Step:
@@ -43,6 +46,18 @@ def test_the_line_of_progress_is_that_of_seed_003() -> None:
     )
     assert clock(90061) == "1 day, 1:01:01"
     assert clock(0) == "00:00:00"
+
+
+def test_what_takes_long_is_told_while_it_lasts(tmp_path: Path) -> None:
+    diary = Diary(RunDirectory(tmp_path))
+    diary.stage("training")
+    with diary.meanwhile("scoring", 60.0):
+        pass
+    assert diary.busy_with == "training"
+    with diary.meanwhile("scoring", 0.0):
+        until(lambda: diary.busy_with == "scoring", "the word")
+    told = [json.loads(line) for line in diary.run.events.read_text().splitlines()]
+    assert [event["stage"] for event in told] == ["training", "scoring", "training"]
 
 
 def test_trainer_log_has_llama_factorys_keys(tmp_path: Path) -> None:

@@ -26,7 +26,7 @@ from core.runs.state import RunState, read_marks, state_of
 from core.workspace import Workspace
 from folders import make_adapter
 from scripted_runs import ScriptedRun
-from tui.cli import pipeline, pipeline_following
+from tui.cli import ending, pipeline, pipeline_following
 from waiting import PATIENCE, until
 
 FILE = """\
@@ -197,13 +197,15 @@ def test_detached_shown_and_stopped(finetui: Any, workspace: Workspace, monkeypa
     assert "it is going on already\n" in seen.err
     assert seen.err.splitlines()[-2] == "tales goes on without you"
     with monkeypatch.context() as patch:
-        patch.setattr(pipeline, "_STOP_SECONDS", 0.0)
+        patch.setattr(ending, "_SOON_SECONDS", 0.0)
+        patch.setattr(ending, "_LATE_SECONDS", 0.0)
         conductor = read_marks(RunDirectory(workspace.runs / "tales")).started
         assert conductor is not None
         os.kill(conductor.pid, signal.SIGSTOP)  # it takes long to end
         assert finetui("tales", "--stop").err.splitlines() == [
-            "tales has not ended yet; it ends after its current step",
-            "sooner: finetui runs stop tales --now",
+            "tales ends after its current step; waiting for that",
+            "sooner: finetui runs stop tales --now, or --kill, which saves nothing",
+            "tales has not ended yet",
         ]
 
         def awake_and_wait(run: RunDirectory, seconds: float) -> RunState:

@@ -21,12 +21,14 @@ from core.launch.stopping import wait_ended
 from core.records import to_record
 from core.runs.alive import start_time
 from core.runs.catalog import find_run, list_runs
-from core.runs.events import Step, Warned
+from core.runs.events import StageChanged, Step, Warned
 from core.runs.launch_file import Launch
 from core.runs.rundir import RunDirectory
 from core.runs.state import read_marks, state_of
 from core.workspace import Workspace
 from hostile import FILE_NAMES
+from scripted_runs import BEGAN, ScriptedRun
+from tui.cli import ending
 from waiting import PATIENCE, until
 
 
@@ -131,6 +133,34 @@ def test_stopping_waits_for_the_end(finetui: Any, begin: Callable[..., RunDirect
     assert state_of(run) == "stopped"
     again = finetui("runs", "stop", "going")
     assert (again.code, again.err) == (2, "error: the run going does not run: stopped\n")
+
+
+@pytest.mark.parametrize(
+    ("stage", "busy", "what"),
+    [
+        ("sft", "training", "its current step"),
+        ("ppo", "training", "learning from the answers of its step"),
+        ("ppo", "scoring", "the scoring of its answers"),
+    ],
+)
+def test_what_a_stop_waits_for_is_said(
+    finetui: Any, workspace: Workspace, monkeypatch: pytest.MonkeyPatch, stage: str, busy: Any, what: str
+) -> None:
+    monkeypatch.setattr(ending, "_SOON_SECONDS", 0.0)
+    monkeypatch.setattr(ending, "_LATE_SECONDS", 0.0)
+    run = ScriptedRun(workspace.runs / "deaf", stage=stage)
+    run.start()
+    run.tell(StageChanged(BEGAN, busy))
+    done = finetui("runs", "stop", "deaf")
+    assert (done.code, done.err.splitlines()) == (
+        1,
+        [
+            f"deaf ends after {what}; waiting for that",
+            "sooner: finetui runs stop deaf --now, or --kill, which saves nothing",
+            "deaf has not ended yet",
+        ],
+    )
+    run.finish()
 
 
 @pytest.mark.parametrize("how", ["--now", "--kill"])

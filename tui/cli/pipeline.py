@@ -30,7 +30,6 @@ from tui.cli.pipeline_options import PipelineOptions, read_words
 if TYPE_CHECKING:
     from core.launch.pipeline.plan import PipelinePlan
 
-_STOP_SECONDS = 75.0
 _MOST_NAMED = 5
 
 
@@ -130,15 +129,14 @@ def _which(workspace: Workspace) -> str:
 
 def _stop(name: str, workspace: Workspace) -> int:
     from core.launch.pipeline.standing import pipeline_run  # see above
-    from core.launch.stopping import stop, wait_ended
+    from core.launch.stopping import stop
+    from tui.cli.ending import await_end
     from tui.cli.run_lines import state_word
 
     run = pipeline_run(name, workspace)
     stop(run)
-    state = wait_ended(run, _STOP_SECONDS)
+    state = await_end(run, name)
     if is_active(state):
-        note(_("{name} has not ended yet; it ends after its current step").format(name=inert_line(name)))
-        note(_("sooner: finetui runs stop {name} --now").format(name=inert_line(name)))
         return 1
     print(f"{inert_line(name)}: {state_word(state)}")
     return 0

@@ -13,7 +13,7 @@ from core.errors import UsageError
 from core.i18n import _
 from core.launch.local import remove as remove_run
 from core.launch.local import resume as resume_run
-from core.launch.stopping import kill, stop, terminate, wait_ended
+from core.launch.stopping import kill, stop, terminate
 from core.records import to_record
 from core.runs.catalog import find_run, list_runs, run_name
 from core.runs.history import History, read_history
@@ -25,13 +25,12 @@ from core.runs.summary import RunSummary, summarise
 from core.untrusted import inert_line
 from core.workspace import Workspace, find_workspace
 from tui.cli.console import note, print_json
+from tui.cli.ending import await_end
 from tui.cli.following import follow, ways_on
 from tui.cli.model_tables import lines, table
 from tui.cli.run_lines import fact_pairs, failure_text, run_rows, state_word, summary_record
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
-
-_A_MINUTE_AND_A_BIT = 75.0
 
 Name = Annotated[str, typer.Argument(metavar="RUN", help=_("Its name, its folder, or last."))]
 Names = Annotated[list[str], typer.Argument(metavar="RUN…", help=_("Names or folders."))]
@@ -133,14 +132,12 @@ def stop_one(
         ask(run)
     late = 0
     for run in runs if wait else ():
-        shown = inert_line(run_name(run, workspace))
-        state = wait_ended(run, _A_MINUTE_AND_A_BIT)
+        name = run_name(run, workspace)
+        state = await_end(run, name, told=now or kill_it)
         if is_active(state):
             late += 1
-            note(_("{name} has not ended yet; it ends after its current step").format(name=shown))
-            note(_("sooner: finetui runs stop {name} --now").format(name=shown))
         else:
-            print(f"{shown}: {state_word(state)}")
+            print(f"{inert_line(name)}: {state_word(state)}")
     if late:
         raise typer.Exit(1)
 

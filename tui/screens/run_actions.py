@@ -55,9 +55,7 @@ class RunActions(UsedRuns):
             detail = _("It saves what it has; after a minute without an end it is killed.")
         else:
             question = _("Stop {name}?").format(name=name)
-            detail = _("It saves after its current step and ends; r goes on with it later.")
-            if watched.evaluates:
-                detail = _("It keeps the answers that it has and ends; r goes on with it later.")
+            detail = _when_it_ends(watched)
 
         def answered(confirmed: bool | None) -> None:
             if confirmed:
@@ -68,9 +66,11 @@ class RunActions(UsedRuns):
     @work
     async def _stop(self, watched: Watched, *, now: bool) -> None:
         await asyncio.to_thread(terminate if now else stop, watched.run)
-        told = (
-            _("{name} ends after the rows at hand.") if watched.evaluates else _("{name} ends after its current step.")
-        )
+        told = _("{name} ends after its current step.")
+        if watched.evaluates:
+            told = _("{name} ends after the rows at hand.")
+        elif watched.stage == "ppo" and not watched.is_pipeline:
+            told = _("{name} ends now, or when it has learnt from the answers of its step.")
         self.tell(told, name=watched.name)
 
     def action_wish(self, what: Wish) -> None:
@@ -190,3 +190,12 @@ class RunActions(UsedRuns):
 
     def _show_run(self) -> None:
         raise NotImplementedError
+
+
+def _when_it_ends(watched: Watched) -> str:
+    """What becomes of a run that is asked to stop."""
+    if watched.evaluates:
+        return _("It keeps the answers that it has and ends; r goes on with it later.")
+    if watched.stage == "ppo" and not watched.is_pipeline:
+        return _("Answers that it only collects are given up, a step that it learns from is finished; r goes on later.")
+    return _("It saves after its current step and ends; r goes on with it later.")

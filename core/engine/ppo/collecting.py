@@ -26,6 +26,8 @@ from core.engine.scorers.scorer import Asked
 from core.engine.training.descent import Descent
 from core.engine.tuning.headed import HeadedTunable
 
+LONG_SECONDS = 2.0
+"""Scoring that takes longer is told: a reward that is a program of the user's own may take any time."""
 _NUMBERS = 4
 """What is thought of each token: see `Opinions`."""
 
@@ -110,7 +112,8 @@ class Collector:
             Asked(rows.messages(numbers[at]), answers[at].prompt_ids, answers[at].answer_ids, answers[at].text)
             for at in mine
         ]
-        found = self._partners.scorer.score(asked, is_stopped)
+        with self._descent.work.journal.meanwhile("scoring", LONG_SECONDS):
+            found = self._partners.scorer.score(asked, is_stopped)
         self._go_on(is_stopped)
         own = [[at, score] for at, score in zip(mine, found, strict=True)]
         scores = {int(at): float(score) for each in processes.gather(own) for at, score in each}

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from core.config.stages import METRICS
 from core.engine.batches.prompts import PromptRows
-from core.engine.ppo.collecting import Collector
+from core.engine.ppo.collecting import LONG_SECONDS, Collector
 from core.engine.ppo.experience import Experience
 from core.engine.ppo.partners import Partners
 from core.engine.scorers.scorer import Asked
@@ -64,7 +64,9 @@ class Examiner:
             Asked(probe.messages, one.prompt_ids, one.answer_ids, one.text)
             for probe, one in zip(probes, drawn, strict=True)
         ]
-        for probe, one, reward in zip(probes, drawn, self._partners.scorer.score(asked), strict=True):
+        with self._work.journal.meanwhile("scoring", LONG_SECONDS):
+            rewards = self._partners.scorer.score(asked)
+        for probe, one, reward in zip(probes, drawn, rewards, strict=True):
             yield Sample(time.time(), step, probe.prompt, one.text, reward if math.isfinite(reward) else None)
 
 
