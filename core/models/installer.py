@@ -6,10 +6,10 @@ twice. pip where the environment has it, else uv.
 
 from __future__ import annotations
 
-import importlib.util
 import shutil
 import sys
 from collections.abc import Sequence
+from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 
 from core.errors import PullFailed
@@ -40,7 +40,7 @@ def download_command(requirements: Sequence[str], folder: Path) -> list[str]:
     Raises:
         PullFailed: there is no installer.
     """
-    if importlib.util.find_spec("pip") is not None:
+    if _has_pip():
         options = ["--no-deps", "--only-binary=:all:", "--no-cache-dir", "--disable-pip-version-check", "--no-input"]
         quiet = ["--progress-bar=off", "--retries=2", "--dest", str(folder)]
         return [sys.executable, "-P", "-m", "pip", "download", *options, *quiet, *requirements]
@@ -52,6 +52,16 @@ def download_command(requirements: Sequence[str], folder: Path) -> list[str]:
         _("this Python has neither pip nor uv to fetch packages with"),
         _("make pip available with: {python} -m ensurepip").format(python=sys.executable),
     )
+
+
+def _has_pip() -> bool:
+    """Told without looking for its module: that alone makes setuptools give up its distutils for the whole process,
+    and then torch.compile fails."""
+    try:
+        distribution("pip")
+    except PackageNotFoundError:
+        return False
+    return True
 
 
 def _uv_beside_python() -> str | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 
@@ -32,8 +33,14 @@ def test_pip_of_this_environment_first(tmp_path: Path) -> None:
     assert command[-2:] == [str(tmp_path), "a==1"]
 
 
+def test_asking_for_pip_leaves_the_process_its_distutils(tmp_path: Path) -> None:
+    lines = ["from pathlib import Path", "from core.models.installer import download_command"]
+    lines += ["download_command(['a==1'], Path('.'))", "import setuptools"]
+    subprocess.run([sys.executable, "-c", "\n".join(lines)], check=True)
+
+
 def test_uv_where_there_is_no_pip(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("importlib.util.find_spec", lambda _name: None)
+    monkeypatch.setattr(installer, "_has_pip", lambda: False)
     monkeypatch.setattr(shutil, "which", lambda name: f"/bin/{name}")
     command = installer.download_command(["a==1"], tmp_path)
     assert command[:3] == ["/bin/uv", "pip", "install"]
