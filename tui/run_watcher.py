@@ -86,6 +86,8 @@ class Watched:
     """Counts what came, so that a screen can tell whether it has shown it."""
     options: Mapping[str, str] = field(default_factory=dict)
     """What its config.yaml says; read with its history, for stages that show some of it."""
+    told_more: bool = False
+    """Whether a run that did not go on when it was read has been seen to have told more since."""
 
     @property
     def active(self) -> bool:
@@ -226,6 +228,7 @@ class RunWatcher:
             if is_active(summary.state) and known.history is None:
                 self._wanted.insert(0, path)
             known.state = summary.state
+            known.told_more = known.history is not None and known.history.follower.unread()
         known.summary = summary
         return known
 
@@ -240,7 +243,8 @@ class RunWatcher:
     async def _read(self) -> bool:
         came = False
         for watched in list(self.runs.values()):
-            if watched.history is not None and (watched.active or watched.history.behind):
+            if watched.history is not None and (watched.active or watched.told_more or watched.history.behind):
+                watched.told_more = False
                 came = self._follow(watched, watched.history) or came
         if self._wanted:
             path = self._wanted.pop(0)

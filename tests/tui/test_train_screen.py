@@ -137,6 +137,21 @@ async def test_a_run_is_seen_going_on_and_ending(train_in_app: Any, chat_workspa
         assert "running" not in screen.text("#train-title")
 
 
+async def test_a_run_that_began_and_ended_between_two_looks_has_its_curve(
+    train: Any, chat_workspace: Workspace
+) -> None:
+    run = ScriptedRun(chat_workspace.runs / "quick")  # its folder stands, its supervisor has not said a word
+    async with train() as screen:
+        watched = screen.app.watcher.runs[run.run.path]
+        await screen.until(lambda: watched.history is not None and not watched.active, "the look at nothing")
+        run.start()
+        run.ready()
+        run.step(1, 2.0)
+        run.step(2, 1.0)
+        run.finish()
+        await screen.until(lambda: "loss" in screen.curves(), "its curve")
+
+
 async def test_what_goes_wrong_is_told_wherever_one_is(train_in_app: Any, chat_workspace: Workspace) -> None:
     worse, failing, stopping = (running(chat_workspace, name) for name in ("worse", "failing", "stopping"))
     async with train_in_app() as screen:
