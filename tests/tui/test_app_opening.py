@@ -61,5 +61,5 @@ async def test_the_chat_goes_on_with_what_was_typed_pasted_selected_and_sent_at_
         taken = app.chat.input
         assert (taken.text, taken.selection, taken.sent) == (text, selection, ["sent before the chat was there"])
         assert taken.full_text == pasted
-        await pilot.press("backspace")  # all of it was selected
+        taken.action_delete_left()  # what backspace does: all of it was selected
         assert taken.text == ""
